@@ -24,8 +24,8 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
-from bench.facts import machine_facts
 from bench.options import parser_of, positive, run
+from bench.present import origin
 from bench.quality.figures import over_fleets
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import (
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     if options.injected:
         judged["injected"] = {name: without_labels(of) for name, of in protocols.items()}
     content = rounded({
-        "machine": machine_facts(),
+        **origin(),
         "params_digest": params.digest,
         "seeds": options.seeds,
         "candidates": {given[0]: given[1:] for given in options.candidate},

@@ -28,6 +28,17 @@ def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
     }
 
 
+def facts_line(report: dict, command: str) -> str:
+    """The command and the machine of a report, in a sentence."""
+    machine = report["machine"]
+    packages = ", ".join(f"{n} {machine['packages'][n]}" for n in ("numpy", "pyarrow", "torch"))
+    load = f", load {machine['load']:.0f} at the end" if "load" in machine else ""
+    return (
+        f"`{command}` on {machine['cpu']}, {machine['memory_gb']:.0f} GB{load}; "
+        f"Python {machine['python']}, {packages}."
+    )
+
+
 def write_result(result: dict, out: Path | None) -> None:
     """Write a benchmark's result as JSON to ``out``, or print it."""
     text = json.dumps(result, indent=2)

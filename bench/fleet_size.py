@@ -19,8 +19,8 @@ from amad.config.console import say
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
-from bench.facts import machine_facts
 from bench.options import parser_of, positive
+from bench.present import origin
 from bench.quality.__main__ import main as judge
 from bench.quality.figures import RELATION
 from bench.quality.fleets import PROTOCOLS, find_fleet
@@ -111,9 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             "vehicles": vehicles, "training": training, "max_windows": windows,
             "protocols": figures(report),
         })  # fmt: skip
-        content = rounded(
-            {"machine": machine_facts(), "seeds": options.seeds, "fleet": file.stem, "runs": runs}
-        )
+        content = rounded({**origin(), "seeds": options.seeds, "fleet": file.stem, "runs": runs})
         write_json(options.out, content)
     return content
 

@@ -1,7 +1,7 @@
 """python -m bench.gpu --out bench/results/gpu.json
 
 Measures whole training steps on a GPU in windows per second: AMAD, the published step of the
-Anomaly Transformer and a plain transformer of the same size, all in one run. They are measured in
+Anomaly Transformer and torch's own encoder of the same size, all in one run. They are measured in
 float32 and bfloat16, with and without torch.compile, at the default size and at width 512. A plain
 matrix product and a plain copy show what the GPU can reach. Without a GPU it ends with code 3.
 """

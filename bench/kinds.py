@@ -27,9 +27,9 @@ from amad.evaluation.harness import WITHOUT
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.carry_over import compared, say_means
-from bench.facts import machine_facts
 from bench.kinds_fleets import KINDS, Kind, write_fleet
 from bench.options import parser_of, positive, run
+from bench.present import origin
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import FLOOR, FORMS
 from bench.quality.plan import Plan
@@ -70,7 +70,7 @@ def judged(kinds: Sequence[Kind], home: Path, params_file: Path, jobs: int) -> d
     plan.run(jobs)
     reports = {name: plan.report(fleet) for name, fleet in prepared.items()}
     return {
-        "machine": machine_facts(),
+        **origin(),
         "params_digest": params.digest,
         "seeds": SEEDS,
         "alarm_budget": params.detect.alarm_budget,

@@ -24,11 +24,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import yaml
 
-from bench.facts import machine_facts, write_result
+from bench.facts import write_result
 from bench.nights import make_artifacts
 from bench.nights_fleet import OLD, PARAMS, Fault, clock, prepare_home, rows_of
 from bench.nights_process import ALL, Receiver, amad, environment, preload, run
 from bench.options import parser_of, positive
+from bench.present import origin
 from bench.quality.tables import or_dash, table
 
 FIRST, MINUTES = 22.0, 60  # the hour that is lived through, and how many of its minutes
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> dict:
     for form in options.forms:
         with TemporaryDirectory() as folder:
             forms[form] = measure(Path(folder) / "home", form, options.minutes, options.every)
-    result = {"machine": machine_facts(), "every_minutes": options.every, "forms": forms}
+    result = {**origin(), "every_minutes": options.every, "forms": forms}
     write_result(result, options.out)
     return result
 

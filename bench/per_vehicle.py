@@ -24,8 +24,8 @@ from amad.model import read_bundle
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore, write_store
-from bench.facts import machine_facts
 from bench.options import parser_of, positive
+from bench.present import origin
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 from bench.quality.jobs import network_job
 from bench.quality.methods import build, settings_of
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         prepared = prepare_fleet(file, params, home / "fleets", settings.data_dir, [])
         fleets[prepared.fleet.name] = compare(prepared, params, options.seeds, home)
         say(f"{prepared.fleet.name}: {fleets[prepared.fleet.name]['skip']}")
-    content = rounded({"machine": machine_facts(), "seeds": options.seeds, "fleets": fleets})
+    content = rounded({**origin(), "seeds": options.seeds, "fleets": fleets})
     write_json(options.out, content)
     return content
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from amad.evaluation.canvas import ALARM, OURS, QUIET, bare, figure_of, save, title
+from bench import scale_page
 from bench.data_plane import BAR
+from bench.facts import facts_line
 from bench.growth import DAYS, HOURS, LIMIT, STAGES
 from bench.options import parser_of
 from bench.quality.tables import table
@@ -59,21 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
         ]
     _write(options.out / "index.md", lines)
     if report := found.get("scale"):
-        _write(options.out / "scale.md", scale(report, options.out))
+        _write(options.out / "scale.md", scale_page.page(report, options.out))
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
-
-
-def _facts(report: dict, command: str) -> str:
-    machine = report["machine"]
-    packages = ", ".join(f"{n} {machine['packages'][n]}" for n in ("numpy", "pyarrow", "torch"))
-    load = f", load {machine['load']:.0f} at the end" if "load" in machine else ""
-    return (
-        f"`{command}` on {machine['cpu']}, {machine['memory_gb']:.0f} GB{load}; "
-        f"Python {machine['python']}, {packages}."
-    )
 
 
 def _share(one: dict, opponent: str) -> str:
@@ -107,24 +99,12 @@ def data_plane(report: dict, out: Path) -> list[str]:
         ]
         for name, one in stages.items()
     ]  # fmt: skip
-    figure = figure_of(7.5, 3.2)
-    axes = figure.subplots()
-    at = range(len(stages))
-    shares = [one["share_of_read"] for one in stages.values()]
-    copies = [one.get("share_of_copy", 0.0) for one in stages.values()]
-    axes.bar([x - 0.2 for x in at], shares, 0.38, color=OURS, label="of a read")
-    axes.bar([x + 0.2 for x in at], copies, 0.38, color=QUIET, label="of a copy")
-    axes.axhline(BAR, color=ALARM, linewidth=1, label="a third")
-    axes.set_xticks(list(at), list(stages))
-    axes.legend(frameon=False, fontsize=9)
-    bare(axes)
-    title(axes, "Rows per second, as a share of what Arrow alone does", "copy: read and write")
-    save(figure, out / "data_plane.png")
+    _data_plane_picture(stages, out / "data_plane.png")
     short = [name for name, one in stages.items() if not one["reaches_a_third_of_read"]]
     lines = [
         "## Data plane",
         "",
-        _facts(report, "python -m bench.data_plane"),
+        facts_line(report, "python -m bench.data_plane"),
         f"{report['rows']:,} rows of {report['channels']} channels, a vehicle-day per file. A read "
         "brings the same files into Arrow tables; a copy writes them out again as the stage does. "
         "The best of several turns counts; in brackets, the ratios within a turn: a busy machine "
@@ -147,6 +127,22 @@ def data_plane(report: dict, out: Path) -> list[str]:
     return lines
 
 
+def _data_plane_picture(stages: dict, path: Path) -> None:
+    figure = figure_of(7.5, 3.2)
+    axes = figure.subplots()
+    at = range(len(stages))
+    shares = [one["share_of_read"] for one in stages.values()]
+    copies = [one.get("share_of_copy", 0.0) for one in stages.values()]
+    axes.bar([x - 0.2 for x in at], shares, 0.38, color=OURS, label="of a read")
+    axes.bar([x + 0.2 for x in at], copies, 0.38, color=QUIET, label="of a copy")
+    axes.axhline(BAR, color=ALARM, linewidth=1, label="a third")
+    axes.set_xticks(list(at), list(stages))
+    axes.legend(frameon=False, fontsize=9)
+    bare(axes)
+    title(axes, "Rows per second, as a share of what Arrow alone does", "copy: read and write")
+    save(figure, path)
+
+
 def growth(report: dict, out: Path) -> list[str]:
     """Cost per row and memory as a fleet grows."""
     lines = ["## Growth", "", "Each stage of each fleet in a process of its own; memory is what "
@@ -159,36 +155,49 @@ def growth(report: dict, out: Path) -> list[str]:
     }
     texts = {per: text for per, text in texts.items() if per in report}
     for per, text in texts.items():
-        fleets, grown = report[per]["fleets"], report[per]["growth"]
-        rows, (unit, per_second), size = [], UNITS[per], "rows" if per == "night" else per
-        for name in STAGES:
-            if not any(name in one["stages"] for one in fleets):
-                continue
-            cost = [
-                f"{one['stages'][name]['cpu_seconds'] / one[size] * per_second:,.1f}"
-                if name in one["stages"] else ""
-                for one in fleets
-            ]  # fmt: skip
-            memory = [
-                f"{one['stages'][name]['memory_mb']:,.0f}" if name in one["stages"] else ""
-                for one in fleets
-            ]
-            times = grown.get(name)
-            told = "" if times is None else f"{times[f'cost_per_{size}_times']:.2f}"
-            rows.append([name, *cost, told, *memory])
+        fleets, (unit, _) = report[per]["fleets"], UNITS[per]
+        size = "rows" if per == "night" else per
+        rows = _growth_rows(report[per], per, size)
         heads = [f"{unit}, {one[size]:,}" for one in fleets]
         more = [f"MB, {one[size]:,}" for one in fleets]
         where = "a night" if per == "night" else per
         lines += [
             f"### In {where}",
             "",
-            _facts({"machine": report["machine"]} | report[per], "python -m bench.growth"),
+            facts_line({"machine": report["machine"]} | report[per], "python -m bench.growth"),
             f"{text} {unit} per {size.removesuffix('s')}, how it grows from the last fleet "
             f"but one to the last (at most {1 + LIMIT:.1f} is wanted), and memory.",
             "",
             *table(["stage", *heads, "times", *more], rows),
             "",
         ]
+    _growth_picture(report, out / "growth.png")
+    return [*lines, "![seconds of each stage](growth.png)", ""]
+
+
+def _growth_rows(report: dict, per: str, size: str) -> list[list[str]]:
+    """A row per stage: its cost and memory in each fleet, and how the cost grows with ``size``."""
+    fleets, grown = report["fleets"], report["growth"]
+    rows, (_, per_second) = [], UNITS[per]
+    for name in STAGES:
+        if not any(name in one["stages"] for one in fleets):
+            continue
+        cost = [
+            f"{one['stages'][name]['cpu_seconds'] / one[size] * per_second:,.1f}"
+            if name in one["stages"] else ""
+            for one in fleets
+        ]  # fmt: skip
+        memory = [
+            f"{one['stages'][name]['memory_mb']:,.0f}" if name in one["stages"] else ""
+            for one in fleets
+        ]
+        times = grown.get(name)
+        told = "" if times is None else f"{times[f'cost_per_{size}_times']:.2f}"
+        rows.append([name, *cost, told, *memory])
+    return rows
+
+
+def _growth_picture(report: dict, path: Path) -> None:
     figure = figure_of(9, 3.6)
     for axes, per in zip(figure.subplots(1, 2), ("rows", "vehicles"), strict=True):
         for name in STAGES:
@@ -207,8 +216,7 @@ def growth(report: dict, out: Path) -> list[str]:
         bare(axes, "both")
         title(axes, f"Cost as a fleet grows in {per}", "straight at 45 degrees: linear")
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside right upper")
-    save(figure, out / "growth.png")
-    return [*lines, "![seconds of each stage](growth.png)", ""]
+    save(figure, path)
 
 
 def scoring(report: dict) -> list[str]:
@@ -232,11 +240,12 @@ def scoring(report: dict) -> list[str]:
     )
     names = [f"{engine['engine']}, rows/s by the clock" for engine in found[0]["engines"]]
     periods = " ".join(f"{one['period_seconds']:g}" for one in found)
+    command = f"python -m bench.scoring --fleet {report['fleet']} --periods {periods}"
     same = " All engines wrote the same bytes." if all(one["same_bytes"] for one in found) else ""
     return [
         "## Scoring",
         "",
-        _facts(report, f"python -m bench.scoring --fleet {report['fleet']} --periods {periods}"),
+        facts_line(report, command),
         "No part of `make bench`, because it needs the raw files of that fleet. They tell no time, "
         "so the same rows can be taken as so many seconds apart. "
         f"The fleet {report['fleet']}: {found[0]['engines'][0]['rows']:,} rows of "
@@ -274,7 +283,7 @@ def network(report: dict) -> list[str]:
     return [
         "## Training step",
         "",
-        _facts(report, "python -m bench.model"),
+        facts_line(report, "python -m bench.model"),
         f"{report['channels']} channels, windows of {report['window']} rows, batches of "
         f"{report['batch']}, one thread. The last columns are the shipped step over this one.",
         "",
@@ -291,96 +300,14 @@ def metrics(report: dict) -> list[str]:
         for one in report["sizes"]
     ]  # fmt: skip
     head = ["rows", "VUS-PR and VUS-ROC, s", "times faster than the loop", "slowest metric, s"]
-    return ["## Metrics", "", _facts(report, "python -m bench.metrics"), "", *table(head, rows), ""]
-
-
-def scale(report: dict, out: Path) -> list[str]:
-    """What fleets of several sizes take per day."""
-    days = report["per_day"]
-    heads = [f"{one['vehicles']:,} x {one['hours']:g} h" for one in days]
-    parts = {
-        "rows per day": lambda one: f"{one['rows']:,.0f}",
-        "coming in, Gbit/s": lambda one: f"{one['gigabits_per_second_in']:.2f}",
-        "core-hours per night": lambda one: f"{one['core_hours_of_a_night']:,.1f}",
-        "cores for a night of 4 h": lambda one: f"{one['cores_for_the_night']:,.0f}",
-        "network on cores, core-hours": lambda one: f"{one['network_core_hours']:,.1f}",
-        "network, PFLOP": lambda one: f"{one['network_operations'] / 1e15:,.1f}",
-        "network on GPUs, GPU-hours": lambda one: f"{one['network_gpu_hours']:,.2f}",
-        "lake, TB per day": lambda one: f"{one['lake_terabytes']:.3f}",
-        "lake, TB per year": lambda one: f"{one['lake_terabytes_per_year']:,.1f}",
-        "scores, TB per day": lambda one: f"{one['scores_terabytes']:.3f}",
-        "spilled by ingest, TB per day": lambda one: f"{one['spilled_terabytes']:.3f}",
-        "objects per day": lambda one: f"{one['objects']:,}",
-        "dollars per day": lambda one: f"{one['dollars']['total']:,.0f}",
-        "of these cores": lambda one: f"{one['dollars']['cores']:,.0f}",
-        "of these GPUs": lambda one: f"{one['dollars']['gpu']:,.0f}",
-        "of these keeping a year": lambda one: f"{one['dollars']['storage_of_a_year']:,.0f}",
-        "of these requests": lambda one: f"{one['dollars']['requests']:,.0f}",
-    }
-    rows = [[name, *map(show, days)] for name, show in parts.items()]
-    stages = [
-        [name, f"{one['seconds_per_cell'] * 1e9:.0f}",
-         f"{one['seconds_per_vehicle_day'] * 1e3:.1f}", f"{one['largest_error']:.0%}"]
-        for name, one in report["stages"].items()
-    ]  # fmt: skip
-    first = report["first_to_break"]
-    figure = figure_of(8.5, 3.4)
-    axes = figure.subplots()
-    names = [one["what"].split(" (")[0] for one in first][::-1]
-    axes.barh(names, [one["vehicles"] for one in first][::-1], color=OURS)
-    axes.set_xscale("log")
-    axes.set_xlabel("vehicles", fontsize=9)
-    bare(axes, "x")
-    title(axes, "What one machine stops doing", "2 h per day, 50 channels at 1 Hz")
-    save(figure, out / "scale.png")
-    trained, prices = report["training"], report["prices"]
     return [
-        "# What a fleet of any size takes",
+        "## Metrics",
         "",
-        _facts(report, "python -m bench.scale"),
-        "[The cost model](../explanation/scale.md) says what follows from it.",
+        facts_line(report, "python -m bench.metrics"),
         "",
-        "## One day",
+        *table(head, rows),
         "",
-        f"Vehicles of {days[0]['channels']} channels at {days[0]['hertz']:g} Hz, for some hours "
-        f"per day. Prices are assumptions: {prices['core_hour']} dollars per core-hour, "
-        f"{prices['gpu_hour']} per GPU-hour, {prices['gigabyte_month']} per GB and month, "
-        f"{prices['thousand_puts']} per thousand puts. A night is ingest, profile and score.",
-        "",
-        *table(["", *heads], rows),
-        "",
-        f"A training of the largest fleet: {trained['windows_per_epoch']:,} windows per epoch, "
-        f"{trained['epochs']} epochs, {trained['operations'] / 1e12:,.0f} TFLOP: "
-        f"{trained['core_hours']:.2f} core-hours, or {trained['gpu_hours'] * 3600:,.0f} seconds of "
-        "a GPU. It does not grow with the fleet.",
-        "",
-        "## What breaks first",
-        "",
-        *table(
-            ["on one machine", "from so many vehicles on"],
-            [[one["what"], f"{one['vehicles']:,}"] for one in first],
-        ),
-        "",
-        "![what breaks first](scale.png)",
-        "",
-        "## The rates behind it",
-        "",
-        "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days.",
-        "",
-        *table(["stage", "a, ns per cell", "b, ms per vehicle-day", "largest error"], stages),
-        "",
-        "Lakes of vehicle-days without rows, which only have their tables:",
-        "",
-        *table(
-            ["vehicle-days", "MB of tables", "opening, s", "writing, s", "peak memory, MB"],
-            [
-                [f"{one['vehicle_days']:,}", f"{one['bytes'] / 1e6:.1f}",
-                 f"{one['opening_seconds']:.2f}", f"{one['writing_seconds']:.2f}",
-                 f"{one['peak_mb']:,.0f}"]
-                for one in report["tables_of_the_lake"]
-            ],
-        ),
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TRAIN, Series
 from amad.windows.short_history import Known
-from bench.facts import machine_facts
 from bench.options import parser_of, positive
+from bench.present import origin
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 
 LENGTHS = (60, 240, 1000, 4000)
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         prepared = prepare_fleet(file, params, home, settings.data_dir, [])
         fleets[prepared.fleet.name] = compare(prepared, params, options.rows, options.every)
         say(f"{prepared.fleet.name}: {fleets[prepared.fleet.name]['rows']}")
-    content = rounded({"machine": machine_facts(), "every": options.every, "fleets": fleets})
+    content = rounded({**origin(), "every": options.every, "fleets": fleets})
     write_json(options.out, content)
     return content
 

@@ -34,8 +34,8 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.objective import InjectedObjective
 from amad.evaluation.summary import by_unit, rounded
 from amad.model import Bundle, read_bundle, write_bundle
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts
@@ -68,7 +68,7 @@ class UntrainedJob(NetworkJob):
         store = WindowStore.open(self.store)
         torch.manual_seed(self.params.seed)
         network = Amad(
-            len(store.channels), self.params.model, Levels.of(store),
+            len(store.channels), self.params.model, Owners.of(store),
             self.params.mask.block,
         )  # fmt: skip
         if network.linear is not None:

@@ -4,7 +4,7 @@ Writes the pages of docs/results from the measurements in bench/results, so that
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
 all methods, how they carry over to other fleets and to kinds that nobody tuned on, the network, the
-ablations, the machine's limits and fourteen nights of the scoring job.
+machine's limits and fourteen nights of the scoring job.
 """
 
 import json
@@ -18,20 +18,16 @@ from amad.evaluation.summary import STRENGTHS
 from bench import kinds_page, limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.options import parser_of
+from bench.present import dated
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
-from bench.quality.tables import ablations, methods_table, named, or_dash, signed, table
+from bench.quality.tables import methods_table, named, or_dash, signed, table
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
 MARKER = "<!-- The first table stands here. -->"
 NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
     "[how it was measured](index.md#how-it-was-measured) explains the columns."
-)
-# Above tables with figures of an older detector.
-OLDER = (
-    "**From here on of older detectors**, of 2026-11-23 to 27, with lower scores than the present "
-    "one: compare the rows of a table with each other, and with no other page."
 )
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
@@ -50,35 +46,31 @@ def main(arguments: list[str] | None = None) -> None:
     fleets = {name: fleet for name, fleet in quality["fleets"].items() if "error" not in fleet}
     reading = options.reading.read_text(encoding="utf-8")
     carry_over = _read(options.results / "carry_over.json")
-    first = "\n".join(headline(carry_over)) if carry_over else ""
-    pages = {"index": reading.replace(MARKER, first).splitlines()}
-    pages |= {name: _fleet(name, fleet) for name, fleet in fleets.items()}
-    pages["methods"] = [
-        "# Every method on every fleet", "", NOTE, "", *_overview(fleets), "",
-        *_point_adjusted(fleets),
-    ]  # fmt: skip
-    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
-    if votes := _read(options.results / "vote.json"):
-        pages["network"] += _votes(votes)
-    pages["network"] += [OLDER, ""]
-    if vehicles := _read(options.results / "per_vehicle.json"):
-        pages["network"] += _per_vehicle(vehicles)
-    if sizes := _read(options.results / "fleet_size.json"):
-        pages["network"] += _fleet_size(sizes)
-    if found := _read(options.results / "quality_ablations.json"):
-        pages["ablations"] = _ablations(found)
-        pages["ablations"][3:3] = ["", OLDER]  # below the title and the note
+    first = [*dated([], carry_over), *headline(carry_over)] if carry_over else []
+    pages = {"index": reading.replace(MARKER, "\n".join(first)).splitlines()}
+    pages |= {name: dated(_fleet(name, fleet), quality) for name, fleet in fleets.items()}
+    methods = ["# Every method on every fleet", "", NOTE, "", *_overview(fleets), ""]
+    pages["methods"] = dated([*methods, *_point_adjusted(fleets)], quality)
+    shares = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
+    pages["network"] = dated(shares, quality)
+    for name, section in {
+        "vote": _votes, "per_vehicle": _per_vehicle, "fleet_size": _fleet_size,
+    }.items():  # fmt: skip
+        if found := _read(options.results / f"{name}.json"):
+            pages["network"] += dated(section(found), found)
     pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
     if carry_over:
-        pages["carry_over"] += carry_over_tables(carry_over)
+        pages["carry_over"] = dated(pages["carry_over"] + carry_over_tables(carry_over), carry_over)
     else:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if short := _read(options.results / "short_histories.json"):
-        pages["carry_over"] += short_histories_table(short)
-    others = {"kinds": kinds_page, "limits": limits, "minutes": minutes, "nights": nights_page}
-    for name, page in others.items():
+        pages["carry_over"] += dated(short_histories_table(short), short)
+    for name, page in {"kinds": kinds_page, "minutes": minutes}.items():
         if found := _read(options.results / f"{name}.json"):
-            pages[name] = page.page(found)
+            pages[name] = dated(page.page(found), found)
+    for name, page in {"limits": limits, "nights": nights_page}.items():
+        if found := _read(options.results / f"{name}.json"):
+            pages[name] = page.page(found)  # no figures of detection quality
     options.out.mkdir(parents=True, exist_ok=True)
     for name, lines in pages.items():
         text = "\n".join(lines).rstrip() + "\n"
@@ -310,27 +302,6 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
               for m in rivals if scored),
         ])  # fmt: skip
     return [*table(head, rows), ""]
-
-
-def _ablations(report: dict) -> list[str]:
-    train = report["params"]["train"]
-    windows = train["max_windows"]
-    windows = "200 windows per vehicle" if windows == "auto" else f"{windows} windows"
-    lines = [
-        "# Ablations",
-        "",
-        NOTE,
-        "",
-        f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
-        f"{windows}. The last three columns are of the network by itself.",
-        "",
-    ]
-    for name, fleet in report["fleets"].items():
-        for protocol, forms in fleet.get("protocols", {}).items():
-            for form, content in forms.items():
-                title = f"{name}: {TITLES[protocol]}, {form}"
-                lines += [f"## {title}", "", *ablations(content["methods"])]
-    return lines
 
 
 if __name__ == "__main__":

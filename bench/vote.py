@@ -25,8 +25,8 @@ from amad.evaluation.vote import decide_vote
 from amad.model import read_bundle
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
-from bench.facts import machine_facts
 from bench.options import parser_of
+from bench.present import origin
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 from bench.quality.jobs import network_job
 from bench.quality.methods import FORMS, settings_of
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             found = judged(prepared, form, params, home)
             fleets.setdefault(prepared.fleet.name, {})[form] = found
             say(f"{prepared.fleet.name}, {form}: share by the test part {found['share']}")
-            content = rounded({"machine": machine_facts(), "seed": params.seed, "fleets": fleets})
+            content = rounded({**origin(), "seed": params.seed, "fleets": fleets})
             write_json(options.out, content)
     return content
 

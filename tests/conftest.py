@@ -198,7 +198,7 @@ def champion_home() -> Path:
         fleet, settings = make_lake(with_tracking_store(home))
         shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
         validated(fleet, settings)
-        register.run(make_artifacts(fleet, settings, members=["ridge", "amad"]), settings)
+        register.run(make_artifacts(fleet, settings, members=["innovation", "amad"]), settings)
 
     return made_once("champion", make)
 

@@ -10,12 +10,18 @@ from amad.config.params import DetectParams
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
 from amad.detect.foretold import Foretold
+from amad.detect.members import Member, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
 CLOSED_FORM = ["innovation", "two_sided", "relation", "window_range_32", "window_range_256"]
 C = 5
-LINEAR = DetectParams(members=["ridge", "ridge_long"], baseline_rows=300)
+LINEAR = DetectParams(members=["innovation", "two_sided"], baseline_rows=300)
+
+
+def linear_members() -> list[Member]:
+    """Two members that look back in their own channel alone: the baseline ``linear``."""
+    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
 def fleet_of(**changes: object) -> Fleet:

@@ -36,7 +36,7 @@ def kit_params(**detect: object) -> Params:
     return Params.model_validate(
         {
             "fleet": "kit",
-            "detect": {"members": ["ridge", "ridge_long"], "alarm_budget": 24.0} | detect,
+            "detect": {"members": ["innovation", "two_sided"], "alarm_budget": 24.0} | detect,
             "evaluate": {"bootstrap": 50},
         }
     )

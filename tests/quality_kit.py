@@ -15,7 +15,7 @@ PARAMS = {
     "mask": {"block": 4},
     "train": {"epochs": 1, "batch": 16, "stride": 10, "max_windows": 64},
     "detect": {
-        "members": ["ridge", "ridge_long", "amad"],
+        "members": ["relation", "amad"],
         "baseline_rows": 300,
         "alarm_budget": 4.0,
     },

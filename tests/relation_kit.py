@@ -10,7 +10,7 @@ from detect_kit import C, coupled, fleet_of, with_values
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import FLEET, Detector
-from amad.detect.members import Member
+from amad.detect.members import Member, RidgeMember
 from amad.detect.relation import RelationMember
 from amad.windows.series import Series
 
@@ -23,7 +23,15 @@ FAULT, INSIDE = slice(600, 800), slice(640, 800)
 
 
 def members_of(*names: str, smoothing: str = "centred") -> list[Member]:
-    return build_members(PARAMS.model_copy(update={"members": list(names), "smoothing": smoothing}))
+    """The members of these names; ``ridge`` is one that looks at its own last rows alone."""
+    members: list[Member] = []
+    for name in names:
+        if name == "ridge":
+            members.append(RidgeMember("ridge", range(1, 6)))
+        else:
+            changes = {"members": [name], "smoothing": smoothing}
+            members += build_members(PARAMS.model_copy(update=changes))
+    return members
 
 
 def fitted(

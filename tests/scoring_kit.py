@@ -77,7 +77,7 @@ CONTENT = {
 def kit_params(**detect: object) -> Params:
     """Linear members, short history."""
     settings = {
-        "members": ["ridge", "ridge_long"],
+        "members": ["innovation", "two_sided"],
         "widths": [3, 9],
         "baseline_rows": 200,
         "alarm_budget": 1.0,

@@ -17,7 +17,7 @@ from amad.telemetry import disk
 from amad.telemetry.lake import named_files
 from pipelines import ingest, report, score
 
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 # What differs between two runs of the same work: clocks, hosts and processes.
 OF_THE_RUN = ("runs/jobs/", "runs/timings.json", "data/report.html")
 JOB = rb"Scoring job [^<]*"  # its id and its times, at the foot of the page of a date

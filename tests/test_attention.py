@@ -5,32 +5,37 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amad.baselines.transformer import GaussianPrior
 from amad.config.params import ModelParams
 from amad.model.attention import (
     LOGIT_RANGE,
+    MakeKernel,
     MixupAttention,
     association_discrepancy,
     bounded,
     fused,
     reverse_gradient,
 )
+from amad.model.kernel import AutoMask
 from amad.model.views import two_views
 
 
-def attention(**changes: object) -> tuple[MixupAttention, torch.Tensor]:
+def attention(
+    kernel: MakeKernel = AutoMask, **changes: object
+) -> tuple[MixupAttention, torch.Tensor]:
     torch.manual_seed(0)
     params = ModelParams(**({"window": 30, "width": 32, "heads": 4} | changes))
-    return MixupAttention(params).eval(), torch.randn(3, 30, 32)
+    return MixupAttention(params, kernel).eval(), torch.randn(3, 30, 32)
 
 
-@pytest.mark.parametrize("kernel", ["automask", "gaussian"])
-def test_fused_and_explicit_give_the_same_output(kernel: str) -> None:
-    layer, x_BLD = attention(kernel=kernel)
+@pytest.mark.parametrize("kernel", [AutoMask, GaussianPrior])
+def test_fused_and_explicit_give_the_same_output(kernel: MakeKernel) -> None:
+    layer, x_BLD = attention(kernel)
     *explicit, discrepancy_BL = layer(x_BLD, need_discrepancy=True)
     *fast, nothing = layer(x_BLD, need_discrepancy=False)
     for a, b in zip(explicit, fast, strict=True):
         # The Gaussian's factors are squares of positions, of which float32 keeps fewer digits.
-        tolerance = 1e-5 if kernel == "automask" else 3e-4
+        tolerance = 1e-5 if kernel is AutoMask else 3e-4
         torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
     assert discrepancy_BL.shape == (3, 30) and nothing is None
 
@@ -164,18 +169,6 @@ def test_reversal_gives_each_side_the_gradient_of_its_own_phase_of_maxmin() -> N
     assert least_s is None and most_m is None
     torch.testing.assert_close(both_m, least_m)
     torch.testing.assert_close(both_s, most_s)
-
-
-def test_without_a_kernel_there_is_the_global_view_alone() -> None:
-    both, x_BLD = attention()
-    layer, _ = attention(kernel="none")
-    weights = both.state_dict()
-    layer.load_state_dict({name: weights[name] for name in layer.state_dict()})
-    mixed_BLD, local_BLD, global_BLD, discrepancy_BL = layer(x_BLD)
-    assert both.two_views and not layer.two_views and discrepancy_BL is None
-    assert torch.equal(local_BLD, global_BLD)
-    torch.testing.assert_close(global_BLD, both(x_BLD, need_discrepancy=False)[2])
-    torch.testing.assert_close(mixed_BLD, layer.out(global_BLD))
 
 
 def test_a_step_of_maxmin_moves_each_side_its_way() -> None:

@@ -1,13 +1,14 @@
-"""The kernels: what AutoMask contains, its rank, and how it starts."""
+"""AutoMask: what it contains, its rank, and how it starts; and the prior that it replaces."""
 
 import math
 
 import pytest
 import torch
 
+from amad.baselines.transformer import GaussianPrior
 from amad.config.params import ModelParams
-from amad.model.attention import MixupAttention
-from amad.model.kernel import AutoMask, GaussianPrior, gaussian_coefficients, make_kernel
+from amad.model.attention import MakeKernel
+from amad.model.kernel import AutoMask, gaussian_coefficients
 
 L = 100
 LAG_LL = (torch.arange(L)[:, None] - torch.arange(L)).double()
@@ -94,10 +95,10 @@ def test_the_rank_is_at_most_twice_the_frequencies(
     assert torch.linalg.matrix_rank(m_BHLL, rtol=1e-10).max() <= 2 * frequencies
 
 
-@pytest.mark.parametrize("name", ["automask", "gaussian"])
-def test_rows_sum_to_one_and_start_peaked_at_the_step_itself(name: str) -> None:
+@pytest.mark.parametrize("make", [AutoMask, GaussianPrior])
+def test_rows_sum_to_one_and_start_peaked_at_the_step_itself(make: MakeKernel) -> None:
     torch.manual_seed(0)
-    kernel = make_kernel(ModelParams(kernel=name))
+    kernel = make(ModelParams())
     p_BHLL = logits(kernel, 0.01 * torch.randn(2, L, 64)).softmax(-1)
     torch.testing.assert_close(p_BHLL.sum(-1), torch.ones(2, 4, L))
     middle = L // 2
@@ -128,17 +129,10 @@ def test_heads_share_the_scales_out() -> None:
 
 def test_the_gaussian_prior_is_the_anomaly_transformers() -> None:
     torch.manual_seed(0)
-    kernel = GaussianPrior(ModelParams(kernel="gaussian"))
+    kernel = GaussianPrior(ModelParams())
     x_BLD = torch.randn(1, L, 64)
     sigma_BHL1 = 3 ** (torch.sigmoid(5 * kernel.width_of_peak(x_BLD).mT) + 1e-5) - 1
     sigma_BHL1 = sigma_BHL1[..., None]
     density = torch.exp(-(LAG_LL.float() ** 2) / (2 * sigma_BHL1**2)) / sigma_BHL1
     want = density / density.sum(-1, keepdim=True)
     torch.testing.assert_close(logits(kernel, x_BLD).softmax(-1), want, atol=1e-4, rtol=1e-3)
-
-
-def test_there_may_be_no_kernel() -> None:
-    assert make_kernel(ModelParams(kernel="none")) is None
-    attention = MixupAttention(ModelParams(kernel="none"))
-    _, local_BLD, global_BLD, discrepancy = attention(torch.randn(1, L, 64))
-    assert local_BLD is global_BLD and discrepancy is None

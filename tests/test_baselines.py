@@ -16,7 +16,7 @@ from amad.detect.detector import Detector
 
 VEHICLES = ["a-1", "a-2", "b-1"]
 SIZE = {"window": 40, "width": 16, "layers": 1, "heads": 2}
-SMALL = ModelParams(kernel="gaussian", skip="none", **SIZE)
+SMALL = ModelParams(skip="none", **SIZE)
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name == "latad" else name
     for name in baseline_names()

@@ -10,13 +10,12 @@ from amad.baselines.cnn import HISTORY, CnnMember, Forecaster
 from amad.baselines.criterion import CriterionScorer, visible_passes
 from amad.baselines.network import seeded
 from amad.baselines.untrained import untrained_network
-from amad.config import ConfigError
 from amad.config.params import ModelParams
 from amad.model.network import Amad
 from amad.model.residual import tiles
 
 SIZE = {"window": 40, "width": 16, "layers": 1, "heads": 2}
-SMALL = ModelParams(kernel="gaussian", skip="none", **SIZE)
+SMALL = ModelParams(skip="none", **SIZE)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +99,7 @@ def test_the_transformer_reconstructs_by_global_attention_alone() -> None:
 
 def test_max_min_trains_the_prior_though_it_reconstructs_nothing() -> None:
     with seeded(0):
-        start = Amad(C, SMALL)
+        start = Amad(C, SMALL, kernel=transformer.GaussianPrior)
     network = transformer.train_transformer([waves("b-1", 600, seed=1)], seed=0, steps=5)
     for layer, first in zip(network.layers, start.layers, strict=True):
         now, then = layer.attention.kernel.width_of_peak, first.attention.kernel.width_of_peak
@@ -118,8 +117,8 @@ def test_a_trailing_transformer_waits_for_the_rows_of_its_tail_alone() -> None:
     assert np.isfinite(usual_TC[SMALL.window :]).all() and member.lookahead_rows == 9
 
 
-def criterion(params: ModelParams = SMALL) -> CriterionScorer:
-    network = untrained_network(C, params, 0)
+def criterion() -> CriterionScorer:
+    network = untrained_network(C, SMALL, 0)
     return CriterionScorer(network, LINEAR, fleet_of(), None, name="criterion")
 
 
@@ -164,11 +163,6 @@ def test_the_weights_of_a_window_sum_to_one() -> None:
     network = untrained_network(C, SMALL, 0)
     passes = visible_passes(network, series, tiles(series, 40, 0), need_discrepancy=True)
     assert [w.sum() for _, _, w in passes] == pytest.approx([1, 1, 1])
-
-
-def test_a_network_with_one_view_has_no_criterion() -> None:
-    with pytest.raises(ConfigError, match=r"kernel 'none' .* one view alone.*no criterion"):
-        criterion(SMALL.model_copy(update={"kernel": "none"}))
 
 
 def test_the_criterion_gets_a_threshold_like_every_detector() -> None:

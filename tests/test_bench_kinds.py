@@ -108,7 +108,8 @@ def test_the_written_report_has_every_method_on_every_fleet_in_both_forms(run: R
     written = json.loads((run.folder / "kinds.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(run.report)) and not written["errors"]
     assert sorted(written) == [
-        "alarm_budget", "errors", "fleets", "forms", "machine", "params_digest", "seeds",
+        "alarm_budget", "detector_scores", "errors", "fleets", "forms", "machine", "params_digest",
+        "seeds",
     ]  # fmt: skip
     assert list(written["fleets"]) == ["press", "states"] and "cores" in written["machine"]
     press = written["fleets"]["press"]

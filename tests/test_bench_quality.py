@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import kit_fleet, kit_params
 from quality_kit import write_fleet, write_params
 from stop_kit import CONTEXT
 
 from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.evaluation import vote
 from bench.quality import fleets, jobs, plan, pool
@@ -33,7 +33,9 @@ from bench.quality.methods import (
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
-METHODS = ("pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network")
+METHODS = (
+    "pca", "linear", "relation", "amad", "amad_with_network", "amad_alone", "amad_without_network",
+)  # fmt: skip
 
 
 class Run:
@@ -134,16 +136,16 @@ def test_one_vehicle_without_labels_is_judged_by_cases(run):
     assert set(content["methods"]["pca"]["by_fault"]) >= {"stuck", "spike"}
 
 
-def test_without_the_network_is_linear_and_alone_is_the_network(run):
+def test_without_the_network_is_the_other_member_and_alone_is_the_network(run):
     for protocol in ("test", "unseen"):
         own = run.methods(protocol)
-        assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
+        assert own["amad_without_network"]["per_unit"] == own["relation"]["per_unit"]
         assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
         (weight,) = {vote["weight"] for vote in own["amad"]["votes"]}
-        decided = {0.0: own["linear"], 1.0: own["amad_with_network"]}[weight]
+        decided = {0.0: own["relation"], 1.0: own["amad_with_network"]}[weight]
         assert own["amad"]["per_unit"] == decided["per_unit"]
         voting = own["amad_with_network"]
-        assert voting["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
+        assert voting["mean"] != own["relation"]["mean"] != own["amad_alone"]["mean"]
         difference = voting["difference"]["linear"]["vus_pr"][0]
         both = [m["mean"]["vus_pr"] for m in (voting, own["linear"])]
         assert difference == pytest.approx(both[0] - both[1], abs=2e-6)
@@ -210,10 +212,10 @@ def test_a_method_that_turns_out_to_look_ahead_is_left_out(run, monkeypatch):
 
 
 def test_a_method_that_cannot_be_built_fails_by_itself(run, monkeypatch):
-    monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.kernel": "magic"}))
+    monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.skip": "magic"}))
     report = run.again("amad", "pca", more=("--forms", "offline", "--protocols", "test"))
     content = report["fleets"]["pumps"]["protocols"]["test"]["offline"]
-    assert "model.kernel" in content["failed"]["amad"] and "pca" in content["methods"]
+    assert "model.skip" in content["failed"]["amad"] and "pca" in content["methods"]
 
 
 def test_a_fleet_without_its_data_is_told_and_the_rest_goes_on(run, tmp_path):
@@ -252,16 +254,16 @@ def test_groups_of_methods():
 
 
 def test_forms_of_amad_change_what_they_say():
-    params = kit_params(members=["ridge", "ridge_long", "amad"])
-    online = settings_of("gaussian", "online", 9, params)
-    assert online.model.kernel == "gaussian" and online.seed == 9
+    params = kit_params(members=["innovation", "two_sided", "amad"])
+    online = settings_of("no_skip", "online", 9, params)
+    assert online.model.skip == "none" and online.seed == 9
     assert online.detect.smoothing == "trailing" and online.model.direction == "past"
     offline = settings_of("amad_without_network", "offline", 9, params)
-    assert offline.detect.members == ["ridge", "ridge_long"]
+    assert offline.detect.members == ["innovation", "two_sided"]
     assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
     assert is_random("amad_with_network", params)
     assert is_random("amad", params), "whether its network votes is to be decided"
-    silent = kit_params(members=["ridge", "ridge_long", "amad"], amad_weight=0.0)
+    silent = kit_params(members=["innovation", "two_sided", "amad"], amad_weight=0.0)
     assert not is_random("amad", silent) and not is_random("amad_without_network", params)
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
 
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.harness import judge

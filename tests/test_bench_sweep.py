@@ -146,12 +146,12 @@ def test_plot_says_the_correlation(run):
 
 def test_a_network_without_a_vote_is_judged_with_one(run):
     params = load_params(run.params)
-    without = params.detect.model_copy(update={"members": ["ridge"], "amad_weight": 0.0})
+    without = params.detect.model_copy(update={"members": ["innovation"], "amad_weight": 0.0})
     params = params.model_copy(update={"detect": without})
     home = run.folder / "home"
     prepared = prepare_fleet(run.fleet, params, home / "fleets", Settings().data_dir, [])
     options = options_of(["--fleet", "x", "--out", "x.json", "--home", str(home)])
     fleet = FleetSweep(prepared, params, options)
     job = fleet._judge_job(network_job(prepared.fleet, prepared.store, params, home))
-    assert job.params.detect.members == ["ridge", "amad"], "what the objective judges"
+    assert job.params.detect.members == ["innovation", "amad"], "what the objective judges"
     assert job.params.detect.amad_weight == 1.0

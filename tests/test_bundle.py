@@ -10,7 +10,7 @@ from model_kit import toy_fleet, toy_params, toy_series
 from amad.config import DataError
 from amad.model import Amad, Bundle, read_bundle, write_bundle
 from amad.model.bundle import FORMAT
-from amad.model.levels import Levels
+from amad.model.owners import Owners
 from amad.telemetry.files import write_json
 from amad.windows import Scaler
 
@@ -48,18 +48,18 @@ def test_levels_and_the_linear_skip_travel_along(tmp_path: Path) -> None:
     params, fleet = toy_params(), toy_fleet()
     train = [toy_series("a-1"), toy_series("b-1", seed=1)]
     scaler = Scaler.fit(train, fleet, "vehicle")
-    levels = Levels(("a", "b"), {"a-1": "a", "b-1": "b"})
-    model = Amad(4, params.model, levels, params.mask.block).eval()
+    owners = Owners(("a", "b"), {"a-1": "a", "b-1": "b"})
+    model = Amad(4, params.model, owners, params.mask.block).eval()
     model.linear.fit_series([scaler.apply(series) for series in train])
     bundle = Bundle(model=model, params=params, fleet=fleet, scaler=scaler, meta={})
     write_bundle(tmp_path, bundle)
     read = read_bundle(tmp_path).model
-    assert read.levels == levels
+    assert read.owners == owners
     x_BLC, hidden_BLC = torch.randn(2, 20, 4), torch.zeros(2, 20, 4, dtype=torch.bool)
     hidden_BLC[0, :, 1] = hidden_BLC[1, 8:12] = True
-    level_B = torch.tensor([3, 4])
-    wanted = model(x_BLC, hidden_BLC, level_B=level_B).recon_BLC
-    assert torch.equal(read(x_BLC, hidden_BLC, level_B=level_B).recon_BLC, wanted)
+    owner_B = torch.tensor([3, 4])
+    wanted = model(x_BLC, hidden_BLC, owner_B=owner_B).recon_BLC
+    assert torch.equal(read(x_BLC, hidden_BLC, owner_B=owner_B).recon_BLC, wanted)
     assert not torch.equal(read(x_BLC, hidden_BLC).recon_BLC, wanted)
 
 

@@ -180,7 +180,7 @@ def test_a_network_that_looks_ahead_has_no_vote_online() -> None:
         {"detect": {"smoothing": "trailing"}},
         online | {"model": {"direction": "past"}},
         {"detect": {"amad_weight": 1.0}},
-        {"detect": online["detect"] | {"members": ["ridge"]}},
+        {"detect": online["detect"] | {"members": ["innovation"]}},
     ):
         assert parse(Params, harmless, "params.yaml")
 

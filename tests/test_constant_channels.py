@@ -39,7 +39,7 @@ from amad.windows.short_history import LONG_ROWS
 pytestmark = pytest.mark.slow
 
 X = 3  # the channel that is still in train
-MEMBERS = ("ridge", "two_sided", "relation")
+MEMBERS = ("innovation", "two_sided", "relation")
 PARAMS = LINEAR.model_copy(update={"members": list(MEMBERS), "alarm_budget": 0.01})
 DAY = 86_400_000_000
 T = np.arange(2000)
@@ -311,7 +311,9 @@ class Nights:
         return table if columns is None else table.select(columns)
 
     def detector(self) -> Detector:
-        params = DetectParams(members=["ridge", "relation"], baseline_rows=200, alarm_budget=1.0)
+        params = DetectParams(
+            members=["innovation", "relation"], baseline_rows=200, alarm_budget=1.0
+        )
         series = split_series(self.table, self.fleet, "a-1")
         scaler = Scaler.fit([series], self.fleet, "vehicle")
         scaled = scaler.apply(series)

@@ -20,7 +20,7 @@ from amad.windows.store import WindowStore
 from pipelines import evaluate, ingest, register, report, score, train, validate
 
 pytestmark = pytest.mark.slow
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 DATA, RUNS = "data/nights/", "runs/nights/"
 
 

@@ -22,7 +22,7 @@ from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
 from amad.detect.build_detector import build_detector
-from amad.detect.build_members import build_members, linear_members
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
 from amad.detect.storage import FORMAT, detector_digest, folder_digest, load_detector, save_detector
@@ -34,7 +34,7 @@ VEHICLES = ["a-1", "a-2", "b-1"]
 def linear(vehicles: list[str] = VEHICLES, rows: int = 2000, **params: object) -> Detector:
     train, calibration = parts(vehicles, rows)
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
-    detector = Detector(linear_members(), LINEAR.model_copy(update=params), fleet_of(), scaler)
+    detector = Detector(build_members(LINEAR), LINEAR.model_copy(update=params), fleet_of(), scaler)
     return detector.fit(train, calibration)
 
 
@@ -88,7 +88,7 @@ def test_a_lower_budget_gives_a_higher_threshold() -> None:
 def test_levels_serve_vehicles_that_were_never_seen() -> None:
     train, calibration = parts(VEHICLES)
     train.append(waves("b-2", SHORT_ROWS - 1))
-    detector = Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
+    detector = Detector(build_members(LINEAR), LINEAR, fleet_of(), None).fit(train, calibration)
     assert detector.owner_of(waves("a-2", 100)) == "vehicle/a-2"
     assert detector.owner_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"
     assert detector.owner_of(waves("a-9", 100)) == "class/a"
@@ -122,7 +122,7 @@ def test_an_empty_series_scores_to_nothing() -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        ["ridge", "ridge_long"],
+        ["innovation", "two_sided"],
         ["innovation", "two_sided", "relation"],
         ["innovation", "two_sided", "relation", "window_range"],
         ["window_range"],
@@ -183,6 +183,14 @@ def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
         load_detector(tmp_path / "d")
 
 
+def test_a_detector_with_a_member_that_is_gone_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    detector = linear()
+    detector.params = detector.params.model_copy(update={"members": ["relation", "ridge"]})
+    save_detector(detector, tmp_path / "d")
+    with pytest.raises(DataError, match=r"setting detect\.members\.1 of this detector \('ridge'\)"):
+        load_detector(tmp_path / "d")
+
+
 @pytest.mark.parametrize("name", ["detector.json", "state.safetensors", "checksums.json"])
 @pytest.mark.parametrize("where", [0.3, 0.9])
 def test_a_flipped_byte_is_told_with_file_and_way_out(
@@ -212,7 +220,7 @@ def test_a_file_that_lacks_is_told(tmp_path: Path) -> None:
 
 def test_without_normal_rows_the_error_names_the_way_out() -> None:
     train, calibration = parts(["b-1"])
-    detector = Detector(linear_members(), LINEAR, fleet_of(), None)
+    detector = Detector(build_members(LINEAR), LINEAR, fleet_of(), None)
     with pytest.raises(DataError, match="no train rows"):
         detector.fit([], calibration)
     with pytest.raises(DataError, match="calibration_share"):
@@ -223,7 +231,7 @@ def test_without_normal_rows_the_error_names_the_way_out() -> None:
 
 def test_a_class_without_calibration_rows_is_served_all_the_same() -> None:
     train, calibration = parts(VEHICLES)
-    members = build_members(LINEAR.model_copy(update={"members": ["ridge", "relation"]}))
+    members = build_members(LINEAR.model_copy(update={"members": ["innovation", "relation"]}))
     detector = Detector(members, LINEAR, fleet_of(), None).fit(train, calibration[:2])
     assert detector.owner_of(waves("b-9", 100)) == "class/b"
     assert detector.owner_of(waves("b-1", 100)) == "vehicle/b-1"
@@ -298,15 +306,15 @@ def test_the_networks_members_follow_what_its_training_hid(
 ) -> None:
     mask = bundle.params.mask.model_copy(update={"family": family})
     bundle = replace(bundle, params=bundle.params.model_copy(update={"mask": mask}))
-    detector, series = with_network(bundle, members=["ridge", "amad"])
-    assert [m.name for m in detector.members] == ["ridge", *names]
+    detector, series = with_network(bundle, members=["innovation", "amad"])
+    assert [m.name for m in detector.members] == ["innovation", *names]
     assert [m.hide for m in detector.members[1:]] == [
         "channel" if name == "amad_channel" else "time" for name in names
     ]
-    counted = {"ridge", *names} if "amad_channel" in names else set()
+    counted = {"innovation", *names} if "amad_channel" in names else set()
     for figures in detector.figures.values():
         assert (
-            set(figures.calibration) == {"ridge", *names}
+            set(figures.calibration) == {"innovation", *names}
             and set(figures.excess_threshold) == counted
         )
     scored = detector.score(series)
@@ -320,7 +328,7 @@ def test_the_networks_members_follow_what_its_training_hid(
 
 def test_how_the_network_is_asked_is_no_name_of_a_member() -> None:
     with pytest.raises(ValueError, match="amad_channel"):
-        DetectParams(members=["ridge", "amad_channel"])
+        DetectParams(members=["innovation", "amad_channel"])
 
 
 def test_a_network_of_weight_nought_has_no_vote_but_stays(

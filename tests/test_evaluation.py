@@ -5,13 +5,14 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
 from amad.detect.build_detector import build_detector
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
+from amad.evaluation.chance import poisson_interval
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     examine,
@@ -257,9 +258,9 @@ def with_a_network(store, fleet, params) -> Detector:
 @pytest.mark.parametrize(
     ("members", "weight", "other"),
     [
-        (["ridge", "relation", "amad"], 1.0, "amad_without_network"),
-        (["ridge", "relation", "amad"], 0.0, "amad_with_network"),
-        (["ridge"], 1.0, None),
+        (["innovation", "relation", "amad"], 1.0, "amad_without_network"),
+        (["innovation", "relation", "amad"], 0.0, "amad_with_network"),
+        (["innovation"], 1.0, None),
         (["amad"], 1.0, None),
     ],
 )
@@ -283,7 +284,7 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
     beside = other_form(detector, params.detect)
     rest = [m.name for m in (beside if weight else detector).members]
     both = [m.name for m in (detector if weight else beside).members]
-    assert rest == ["ridge", "relation"] and both == members
+    assert rest == ["innovation", "relation"] and both == members
     beside.fit(*fitting_parts(store))
     assert content["methods"][other]["per_unit"] == per_unit_metrics(
         store, beside, fleet, kit_events()
@@ -295,7 +296,7 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
 
 def test_a_detector_without_a_bundle_is_judged_without_a_share(labelled):
     store, detector, fleet, _, _ = labelled
-    params = beside_ridge(kit_params(members=["ridge", "amad"], amad_weight=0.0))
+    params = beside_ridge(kit_params(members=["innovation", "amad"], amad_weight=0.0))
     content = evaluate(store, detector, fleet, params, kit_events())
     assert content["share_of_amad"] is None and "amad_with_network" not in content["methods"]
 
@@ -332,7 +333,7 @@ def test_chance_is_that_of_fewer_alarms_where_fewer_are_proven(labelled):
     _, _, fleet, params, evaluation = labelled
     amad, random = (evaluation.results[name] for name in ("amad", "random"))
     truth = [replace(finding, days=0.1, chance=0.0) for finding in amad.truth]
-    least, promised = metrics.poisson_interval(2, 0.95)[1] / 10.0, params.detect.alarm_budget
+    least, promised = poisson_interval(2, 0.95)[1] / 10.0, params.detect.alarm_budget
     for days, rate in ((10.0, least), (0.1, promised)):
         quiet = replace(
             amad, truth=truth, normal=Rate(incidents=2, days=days, rows=1, alarm_rows=0)

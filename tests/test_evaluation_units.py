@@ -121,7 +121,7 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
             alarm_T=score_T > 0.5,
             contribution_TC=np.ones((rows, 4), np.float32),
         )
-        result.judge_unit(unit, scored, random_scorer(fleet), fleet)
+        result.judge_unit(unit, scored, random_scorer(fleet), fleet, unit.series.timestamp_T)
         found[name] = result.per_unit["car-2"]
         assert result.unscored_rows == np.isnan(score_T).sum()
         assert result.truth[0].found == (name == "perfect")
@@ -149,7 +149,8 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
             alarm_T=alarm_T,
             contribution_TC=contribution_TC,
         )
-        result.judge_unit(unit, scored, random_scorer(fleet, merge_gap_seconds=0.0), fleet)
+        scorer = random_scorer(fleet, merge_gap_seconds=0.0)
+        result.judge_unit(unit, scored, scorer, fleet, unit.series.timestamp_T)
         assert result.truth[0].found
         near = 2 * length / (rows - length)  # incidents that touch the event are not counted
         assert result.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)

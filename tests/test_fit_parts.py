@@ -4,9 +4,13 @@ import weakref
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from detect_kit import LINEAR, coupled, fleet_of
+from detect_kit import (
+    LINEAR,
+    coupled,
+    fleet_of,
+    linear_members,
+)
 
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import POOL_VEHICLES
 from amad.windows.series import Series

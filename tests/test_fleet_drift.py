@@ -251,7 +251,7 @@ def test_a_retraining_ends_at_the_gate(place, monkeypatch, capfd):
     (home / "dvc.yaml").write_text(DVC % sys.executable, encoding="utf-8")
     dvc = str(Path(sys.executable).with_name("dvc"))
     subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
-    scoring_kit.make_artifacts(fleet, settings, members=["ridge"])
+    scoring_kit.make_artifacts(fleet, settings, members=["innovation"])
     assert run(["retrain", "--force"]) == 0
     told = capfd.readouterr().out
     assert "fleet nights is retrained: by --force" in told

@@ -20,7 +20,7 @@ from amad.engines.train.training import train_fleet
 from amad.export.database import address_of
 from amad.export.export import export
 from amad.model.checkpoint import Checkpoint
-from amad.model.levels import Levels
+from amad.model.owners import Owners
 from amad.telemetry.files import staged, write_json
 from pipelines import prepare, score
 
@@ -154,7 +154,7 @@ def test_each_way_to_write_names_the_file(disk: Path, room: int) -> None:
 
         assert str(disk / name) in fails_for_want_of_space(disk, room, work)
     checkpoint = Checkpoint(
-        digest="d1", channels=1, levels=Levels(), block=1, epochs=[],
+        digest="d1", channels=1, owners=Owners(), block=1, epochs=[],
         objective={"x": torch.zeros(1 << 17)}, optimiser={},
     )  # fmt: skip
     assert "state.pt" in fails_for_want_of_space(disk, room, lambda: checkpoint.write(disk))

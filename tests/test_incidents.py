@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
+from detect_kit import (
+    LINEAR,
+    C,
+    fleet_of,
+    linear_members,
+    parts,
+    waves,
+    with_values,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +24,6 @@ from amad.detect.alarms import (
     merge_alarms,
     vehicle_days,
 )
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.incidents import continue_incident, incident_id, incidents_of
 from amad.detect.scorer import Scored

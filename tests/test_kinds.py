@@ -23,7 +23,7 @@ from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
 
-MEMBERS = ["ridge", "two_sided", "relation", "window_range"]
+MEMBERS = ["innovation", "two_sided", "relation", "window_range"]
 HOUR = 3600
 REGISTER = 2**16
 FAULT = slice(2000, 2300)

@@ -8,6 +8,7 @@ import torch
 from detect_kit import LINEAR, fleet_of, parts, waves, with_values
 
 from amad.baselines.latad import STRIDE, LatadMember, cluster, window_ends
+from amad.baselines.latad_masks import LearnedMasks, strength
 from amad.baselines.latad_network import (
     COLLAPSED,
     WINDOW,
@@ -20,7 +21,6 @@ from amad.baselines.latad_network import (
     train_latad,
 )
 from amad.detect.detector import FLEET, Detector
-from amad.model.augment import LearnedMasks, strength
 from amad.windows.series import Series
 
 VEHICLES = ["a-1", "a-2", "b-1"]

@@ -1,27 +1,22 @@
-"""The objective: what counts, what is skipped, and the two forms of the contrast."""
+"""The objective: what counts, what is skipped, and the contrast."""
 
 import math
-from collections.abc import Callable
 
-import pytest
 import torch
 
 from amad.config.params import LossParams, ModelParams
 from amad.model import Amad
-from amad.model.augment import WEIGHT
 from amad.model.losses import (
     Objective,
     hidden_and_counted,
     info_nce,
-    masked_contrast,
     squared_error,
 )
 
 
-def objective(model: dict | None = None, **loss: object) -> Objective:
+def objective(**loss: object) -> Objective:
     torch.manual_seed(0)
-    small = {"window": 20, "width": 16, "layers": 2, "heads": 2}
-    network = Amad(3, ModelParams(**(small | (model or {}))))
+    network = Amad(3, ModelParams(window=20, width=16, layers=2, heads=2))
     torch.nn.init.normal_(network.head.weight)  # as after some training: it starts at zero
     return Objective(network, LossParams(**({"maxmin": 0.01, "contrast": 0.1} | loss)))
 
@@ -66,11 +61,8 @@ def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
     assert 0 < losses.discrepancy < 1 and losses.contrast > 0
 
 
-@pytest.mark.parametrize(
-    ("kernel", "weights"), [("automask", {"maxmin": 0, "contrast": 0}), ("none", {})]
-)
-def test_what_has_no_weight_is_not_computed(kernel: str, weights: dict) -> None:
-    model = objective({"kernel": kernel}, **weights)
+def test_what_has_no_weight_is_not_computed() -> None:
+    model = objective(maxmin=0, contrast=0)
     asked = []
     forward = model.network.forward
 
@@ -120,55 +112,3 @@ def test_info_nce_is_least_where_the_views_agree_and_ignores_near_neighbours() -
     assert info_nce(view, view, 0.1) < 0.1 < info_nce(view, other, 0.1)
     slow = torch.eye(12)[None, torch.arange(12) // 3]  # three steps alike, all within reach
     assert info_nce(slow, slow, 0.05) < 1e-6
-
-
-def test_the_masked_contrast_by_its_definition() -> None:
-    torch.manual_seed(0)
-    local, world, hard = torch.randn(3, 2, 7, 4)
-    share_B = torch.tensor([0.1, 0.5])
-
-    def distance(a: torch.Tensor, b: torch.Tensor) -> float:
-        return 1 - (a @ b / (a.norm() * b.norm())).item()
-
-    total = 0.0
-    for w in range(2):
-        for i in range(7):
-            beside = range(max(0, i - 2), min(7, i + 3))
-            near = sum(distance(local[w, j], world[w, i]) for j in beside) / len(beside)
-            far = distance(hard[w, i], world[w, i])
-            total += near + max(0.0, near - far + 0.1 + 0.9 * share_B[w].item())
-    assert math.isclose(masked_contrast(local, world, hard, share_B), total / 14, rel_tol=1e-5)
-
-
-def test_learned_masks_are_trained_with_the_objective_and_see_nothing_hidden() -> None:
-    model, (x_BLC, hidden_BLC, counted_BLC) = objective(contrast_form="latad"), batch()
-    losses = model(x_BLC, hidden_BLC, counted_BLC)
-    losses.total.backward()
-    assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
-    assert any(name.startswith("masks.") for name in model.state_dict())
-    assert not any("masks" in name for name in model.network.state_dict())
-    x_BLC = x_BLC.masked_fill(hidden_BLC & ~counted_BLC, 7.0)
-    assert torch.equal(losses.total, model(x_BLC, hidden_BLC, counted_BLC).total)
-
-
-def test_the_masks_climb_the_separation_that_the_network_descends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = batch()
-
-    def gradients(opposed: Callable | None) -> tuple[torch.Tensor, torch.Tensor]:
-        model = objective(contrast_form="latad")
-        with monkeypatch.context() as patch:
-            if opposed is not None:
-                patch.setattr("amad.model.losses.opposed", opposed)
-            model(*data).total.backward()
-        return model.masks.leave.bias.grad, model.project_global.weight.grad
-
-    mask, network = gradients(None)
-    mask_down, network_down = gradients(lambda mask: mask)
-    mask_cost, _ = gradients(lambda mask: mask.detach())
-    assert (mask_down - mask_cost).abs().max() > 1e-6, "the separation reaches the masks"
-    torch.testing.assert_close(
-        mask - mask_cost, -WEIGHT * (mask_down - mask_cost), atol=1e-8, rtol=1e-3
-    )
-    assert torch.equal(network, network_down) and network.abs().max() > 0

@@ -15,8 +15,8 @@ from amad.detect.learnt_figures import SHORT_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
@@ -30,7 +30,7 @@ class Interpolator(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.nothing = torch.nn.Parameter(torch.zeros(1))
-        self.params, self.levels = kit_params().model, Levels()
+        self.params, self.owners = kit_params().model, Owners()
 
     def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, level_B=None):
         seen_BLC = torch.where(hidden_BLC, torch.nan, x_BLC)
@@ -131,7 +131,7 @@ def test_it_hides_what_training_hid_in_the_detector_that_the_settings_name(store
     assert injected_objective(network, store, silent, 4, 7, 3000) == found["mixed"] != alone
 
 
-@pytest.mark.parametrize("members", [["amad"], ["ridge", "relation", "amad"]])
+@pytest.mark.parametrize("members", [["amad"], ["innovation", "relation", "amad"]])
 @pytest.mark.parametrize("family", ["time", "channel", "mixed"])
 def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
     store, network, monkeypatch, family, members

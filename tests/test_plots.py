@@ -4,9 +4,9 @@ import csv
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
 
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.evaluation.harness import examine
 from amad.evaluation.plots import write_plots

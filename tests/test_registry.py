@@ -138,7 +138,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
 def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     fleet, settings, params = place
     good = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
-    retrain(fleet, settings, members=["ridge"], widths=[401])
+    retrain(fleet, settings, members=["innovation"], widths=[401])
     register.run(params, settings)
     bad = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
     assert bad["methods"]["amad"]["mean"]["vus_pr"] < good["methods"]["amad"]["mean"]["vus_pr"]
@@ -296,7 +296,7 @@ print(json.dumps({"amad": amad.__file__, "context": model.metadata.metadata["con
 def test_the_pyfunc_loads_without_pickle_and_scores_as_the_detector_does(place, tmp_path):
     """In another process, elsewhere, with the code that travels in the model."""
     fleet, settings, params = place
-    make_artifacts(fleet, settings, members=["ridge", "amad"], amad_weight=1.0)
+    make_artifacts(fleet, settings, members=["innovation", "amad"], amad_weight=1.0)
     register.run(params, settings)
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
     day = lake.dates()[-2]

@@ -21,7 +21,7 @@ from pipelines import register
 
 pytestmark = pytest.mark.slow
 NAME = "amad-nights"
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 
 
 def execute(settings: Settings, statement: str) -> None:

@@ -359,7 +359,7 @@ def test_few_train_rows_still_give_finite_coefficients(rows: int, trailing: bool
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
     params = PARAMS.model_copy(
-        update={"members": ["ridge", "two_sided", "relation"], "smoothing": smoothing}
+        update={"members": ["innovation", "two_sided", "relation"], "smoothing": smoothing}
     )
     train = [coupled(v, seed=1) for v in VEHICLES]
     scaler = Scaler.fit(train, fleet_of(), "vehicle")

@@ -9,7 +9,7 @@ from windows_kit import SECOND, START, series_of
 
 from amad.config.params import ModelParams
 from amad.model import Amad, complementary_masks, hidden_residual
-from amad.model.levels import Levels
+from amad.model.owners import Owners
 from amad.model.residual import past_tiles, tiles
 from amad.windows.series import Series
 
@@ -223,7 +223,7 @@ def test_a_vehicle_that_lacks_channels_is_scored_and_what_is_absent_says_nothing
 
 def test_a_known_vehicle_takes_its_own_coefficients() -> None:
     params = ModelParams(window=L, width=16, layers=1, heads=2)
-    model = Amad(C, params, Levels(("a",), {"a-1": "a"}), block=BLOCK)
+    model = Amad(C, params, Owners(("a",), {"a-1": "a"}), block=BLOCK)
     with torch.no_grad():
         model.linear.mean_VC[2], model.linear.spread_VC[:] = 3.0, 1.0
     found = [residual_of(model, noise(L, vehicle=name), "channel") for name in ("a-1", "a-2")]

@@ -4,14 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
+from detect_kit import (
+    LINEAR,
+    C,
+    fleet_of,
+    linear_members,
+    parts,
+    waves,
+    with_values,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from amad.baselines.floor import RandomScorer
 from amad.detect.blame import blame_shares, blamed
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, continue_incident, incidents_of

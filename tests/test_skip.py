@@ -1,4 +1,4 @@
-"""The linear skip: closed form, levels, what it may see, and what it says without data."""
+"""The linear skip: closed form, owners, what it may see, and what it says without data."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from model_kit import CHANNELS, toy_series, toy_store
 from windows_kit import series_of
 
-from amad.model.levels import FLEET, Levels
 from amad.model.network import bridge
+from amad.model.owners import FLEET, Owners
 from amad.model.skip import LEAST_SPREAD, PENALTY, SHRINKAGE, LinearSkip
 from amad.windows import TRAIN, Scaler
 from amad.windows.series import Series
 
 L, BLOCK = 20, 4
-LEVELS = Levels(("a", "b"), {"a-1": "a", "a-2": "a", "b-1": "b"})
+OWNERS = Owners(("a", "b"), {"a-1": "a", "a-2": "a", "b-1": "b"})
 
 
 def train_series(vehicle: str, seed: int = 0) -> Series:
@@ -35,13 +35,13 @@ FLEET_TRAIN = [train_series(name, i) for i, name in enumerate(["a-1", "a-2", "b-
 
 
 def fitted(past_only: bool = False) -> LinearSkip:
-    skip = LinearSkip(CHANNELS, LEVELS, BLOCK, past_only)
+    skip = LinearSkip(CHANNELS, OWNERS, BLOCK, past_only)
     skip.fit_series(FLEET_TRAIN)
     return skip
 
 
-def predict(skip: LinearSkip, x_BLC: torch.Tensor, hidden_BLC: torch.Tensor, level: int):
-    return skip(bridge(x_BLC, hidden_BLC), hidden_BLC, torch.full((len(x_BLC),), level))[0]
+def predict(skip: LinearSkip, x_BLC: torch.Tensor, hidden_BLC: torch.Tensor, owner: int):
+    return skip(bridge(x_BLC, hidden_BLC), hidden_BLC, torch.full((len(x_BLC),), owner))[0]
 
 
 def block_at(first: int, last: int, B: int = 3) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_time_coefficients_are_those_of_a_solver_of_somebody_else(past_only: boo
 
     skip = fitted(past_only)
     before, after = skip.before, skip.after
-    line_XK = LinearSkip(1, Levels(), BLOCK, past_only).time_VCXK[0, 0].double().numpy()
+    line_XK = LinearSkip(1, Owners(), BLOCK, past_only).time_VCXK[0, 0].double().numpy()
     series = FLEET_TRAIN[2]
     for c in range(CHANNELS):
         stretches = [
@@ -69,7 +69,7 @@ def test_time_coefficients_are_those_of_a_solver_of_somebody_else(past_only: boo
         near_NW = np.delete(stretch_NS, np.s_[before : before + BLOCK], axis=1)
         miss_NK = stretch_NS[:, before : before + BLOCK] - near_NW @ line_XK[:-1]
         theirs = Ridge(alpha=PENALTY * len(stretch_NS)).fit(near_NW, miss_NK)
-        ours_XK = skip.time_VCXK[LEVELS.index("b-1", "b"), c].numpy() - line_XK
+        ours_XK = skip.time_VCXK[OWNERS.index("b-1", "b"), c].numpy() - line_XK
         np.testing.assert_allclose(ours_XK[:-1], theirs.coef_.T, atol=1e-5)
         np.testing.assert_allclose(ours_XK[-1], theirs.intercept_, atol=1e-5)
 
@@ -77,7 +77,7 @@ def test_time_coefficients_are_those_of_a_solver_of_somebody_else(past_only: boo
 @pytest.mark.parametrize("past_only", [False, True])
 def test_what_it_misses_is_the_error_that_it_makes_on_train(past_only: bool) -> None:
     series = series_of(FLEET_TRAIN[2].value_TC, "b-1", "b")
-    skip = LinearSkip(CHANNELS, Levels(), BLOCK, past_only)
+    skip = LinearSkip(CHANNELS, Owners(), BLOCK, past_only)
     skip.fit_series([series])
     x_NLC = torch.from_numpy(series.value_TC).unfold(0, L, 1).transpose(1, 2)
     level_N = torch.zeros(len(x_NLC), dtype=torch.long)
@@ -95,12 +95,12 @@ def test_what_it_misses_is_the_error_that_it_makes_on_train(past_only: bool) -> 
 @pytest.mark.parametrize("past_only", [False, True])
 def test_a_hidden_block_is_predicted_by_its_coefficients(past_only: bool) -> None:
     skip, x_BLC = fitted(past_only), torch.randn(3, L, CHANNELS)
-    first, level = 12, 2
-    found_BLC = predict(skip, x_BLC, block_at(first, first + BLOCK), level)
+    first, owner = 12, 2
+    found_BLC = predict(skip, x_BLC, block_at(first, first + BLOCK), owner)
     near_BLC = [x_BLC[:, first - skip.before : first]]
     near_BLC.append(x_BLC[:, first + BLOCK : first + BLOCK + skip.after])
     near_BXC = torch.cat([*near_BLC, torch.ones(3, 1, CHANNELS)], dim=1)
-    want_BKC = torch.einsum("bxc,cxk->bkc", near_BXC, skip.time_VCXK[level])
+    want_BKC = torch.einsum("bxc,cxk->bkc", near_BXC, skip.time_VCXK[owner])
     torch.testing.assert_close(found_BLC[:, first : first + BLOCK], want_BKC)
     outside_L = torch.arange(L).ge(first) & torch.arange(L).lt(first + BLOCK)
     assert torch.equal(found_BLC[:, ~outside_L], x_BLC[:, ~outside_L])
@@ -111,7 +111,7 @@ def test_without_data_it_is_the_bridge(seed: int, share: float, past_only: bool)
     generator = torch.Generator().manual_seed(seed)
     x_BLC = torch.randn(2, L, 2, generator=generator)
     hidden_BLC = torch.rand(2, L, 2, generator=generator) < share
-    skip = LinearSkip(2, Levels(), 2, past_only=False)
+    skip = LinearSkip(2, Owners(), 2, past_only=False)
     torch.testing.assert_close(
         predict(skip, x_BLC, hidden_BLC, FLEET), bridge(x_BLC, hidden_BLC), atol=1e-5, rtol=1e-5
     )
@@ -138,10 +138,10 @@ def test_the_past_alone_predicts_a_block_that_ends_early_as_the_start_of_a_whole
 
 def test_a_hidden_channel_is_the_conditional_mean_of_a_gaussian() -> None:
     skip, x_BLC = fitted(), torch.randn(3, L, CHANNELS)
-    level = LEVELS.index("b-1", "b")
+    owner = OWNERS.index("b-1", "b")
     hidden_BLC = torch.zeros(3, L, CHANNELS, dtype=torch.bool)
     hidden_BLC[0, :, 0] = hidden_BLC[1, :, [1, 3]] = True
-    found_BLC = predict(skip, x_BLC, hidden_BLC, level)
+    found_BLC = predict(skip, x_BLC, hidden_BLC, owner)
     series = FLEET_TRAIN[2]
     known_TC = series.valid_TC == 1
     mean_C = np.array([series.value_TC[known_TC[:, c], c].mean() for c in range(CHANNELS)])
@@ -171,11 +171,11 @@ def test_hidden_and_absent_values_are_never_looked_at() -> None:
     skip, x_BLC = fitted(), torch.randn(3, L, CHANNELS)
     hidden_BLC = torch.rand(3, L, CHANNELS) < 0.1
     hidden_BLC[0, :, 2] = hidden_BLC[:, :, 3] = True
-    for level in range(len(LEVELS)):
-        found_BLC = predict(skip, x_BLC, hidden_BLC, level)
-        other_BLC = predict(skip, x_BLC.masked_fill(hidden_BLC, 99.0), hidden_BLC, level)
+    for owner in range(len(OWNERS)):
+        found_BLC = predict(skip, x_BLC, hidden_BLC, owner)
+        other_BLC = predict(skip, x_BLC.masked_fill(hidden_BLC, 99.0), hidden_BLC, owner)
         assert torch.equal(found_BLC, other_BLC) and torch.isfinite(found_BLC).all()
-    assert (skip.spread_VC[LEVELS.index("a-1", "a"), 3] == 0).all()
+    assert (skip.spread_VC[OWNERS.index("a-1", "a"), 3] == 0).all()
     assert (skip.spread_VC[:, :3] >= LEAST_SPREAD).all()
 
 
@@ -184,44 +184,44 @@ def test_a_window_does_not_depend_on_the_others_of_its_batch() -> None:
     hidden_BLC = block_at(8, 8 + BLOCK, 4)
     hidden_BLC[2] = False
     hidden_BLC[2, :, 1] = True
-    level_B = torch.tensor([0, 3, 4, 5])
+    owner_B = torch.tensor([0, 3, 4, 5])
     line_BLC = bridge(x_BLC, hidden_BLC)
-    whole = skip(line_BLC, hidden_BLC, level_B)
+    whole = skip(line_BLC, hidden_BLC, owner_B)
     for b in range(4):
         own = slice(b, b + 1)
-        alone = skip(line_BLC[own], hidden_BLC[own], level_B[own])
+        alone = skip(line_BLC[own], hidden_BLC[own], owner_B[own])
         for part_BX, alone_BX in zip(whole, alone, strict=True):
             torch.testing.assert_close(part_BX[own], alone_BX)
 
 
 def test_a_pooled_level_is_fitted_on_all_its_vehicles() -> None:
     """Those of class b have no missing cell at the seam; the sums of two are those of both."""
-    skip, pair = fitted(), LinearSkip(CHANNELS, Levels(("b",)), BLOCK, False)
+    skip, pair = fitted(), LinearSkip(CHANNELS, Owners(("b",)), BLOCK, False)
     pair.fit_series(FLEET_TRAIN[2:])
-    b = LEVELS.index("b-77", "b")
+    b = OWNERS.index("b-77", "b")
     torch.testing.assert_close(skip.time_VCXK[b], pair.time_VCXK[FLEET])
     torch.testing.assert_close(skip.correlation_VCC[b], pair.correlation_VCC[1])
-    assert not torch.allclose(skip.time_VCXK[b], skip.time_VCXK[LEVELS.index("b-1", "b")])
+    assert not torch.allclose(skip.time_VCXK[b], skip.time_VCXK[OWNERS.index("b-1", "b")])
 
 
 def test_levels_fall_back_from_vehicle_to_class_to_fleet(tmp_path) -> None:
-    assert [LEVELS.index(*pair) for pair in
+    assert [OWNERS.index(*pair) for pair in
             (("b-1", "b"), ("b-9", "b"), ("a-7", "a"), ("z", "z"))] == [5, 2, 1, FLEET]  # fmt: skip
-    assert len(LEVELS) == 6
-    store = toy_store(tmp_path)  # 200 train rows each: too few for levels of their own
-    assert Levels.of(store) == Levels(("a", "b"), {})
+    assert len(OWNERS) == 6
+    store = toy_store(tmp_path)  # 200 train rows each: too few for owners of their own
+    assert Owners.of(store) == Owners(("a", "b"), {})
 
 
 def test_pooled_levels_of_a_store_learn_from_vehicles_as_if_unknown(tmp_path) -> None:
     """A class from each of its vehicles as the rest of the class sees it, the fleet from each as
-    the other classes do; a vehicle's own level from the vehicle as it is."""
+    the other classes do; a vehicle's own owner from the vehicle as it is."""
     store = toy_store(tmp_path)
     scaled = {name: store.scaled(name).part(TRAIN) for name in store.vehicles}
 
     def as_unknown(name: str, *others: str) -> Series:
         return store.scaler.as_unknown(scaled[name], others)
 
-    skip = LinearSkip(CHANNELS, Levels(("a", "b"), {"b-1": "b"}), BLOCK, False)
+    skip = LinearSkip(CHANNELS, Owners(("a", "b"), {"b-1": "b"}), BLOCK, False)
     skip.fit(store)
     want = {
         FLEET: [
@@ -232,11 +232,11 @@ def test_pooled_levels_of_a_store_learn_from_vehicles_as_if_unknown(tmp_path) ->
         1: [as_unknown("a-1", "a-2"), as_unknown("a-2", "a-1")],
         3: [scaled["b-1"]],
     }
-    for level, series in want.items():
-        alone = LinearSkip(CHANNELS, Levels(), BLOCK, False)
+    for owner, series in want.items():
+        alone = LinearSkip(CHANNELS, Owners(), BLOCK, False)
         alone.fit_series(series)
         for name, value in alone.state_dict().items():
-            assert torch.equal(value[FLEET], skip.state_dict()[name][level]), (level, name)
+            assert torch.equal(value[FLEET], skip.state_dict()[name][owner]), (owner, name)
     assert not torch.equal(skip.mean_VC[1], torch.zeros(CHANNELS))
 
 
@@ -252,7 +252,7 @@ def test_a_channel_that_never_moves_is_its_mean_and_says_nothing() -> None:
     series = toy_series("b-1")
     series.value_TC[:, 2] = 3.0
     scaled = Scaler.fit([series], _fleet(), "vehicle").apply(series)
-    skip = LinearSkip(CHANNELS, Levels(), BLOCK, False)
+    skip = LinearSkip(CHANNELS, Owners(), BLOCK, False)
     skip.fit_series([scaled])
     x_BLC, hidden_BLC = torch.randn(1, L, CHANNELS), torch.zeros(1, L, CHANNELS, dtype=torch.bool)
     hidden_BLC[..., 2] = True

@@ -22,7 +22,7 @@ from pipelines import evaluate, register, report, score
 
 pytestmark = pytest.mark.engine
 NAME = "amad-nights"
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 
 
 @pytest.fixture

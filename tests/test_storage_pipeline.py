@@ -49,7 +49,7 @@ def run(settings: Settings, params: Params, *stages: str) -> None:
 
 def small_params() -> Params:
     """One trial, one epoch."""
-    given = kit_params(members=["ridge", "amad"])
+    given = kit_params(members=["innovation", "amad"])
     return Params.model_validate(
         given.model_dump(mode="json")
         | {

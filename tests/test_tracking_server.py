@@ -28,7 +28,7 @@ from pipelines import register, score
 
 pytestmark = pytest.mark.cluster
 NAME = "amad-nights"
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 
 
 @pytest.fixture(scope="module")

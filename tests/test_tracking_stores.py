@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
 BUCKET = "amad-models"
-PARAMS = kit_params(members=["ridge", "amad"])
+PARAMS = kit_params(members=["innovation", "amad"])
 
 
 @pytest.fixture

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, C, fleet_of, waves
+from detect_kit import (
+    LINEAR,
+    C,
+    fleet_of,
+    linear_members,
+    waves,
+)
 from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
-from amad.detect.build_members import linear_members
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, without_history
 from amad.detect.members import AmadMember, RidgeMember
@@ -78,7 +84,7 @@ def detector() -> tuple[Detector, Scaler]:
     train = [unlike(name, 1) for name in names]
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     held_out = [scaler.apply(unlike(name, 2, 2000, HOURS)) for name in names]
-    found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)
+    found = Detector(build_members(PARAMS), PARAMS, FLEET_OF, scaler)
     return found.fit([scaler.apply(item) for item in train], held_out), scaler
 
 

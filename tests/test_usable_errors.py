@@ -117,7 +117,7 @@ import numpy as np, pyarrow as pa, pyarrow.parquet as pq, torch
 from safetensors.numpy import save_file
 from amad.config import usable_error
 from amad.model.checkpoint import Checkpoint
-from amad.model.levels import Levels
+from amad.model.owners import Owners
 from amad.telemetry.files import staged, write_json
 
 place, number_N = Path(sys.argv[1]), np.random.default_rng(0).random(1 << 17)
@@ -133,7 +133,7 @@ def within(write):
     return work
 
 checkpoint = Checkpoint(
-    digest="d1", channels=1, levels=Levels(), block=1, epochs=[],
+    digest="d1", channels=1, owners=Owners(), block=1, epochs=[],
     objective={"x": torch.zeros(1 << 17)}, optimiser={},
 )
 ways = {

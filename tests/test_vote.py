@@ -17,12 +17,13 @@ from amad.evaluation.evaluation_metrics import Vote
 from amad.evaluation.vote import decide_vote, judged_vote
 from amad.metrics import bootstrap_mean, bootstrap_mean_of_groups, bootstrap_nested_mean
 from amad.model.bundle import Bundle
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
 
-PARAMS = kit_params(members=["ridge", "amad"])
+BESIDE = ["innovation", "amad"]
+PARAMS = kit_params(members=BESIDE)
 
 
 class Between(torch.nn.Module):
@@ -31,11 +32,11 @@ class Between(torch.nn.Module):
     def __init__(self, inner: Amad, at: float) -> None:
         super().__init__()
         self.inner, self.at = inner, at
-        self.params, self.levels, self.linear = inner.params, inner.levels, inner.linear
+        self.params, self.owners, self.linear = inner.params, inner.owners, inner.linear
         self.channels = inner.channels
 
-    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, level_B=None):
-        skip_BLC = self.inner(x_BLC, hidden_BLC, level_B=level_B).recon_BLC
+    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None):
+        skip_BLC = self.inner(x_BLC, hidden_BLC, owner_B=owner_B).recon_BLC
         return SimpleNamespace(recon_BLC=torch.lerp(skip_BLC, x_BLC, self.at))
 
 
@@ -47,7 +48,7 @@ def store(tmp_path_factory) -> WindowStore:
 @pytest.fixture(scope="module")
 def untrained(store) -> Amad:
     torch.manual_seed(0)
-    network = Amad(4, PARAMS.model, Levels.of(store))
+    network = Amad(4, PARAMS.model, Owners.of(store))
     network.linear.fit(store)
     return network.eval()
 
@@ -112,23 +113,35 @@ def test_neither_labels_nor_test_rows_reach_the_decision(store, untrained, tmp_p
 
 
 def test_a_network_without_a_vote_is_no_member_and_costs_no_context(untrained):
-    params = kit_params(members=["ridge", "amad"]).detect
+    params = kit_params(members=["innovation", "amad"]).detect
     decided = [params.model_copy(update={"amad_weight": w}) for w in (0.0, 1.0)]
     silent, voting = (build_detector(bundle_of(untrained), p) for p in decided)
     undecided = build_detector(bundle_of(untrained), params)
-    assert [m.name for m in silent.members] == [m.name for m in undecided.members] == ["ridge"]
-    assert [m.name for m in voting.members] == ["ridge", "amad"]
+    assert [m.name for m in silent.members] == [m.name for m in undecided.members] == ["innovation"]
+    assert [m.name for m in voting.members] == ["innovation", "amad"]
     assert silent.context_rows < voting.context_rows
 
 
 @pytest.mark.parametrize(
     ("detect", "weight", "said"),
     [
-        ({"members": ["ridge", "amad"], "amad_weight": 0.0}, 0.0, "detect.amad_weight says so"),
-        ({"members": ["ridge", "amad"], "amad_weight": 0.7}, 0.7, "detect.amad_weight says so"),
-        ({"members": ["ridge"]}, 0.0, "detect.members does not name it"),
+        (
+            {"members": BESIDE, "amad_weight": 0.0},
+            0.0,
+            "detect.amad_weight says so",
+        ),
+        (
+            {"members": BESIDE, "amad_weight": 0.7},
+            0.7,
+            "detect.amad_weight says so",
+        ),
+        ({"members": ["innovation"]}, 0.0, "detect.members does not name it"),
         ({"members": ["amad"]}, 1.0, "the detector has no other member"),
-        ({"members": ["ridge", "amad"], "smoothing": "trailing"}, 0.0, "model.direction: past"),
+        (
+            {"members": BESIDE, "smoothing": "trailing"},
+            0.0,
+            "model.direction: past",
+        ),
     ],
 )
 def test_what_needs_no_measurement_is_not_measured(store, untrained, detect, weight, said):

@@ -290,7 +290,7 @@ def test_it_counts_where_nothing_predicts_and_hardly_where_the_others_explain_th
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
     params = PARAMS.model_copy(
         update={
-            "members": ["ridge", "two_sided", "relation", "window_range"],
+            "members": ["innovation", "two_sided", "relation", "window_range"],
             "smoothing": smoothing,
         }
     )

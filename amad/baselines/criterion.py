@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import ConfigError, Fleet
+from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
@@ -37,9 +37,6 @@ class CriterionScorer(Scorer):
     D / (1 - D), which for one layer and head is the discrepancy itself. A channel's contribution to
     a row is its share of the squared error. Only the threshold is learnt. Segments shorter than a
     window have no score.
-
-    Raises:
-        ConfigError: the network has only one view, so there is no association discrepancy.
     """
 
     def __init__(
@@ -52,11 +49,6 @@ class CriterionScorer(Scorer):
     ) -> None:
         """network: None where a subclass trains one in ``learn``."""
         super().__init__(params, fleet, scaler, name)
-        if network is not None and not network.two_views:
-            raise ConfigError(
-                f"{name}: with model.kernel {network.params.kernel!r} the network has one view "
-                "alone, so no association discrepancy and no criterion; choose a kernel"
-            )
         self.network = network
 
     @property
@@ -111,7 +103,7 @@ def visible_passes(
     from amad.model.residual import gather_tiles
 
     window = network.params.window
-    level = network.levels.index(series.vehicle, series.vehicle_class)
+    owner = network.owners.index(series.vehicle, series.vehicle_class)
     network.eval()
     for at in range(0, len(todo), BATCH):
         part = todo[at : at + BATCH]
@@ -121,7 +113,7 @@ def visible_passes(
                 x_BLC,
                 ~valid_BLC,
                 need_discrepancy=need_discrepancy,
-                level_B=torch.full((len(part),), level),
+                owner_B=torch.full((len(part),), owner),
             )
             error_BLC = (x_BLC - output.recon_BLC).numpy()
             weight_BL = None

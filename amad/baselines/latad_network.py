@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amad.baselines.network import CLIP, seeded
-from amad.model.augment import (
+from amad.baselines.latad_masks import (
     LearnedMasks,
     cosine_distance,
     draw_neighbours,
@@ -30,6 +29,7 @@ from amad.model.augment import (
     opposed,
     strength,
 )
+from amad.baselines.network import CLIP, seeded
 from amad.model.network import INPUT_LIMIT
 from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.series import Series

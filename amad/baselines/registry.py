@@ -11,9 +11,8 @@ from amad.baselines.pca import PcaMember
 from amad.baselines.raw import RangeMember, RawMember
 from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.members import Member
+from amad.detect.members import Member, RidgeMember
 from amad.detect.relation import RelationMember
 from amad.detect.scorer import Scorer
 from amad.windows.scaler import Scaler
@@ -80,15 +79,20 @@ def _builders() -> dict[str, Callable[[Order], list[Member]]]:
         "knn": lambda o: [KnnMember("knn", seed=o.seed)],
         "l2": lambda o: [RawMember("l2")],
         "latad": _latad,
-        "linear": lambda o: linear_members(),
-        "linear_kmeans": lambda o: [*linear_members(), _kmeans(o)],
+        "linear": lambda o: _linear(),
+        "linear_kmeans": lambda o: [*_linear(), _kmeans(o)],
         "mahalanobis": lambda o: [MahalanobisMember("mahalanobis", floor=o.params.floor)],
         "pca": lambda o: [PcaMember("pca")],
-        "ridge": lambda o: linear_members()[:1],
+        "ridge": lambda o: _linear()[:1],
         "relation": lambda o: [RelationMember(trailing=o.trailing)],
         "sensor_range": lambda o: [RangeMember("sensor_range")],
         "untrained": _untrained,
     }
+
+
+def _linear() -> list[Member]:
+    """Two autoregressions that look back: lags 1 to 5, and lags 10 to 29."""
+    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
 def _kmeans(order: Order) -> Member:

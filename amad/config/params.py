@@ -11,7 +11,6 @@ from amad.config.fleet import FleetName
 from amad.config.settings import Settings
 from amad.config.yaml_file import EachOnce, Ordered, Seed, Strict, cut, parse, read_mapping
 
-Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "mixed"]
 Hide = Literal["time", "channel"]  # what one pass of scoring hides
 # Names that stand elsewhere in code; tests/test_config.py compares them.
@@ -27,7 +26,7 @@ VEHICLE_WINDOWS = 200  # per epoch; with fewer the network's share of a larger f
 LEAST_WINDOWS, MOST_WINDOWS = 2_400, 20_000  # per epoch: those of 12 vehicles, and of 100
 MERGED_PERIODS = 12  # alarms of one incident are at least allowed to be this far apart
 MemberName = Literal[
-    "innovation", "ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"
+    "innovation", "two_sided", "relation", "window_range", "amad"
 ]  # fmt: skip
 Direction = Literal["both", "past"]
 Auto = Literal["auto"]
@@ -54,6 +53,7 @@ class ModelParams(Strict):
         "context": "was removed; delete this line",
         "frequencies": "was removed, a kernel always has 8; delete this line",
         "scales": "was removed, the heads always share out 4; delete this line",
+        "kernel": "was removed, it is always AutoMask; delete this line",
     }
     window: int = Field(100, ge=8)
     """Rows in a window (L)"""
@@ -63,8 +63,6 @@ class ModelParams(Strict):
     """Number of attention layers (N)"""
     heads: int = Field(4, ge=1)
     """Attention heads in each layer (H)"""
-    kernel: Kernel = "automask"
-    """Kernel of the distance in time, which shapes the local view of the attention"""
     skip: Literal["linear", "none"] = "linear"
     """What the network's output is added to at a hidden value: a ridge regression, or nothing"""
     direction: Direction = "both"
@@ -92,16 +90,15 @@ class LossParams(Strict):
     """Losses that are added to the reconstruction loss. A weight of 0 switches one off."""
 
     moved: ClassVar = {
-        "maxmin_phases": "was removed, each step makes both phases; delete this line"
+        "maxmin_phases": "was removed, each step makes both phases; delete this line",
+        "contrast_form": "was removed, it is always InfoNCE; delete this line",
     }
     maxmin: float = Field(0.0, ge=0)
     """Weight of the Max-Min association discrepancy (k)"""
     contrast: float = Field(0.0, ge=0)
     """Weight of the Local-Global contrast"""
     temperature: float = Field(0.1, gt=0)
-    """Temperature of the contrast, for `infonce` only"""
-    contrast_form: Literal["infonce", "latad"] = "infonce"
-    """InfoNCE over time, or the negatives of LATAD's learned mask, which need a second pass"""
+    """Temperature of the contrast"""
 
 
 class TrainParams(Strict):
@@ -137,7 +134,7 @@ class SearchSpace(Strict):
     """
 
     moved: ClassVar = {
-        "kernel": "is not searched any more; set model.kernel and delete this line",
+        "kernel": "was removed, it is always AutoMask; delete this line",
         "frequencies": "was removed; delete this line",
         "scales": "was removed; delete this line",
     }

@@ -21,6 +21,6 @@ def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
     if not members:
         raise ConfigError(
             f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
-            "one in closed form such as ridge, or set detect.amad_weight above 0"
+            "one in closed form such as innovation, or set detect.amad_weight above 0"
         )
     return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
 
-def linear_members() -> list[Member]:
-    """The two closed-form members that look back over time: lags 1 to 5, and lags 10 to 29."""
-    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
-
-
 def two_sided_member(*, trailing: bool = False) -> Member:
     """The closed-form member that predicts a row from seven rows before it and seven after it.
 
@@ -40,9 +35,11 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
     only look back, and the name ``two_sided`` stands for ``one_sided``.
     """
     trailing = params.smoothing == "trailing"
-    closed = [*linear_members(), InnovationMember(), RelationMember(trailing=trailing)]
-    by_name = {member.name: member for member in closed}
-    by_name["two_sided"] = two_sided_member(trailing=trailing)
+    by_name: dict[str, Member] = {
+        "innovation": InnovationMember(),
+        "two_sided": two_sided_member(trailing=trailing),
+        "relation": RelationMember(trailing=trailing),
+    }
     members: list[Member] = []
     for name in params.members:
         if name in by_name:

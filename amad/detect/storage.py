@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from amad.config import DataError, Fleet
 from amad.config.digest import file_sha256, text_digest
 from amad.config.params import DetectParams
@@ -25,6 +27,9 @@ from amad.windows.scaler import Scaler
 
 FORMAT = 19
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
+AGAIN = (
+    "run the evaluate stage again, and for a registered version register ('dvc repro' does both)"
+)
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
 )
@@ -54,11 +59,17 @@ def load_detector(path: Path, *, to_score: bool = False, called: str | None = No
     if content.get("format") != FORMAT:
         raise DataError(
             f"{called or path}: detector of format {content.get('format')}, this version reads "
-            f"{FORMAT}; run the evaluate stage again, and for a registered version register "
-            "('dvc repro' does both)"
+            f"{FORMAT}; {AGAIN}"
         )
     check_files(path)
-    bundle, params = None, DetectParams.model_validate(content["params"])
+    try:
+        bundle, params = None, DetectParams.model_validate(content["params"])
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise DataError(
+            f"{called or path}: this version no longer has the setting detect.{key} of this "
+            f"detector ({error.errors()[0]['input']!r}); {AGAIN}"
+        ) from None
     if content["bundle"] and (params.vote > 0 or not to_score):
         from amad.model.bundle import read_bundle
 

@@ -70,7 +70,7 @@ class Detection(Figures):
         return 2 * self.events_found < self.events
 
 
-class OperatingPoint(Detection):
+class OperatingFigures(Detection):
     """What a method does at its threshold.
 
     alarm_budget: promised incidents per vehicle-day. chance_recall: share of the events that as
@@ -85,10 +85,10 @@ class OperatingPoint(Detection):
     lookahead_seconds: Figure
 
 
-class OperatingPoints(OperatingPoint):
+class OperatingFiguresByMethod(OperatingFigures):
     """The detector's operating point, and that of every method."""
 
-    methods: dict[str, OperatingPoint] = {}
+    methods: dict[str, OperatingFigures] = {}
 
 
 class Hits(Figures):
@@ -215,7 +215,7 @@ class EvaluationMetrics(Artifact):
     methods: dict[str, MethodFigures]
     share_of_amad: dict[str, Difference] | None
     vote: Vote | None = None
-    operating_point: OperatingPoints
+    operating_point: OperatingFiguresByMethod
     localisation: dict[str, Localisation | Hits] = {}
     by_fault: dict[str, FaultFigures] = {}
     severity_order: SeverityOrder = SeverityOrder()

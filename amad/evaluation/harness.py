@@ -7,7 +7,7 @@ rows. The series that it is given have no labels.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ from amad.evaluation.method_result import (
     unit_metrics,
 )
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
-from amad.evaluation.units import fitting_parts, is_injected, units_of, unlabelled
+from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
 
@@ -64,8 +64,8 @@ def examine(
         if name == other:
             method: Scorer = other_form(detector, params.detect)
         else:
-            kind = name.partition("#")[0]
-            method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
+            baseline = name.partition("#")[0]
+            method = make_baseline(baseline, params.detect, seed, fleet, store.scaler)
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
     del train, calibration
@@ -119,46 +119,62 @@ def judge(
         for name, method in methods.items()
     }
     unscorable: dict[str, str] = {}
-    spent = dict.fromkeys(methods, 0.0)
-    scored_rows = dict.fromkeys(methods, 0)
-    gap_us = params.detect.merge_gap_us(fleet.period_us)
-
-    def score(name: str, series: Series, lead: Series) -> Scored:
-        started = time.perf_counter()
-        scored = score_after(methods[name], lead, series)
-        spent[name] += time.perf_counter() - started
-        scored_rows[name] += lead.rows + series.rows
-        return scored
-
+    timed = {name: _Timed(method) for name, method in methods.items()}
     for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         units, reason = units_of(whole, fleet, events, store.has_channel(vehicle))
         if reason:
             unscorable[vehicle] = reason
-        calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
-        before_calibration, before_test = (lead_of(whole, split) for split in (CALIBRATION, TEST))
-        ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         for name, result in results.items():
-            if calibration.rows:
-                alarm_T = score(name, calibration, before_calibration).alarm_T
-                result.count_alarms(
-                    result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us
-                )
-            if not test.rows:
-                continue
-            clean = score(name, unlabelled(test), before_test)
-            result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
-            for unit in units:
-                # By labels the unit is the test part itself; an injected case is a changed copy.
-                injected = is_injected(fleet)
-                scored = score(name, unit.series, before_test) if injected else clean
-                result.judge_unit(unit, scored, methods[name], fleet, test.timestamp_T)
-    for name in methods:
+            _judge_vehicle(result, timed[name], whole, units, fleet, params)
+    for name, method in timed.items():
         timings.setdefault(name, {}).update(
-            score_seconds=spent[name],
-            rows_per_second=scored_rows[name] / spent[name] if spent[name] else 0.0,
+            score_seconds=method.seconds,
+            rows_per_second=method.rows / method.seconds if method.seconds else 0.0,
         )
     return results, unscorable
+
+
+class _Timed:
+    """A fitted method, and how many rows it has scored in how many seconds."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.seconds, self.rows = 0.0, 0
+
+    def score(self, series: Series, lead: Series) -> Scored:
+        """The scores of a series after the rows of ``lead``."""
+        started = time.perf_counter()
+        scored = score_after(self.scorer, lead, series)
+        self.seconds += time.perf_counter() - started
+        self.rows += lead.rows + series.rows
+        return scored
+
+
+def _judge_vehicle(
+    result: MethodResult,
+    method: _Timed,
+    whole: Series,
+    units: Sequence[Unit],
+    fleet: Fleet,
+    params: Params,
+) -> None:
+    """Add what a method does on the calibration rows, the test part and the units of a vehicle."""
+    gap_us = params.detect.merge_gap_us(fleet.period_us)
+    calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
+    if calibration.rows:
+        ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
+        alarm_T = method.score(calibration, lead_of(whole, CALIBRATION)).alarm_T
+        result.count_alarms(result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us)
+    if not test.rows:
+        return
+    lead = lead_of(whole, TEST)
+    clean = method.score(unlabelled(test), lead)
+    result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
+    for unit in units:
+        # By labels the unit is the test part itself; an injected case is a changed copy.
+        scored = method.score(unit.series, lead) if is_injected(fleet) else clean
+        result.judge_unit(unit, scored, method.scorer, fleet, test.timestamp_T)
 
 
 def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:

@@ -110,7 +110,7 @@ class MethodResult:
         scored: Scored,
         scorer: Scorer,
         fleet: Fleet,
-        history_T: np.ndarray | None = None,
+        history_T: np.ndarray,
     ) -> None:
         """Add one unit.
 
@@ -119,10 +119,8 @@ class MethodResult:
             scored: the scores, thresholds, alarms and contributions of its rows.
             scorer: the method that scored them.
             fleet: gives the buffer of VUS.
-            history_T: timestamps that say how many rows a day of this vehicle has; by default
-                those of the unit.
+            history_T: timestamps that say how many rows a day of this vehicle has.
         """
-        history_T = unit.series.timestamp_T if history_T is None else history_T
         score_T = lowest_for_unscored(scored.score_T)
         label_T = unit.label_T
         self.vehicle[unit.name] = unit.vehicle

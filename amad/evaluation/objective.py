@@ -246,7 +246,7 @@ def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
     from amad.model.network import Amad
 
     params = model.params.model_copy(update={"skip": "linear"})
-    plain = Amad(model.channels, params, model.levels, block)
+    plain = Amad(model.channels, params, model.owners, block)
     assert plain.linear is not None
     if model.linear is None:
         plain.linear.fit(store)

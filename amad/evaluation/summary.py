@@ -7,6 +7,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
+from amad.evaluation.chance import poisson_interval
 from amad.evaluation.evaluation_metrics import (
     DIGITS,
     EvaluationMetrics,
@@ -15,8 +16,8 @@ from amad.evaluation.evaluation_metrics import (
     IncidentRate,
     Localisation,
     MethodFigures,
-    OperatingPoint,
-    OperatingPoints,
+    OperatingFigures,
+    OperatingFiguresByMethod,
     PointAdjusted,
     StrengthFigures,
 )
@@ -83,7 +84,7 @@ def summarise(
         without_network=without_network,
         methods=methods,
         share_of_amad=share,
-        operating_point=OperatingPoints(**dict(points[detector]), methods=points),
+        operating_point=OperatingFiguresByMethod(**dict(points[detector]), methods=points),
         localisation=_localisation(results, floor),
         by_fault=_by_fault(results, detector, one_fault_per_unit=is_injected(fleet)),
         severity_order=severity_order(by_type(results[detector].known)),
@@ -156,7 +157,7 @@ def bootstrap(groups: Sequence, params: Params) -> tuple[float, float, float]:
     )
 
 
-def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> OperatingPoint:
+def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> OperatingFigures:
     budget, normal = params.detect.alarm_budget, _rate(result.normal, params)
     # Of alarms at random times: as many as this method raised on normal rows, or as promised; but
     # no more than it may be said to raise.
@@ -164,7 +165,7 @@ def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> Oper
     chances = [max(f.chance, -math.expm1(-rate * f.days)) for f in result.truth]
     detection = _detection(result.truth)
     delay = detection["median_delay_seconds"]
-    return OperatingPoint(
+    return OperatingFigures(
         **detection,
         alarm_budget=budget,
         calibration=_rate(result.calibration, params),
@@ -176,7 +177,7 @@ def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> Oper
 
 
 def _rate(rate: Rate, params: Params) -> IncidentRate:
-    low, high = metrics.poisson_interval(rate.incidents, params.evaluate.confidence)
+    low, high = poisson_interval(rate.incidents, params.evaluate.confidence)
     return IncidentRate(
         incidents=rate.incidents,
         vehicle_days=rate.days,
@@ -239,15 +240,15 @@ def _by_fault(
     Where each unit holds one fault, the primary metric is averaged by type too.
     """
     table = {}
-    for kind, own in by_type(results[detector].known).items():
+    for fault, own in by_type(results[detector].known).items():
         methods = {}
         for name, result in results.items():
-            findings = [f for f in result.known if f.event.type == kind]
+            findings = [f for f in result.known if f.event.type == fault]
             methods[name] = {"event_recall": np.mean([f.found for f in findings])}
             if one_fault_per_unit:
                 values = [result.per_unit[f.unit][PRIMARY] for f in findings]
                 methods[name][PRIMARY] = np.mean(values)
-        table[kind] = FaultFigures(**_detection(own), strengths=_by_strength(own), methods=methods)
+        table[fault] = FaultFigures(**_detection(own), strengths=_by_strength(own), methods=methods)
     return table
 
 

@@ -38,34 +38,15 @@ def draw_timeline(
     """
     lead = lead_of(store.scaled(unit.vehicle), TEST)
     scored = score_after(detector, lead, unit.series)
-    row_T = np.arange(unit.series.rows)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(
         1 + TOP_CHANNELS, 1, sharex=True, height_ratios=[2.2] + [1] * TOP_CHANNELS
     )
-    score_T = _broken(scored.score_T, unit)
-    axes = panels[0]
-    axes.plot(row_T, score_T, color=OURS, linewidth=0.9)
-    axes.plot(row_T, scored.threshold_T, color=ALARM, linestyle="--", linewidth=1.1)
-    alarms = np.flatnonzero(scored.alarm_T)
-    axes.plot(alarms, scored.score_T[alarms], ".", color=ALARM, markersize=3)
-    axes.set_ylabel("score", fontsize=9)
-    axes.margins(y=0.09)  # leaves room for the word above the line
-    axes.text(
-        0.995, scored.threshold_T[-1], "threshold", color=ALARM, fontsize=8.5, ha="right",
-        va="bottom", transform=axes.get_yaxis_transform(),
-    )  # fmt: skip
+    _score_panel(panels[0], unit, scored)
     value_TC = store.scaler.unscaled(unit.series)
     value_TC[np.isinf(value_TC)] = np.nan  # codes that no train row had
     for axes, channel in zip(panels[1:], _top_channels(unit, scored), strict=False):
-        axes.plot(row_T, _broken(value_TC[:, channel], unit), color="#3f4b52", linewidth=0.8)
-        entry = fleet.channels[channel]
-        culprit = any(channel in e.channels for e in unit.events)
-        text = f"{entry.title}{f' [{entry.unit}]' if entry.unit else ''}"
-        axes.text(
-            0.005, 1.0, text + ("  – to blame" if culprit else ""), transform=axes.transAxes,
-            fontsize=9, va="bottom", fontweight="bold" if culprit else "normal",
-        )  # fmt: skip
+        _channel_panel(axes, unit, value_TC[:, channel], channel, fleet)
     for axes in panels:
         bare(axes)
         axes.set_xlim(-0.005 * unit.series.rows, 1.005 * unit.series.rows)
@@ -84,6 +65,31 @@ def draw_timeline(
         + (" Gaps in time are cut out." if len(unit.series.segments()) > 1 else ""),
     )
     return figure
+
+
+def _score_panel(axes, unit: Unit, scored: Scored) -> None:
+    row_T = np.arange(unit.series.rows)
+    axes.plot(row_T, _broken(scored.score_T, unit), color=OURS, linewidth=0.9)
+    axes.plot(row_T, scored.threshold_T, color=ALARM, linestyle="--", linewidth=1.1)
+    alarms = np.flatnonzero(scored.alarm_T)
+    axes.plot(alarms, scored.score_T[alarms], ".", color=ALARM, markersize=3)
+    axes.set_ylabel("score", fontsize=9)
+    axes.margins(y=0.09)  # leaves room for the word above the line
+    axes.text(
+        0.995, scored.threshold_T[-1], "threshold", color=ALARM, fontsize=8.5, ha="right",
+        va="bottom", transform=axes.get_yaxis_transform(),
+    )  # fmt: skip
+
+
+def _channel_panel(axes, unit: Unit, value_T: np.ndarray, channel: int, fleet: Fleet) -> None:
+    axes.plot(np.arange(len(value_T)), _broken(value_T, unit), color="#3f4b52", linewidth=0.8)
+    entry = fleet.channels[channel]
+    culprit = any(channel in e.channels for e in unit.events)
+    text = f"{entry.title}{f' [{entry.unit}]' if entry.unit else ''}"
+    axes.text(
+        0.005, 1.0, text + ("  – to blame" if culprit else ""), transform=axes.transAxes,
+        fontsize=9, va="bottom", fontweight="bold" if culprit else "normal",
+    )  # fmt: skip
 
 
 def _broken(value_T: np.ndarray, unit: Unit) -> np.ndarray:

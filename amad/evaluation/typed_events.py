@@ -14,8 +14,8 @@ LEAST_EVENTS = 3  # of a type, for an order
 
 def by_type(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     """The findings of events with a known type, by type."""
-    kinds = sorted({f.event.type for f in findings if f.event.type})
-    return {kind: [f for f in findings if f.event.type == kind] for kind in kinds}
+    faults = sorted({f.event.type for f in findings if f.event.type})
+    return {fault: [f for f in findings if f.event.type == fault] for fault in faults}
 
 
 def severity_order(typed: Mapping[str, Sequence[Finding]]) -> SeverityOrder:
@@ -24,12 +24,12 @@ def severity_order(typed: Mapping[str, Sequence[Finding]]) -> SeverityOrder:
     Strengths of different types are not comparable, so no tau is taken across types.
     """
     graded = {
-        kind: [f for f in found if f.event.strength is not None] for kind, found in typed.items()
+        fault: [f for f in found if f.event.strength is not None] for fault, found in typed.items()
     }
     taus, events = _orders(graded, lambda f: f.severity)
     if not taus:
         return SeverityOrder()
-    found = {kind: [f for f in own if f.severity > 0] for kind, own in graded.items()}
+    found = {fault: [f for f in own if f.severity > 0] for fault, own in graded.items()}
     ideal, _ = _orders(graded, lambda f: (f.event.strength or 0.0) if f.severity > 0 else 0.0)
     return SeverityOrder(
         tau_b=_mean(taus, events),
@@ -43,13 +43,14 @@ def severity_order(typed: Mapping[str, Sequence[Finding]]) -> SeverityOrder:
 def guessed_types(typed: Mapping[str, Sequence[Finding]]) -> GuessedTypes:
     """How the types guessed for events that an incident touches agree with the true ones."""
     confusion = {
-        kind: dict(sorted(Counter(f.guessed for f in own if f.guessed).items()))
-        for kind, own in typed.items()
-        if kind in RIGHT and any(f.guessed for f in own)
+        fault: dict(sorted(Counter(f.guessed for f in own if f.guessed).items()))
+        for fault, own in typed.items()
+        if fault in RIGHT and any(f.guessed for f in own)
     }
     recall = {
-        kind: sum(n for guess, n in guesses.items() if guess in RIGHT[kind]) / sum(guesses.values())
-        for kind, guesses in confusion.items()
+        fault: sum(n for guess, n in guesses.items() if guess in RIGHT[fault])
+        / sum(guesses.values())
+        for fault, guesses in confusion.items()
     }
     mean = float(np.mean(list(recall.values()))) if recall else None
     return GuessedTypes(mean_recall=mean, recall=recall, confusion=confusion)
@@ -62,15 +63,15 @@ def _orders(
     from scipy.stats import kendalltau
 
     taus, events = {}, {}
-    for kind, own in graded.items():
+    for fault, own in graded.items():
         if len(own) >= LEAST_EVENTS:
             found = kendalltau([f.event.strength for f in own], [size(f) for f in own])
             if np.isfinite(found.statistic):
-                taus[kind], events[kind] = float(found.statistic), len(own)
+                taus[fault], events[fault] = float(found.statistic), len(own)
     return taus, events
 
 
 def _mean(taus: Mapping[str, float], events: Mapping[str, int]) -> float | None:
     if not taus:
         return None
-    return float(np.average(list(taus.values()), weights=[events[kind] for kind in taus]))
+    return float(np.average(list(taus.values()), weights=[events[fault] for fault in taus]))

@@ -17,21 +17,18 @@ from amad.metrics.ranges import (
     range_f1,
 )
 from amad.metrics.statistics import (
-    binomial_tail,
     bootstrap_mean,
     bootstrap_mean_of_groups,
     bootstrap_nested_mean,
     paired_bootstrap,
-    poisson_interval,
-    poisson_tail,
     shared_values,
 )
 from amad.metrics.volume import vus, vus_pr, vus_roc
 
 __all__ = [
-    "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
+    "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "bootstrap_mean",
     "bootstrap_mean_of_groups", "bootstrap_nested_mean", "event_f1", "events_of",
     "hit_rate_at", "ndcg_at", "pa_k_curve", "paired_bootstrap",
-    "point_adjusted_f1", "poisson_interval", "poisson_tail", "precision_recall", "range_f1",
+    "point_adjusted_f1", "precision_recall", "range_f1",
     "shared_values", "vus", "vus_pr", "vus_roc",
 ]  # fmt: skip

@@ -1,11 +1,10 @@
-"""How sure a mean over units is, and how likely a count is by chance alone.
+"""How sure a mean over units is.
 
 Shape legend: U units (vehicles or cases).
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 
 import numpy as np
 
@@ -107,59 +106,3 @@ def shared_values(
         and (b := theirs[unit].get(metric)) is not None and math.isfinite(b)
     ]  # fmt: skip
     return [a for a, _ in pairs], [b for _, b in pairs]
-
-
-def binomial_tail(found: int, tries: int, share: float) -> float:
-    """Probability that ``found`` or more of ``tries`` succeed where each does with ``share``.
-
-    The binomial tail. For tries of unequal probability it is taken at their mean, where it is the
-    largest (Hoeffding, "On the distribution of the number of successes in independent trials",
-    1956), for all ``found`` above the mean by one or more.
-
-    Raises:
-        ValueError: found is not within 0 to tries, or share not within 0 to 1.
-    """
-    if not 0 <= found <= tries or not 0 <= share <= 1:
-        raise ValueError(f"no such chance: {found} of {tries}, each with {share}")
-    if found == 0 or share == 1:
-        return 1.0
-    if share == 0:
-        return 0.0
-    log_ways = [
-        math.lgamma(tries + 1) - math.lgamma(k + 1) - math.lgamma(tries - k + 1)
-        + k * math.log(share) + (tries - k) * math.log1p(-share)
-        for k in range(found, tries + 1)
-    ]  # fmt: skip
-    return min(1.0, math.fsum(map(math.exp, log_ways)))
-
-
-def poisson_tail(found: int, expected: float) -> float:
-    """Probability of ``found`` or more where ``expected`` come on average, each by itself.
-
-    Raises:
-        ValueError: found or expected is negative.
-    """
-    if found < 0 or expected < 0:
-        raise ValueError(f"no such chance: {found} where {expected} are expected")
-    if found == 0 or expected == 0:
-        return float(found == 0)
-    below = [k * math.log(expected) - expected - math.lgamma(k + 1) for k in range(found)]
-    return min(1.0, max(0.0, 1.0 - math.fsum(map(math.exp, below))))
-
-
-def poisson_interval(found: int, confidence: float) -> tuple[float, float]:
-    """(low, high) of the mean of a count of independent incidents of which ``found`` were seen.
-
-    Byar's approximation of the exact interval, within 1 % of it from 1 on and within 3 % at 0.
-
-    Raises:
-        ValueError: found is negative.
-    """
-    if found < 0:
-        raise ValueError(f"no such count: {found}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-
-    def bound(n: int, sign: int) -> float:
-        return n * max(1 - 1 / (9 * n) + sign * z / (3 * math.sqrt(n)), 0.0) ** 3
-
-    return bound(found, -1) if found else 0.0, bound(found + 1, 1)

@@ -12,38 +12,37 @@ Shape legend: B windows, L steps, D model width, H heads, E width of a head (D /
 kernel's factors, X any of E, R and E + R, i query step, j key step.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.kernel import make_kernel
+from amad.model.kernel import AutoMask
 from amad.model.views import two_views
 
 LOGIT_RANGE = 20.0  # below the largest of a row; what is cut off has less than 1e-8 of its weight
 CACHED_MAP = 2**18  # elements of a map that the cache of a CPU core holds: 1.6 times faster
+# From the settings to the kernel of a layer, a module that gives psi_BLHR and phi_HLR for x_BLD.
+MakeKernel = Callable[[ModelParams], nn.Module]
 
 
 class MixupAttention(nn.Module):
     """One attention layer that mixes a local and a global view of the window.
 
     Input: tokens x_BLD. Output: (mixed_BLD, local_BLD, global_BLD, discrepancy_BL), the last None
-    unless it is asked for and there is a kernel. A gate mixes the views of each query:
-    g local + (1 - g) global with g = sigmoid(linear(token)), one g per head.
-
-    Without a kernel there is one view, the global one (``two_views`` is false), and all three
-    outputs of width D come from it.
+    unless it is asked for. A gate mixes the views of each query: g local + (1 - g) global with
+    g = sigmoid(linear(token)), one g per head.
     """
 
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: ModelParams, kernel: MakeKernel = AutoMask) -> None:
         super().__init__()
         width, self.heads = params.width, params.heads
-        self.kernel = make_kernel(params)
-        self.two_views = self.kernel is not None
+        self.kernel = kernel(params)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        if self.two_views:
-            self.gate = nn.Linear(width, params.heads)
+        self.gate = nn.Linear(width, params.heads)
 
     def forward(
         self, x_BLD: Tensor, need_discrepancy: bool = True
@@ -51,14 +50,9 @@ class MixupAttention(nn.Module):
         """Attend; see the class. With ``need_discrepancy`` the maps are formed."""
         B, L, _ = x_BLD.shape
         qkv_BL3HE = self.qkv(x_BLD).view(B, L, 3, self.heads, -1)
-        # In float32 even under autocast, as a kernel's logits are small differences of large terms.
-        float32 = torch.autocast(x_BLD.device.type, enabled=False)
-        if self.kernel is None:
-            with float32:
-                global_BLD = _merge(fused(*_scaled(qkv_BL3HE.float())))
-                return self.out(global_BLD), global_BLD, global_BLD, None
         gate_BLH, discrepancy_BL = self.gate(x_BLD).sigmoid(), None
-        with float32:
+        # In float32 even under autocast, as a kernel's logits are small differences of large terms.
+        with torch.autocast(x_BLD.device.type, enabled=False):
             psi_BLHR, phi_HLR = self.kernel(x_BLD.float())
             parts = qkv_BL3HE.float(), psi_BLHR, phi_HLR, gate_BLH.float()
             if x_BLD.device.type == "cpu" and not need_discrepancy:
@@ -166,7 +160,3 @@ def _scaled(qkv_BL3HE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """q / sqrt(E), k and v, each (B, H, L, E)."""
     q_BHLE, k_BHLE, v_BHLE = qkv_BL3HE.permute(2, 0, 3, 1, 4)
     return q_BHLE * q_BHLE.shape[-1] ** -0.5, k_BHLE, v_BHLE
-
-
-def _merge(x_BHLE: Tensor) -> Tensor:
-    return x_BHLE.transpose(1, 2).flatten(2)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from amad.config.params import Params
 from amad.model.checkpoint import Reporter
-from amad.model.levels import Levels
 from amad.model.losses import hidden_and_counted
 from amad.model.masks import draw_mask
+from amad.model.owners import Owners
 from amad.windows import CALIBRATION, TRAIN, WindowIndex, WindowStore, epoch_batches
 
 VALIDATION_WINDOWS = 512  # at most, evenly spaced over the calibration rows
@@ -23,13 +23,13 @@ class Windows:
     """The train and validation windows of a store, this rank's share of them, on its device."""
 
     def __init__(
-        self, store: WindowStore, levels: Levels, params: Params, reporter: Reporter
+        self, store: WindowStore, owners: Owners, params: Params, reporter: Reporter
     ) -> None:
-        """levels: those of the network, by which each window names its vehicle's."""
+        """owners: those of the network, by which each window names its vehicle's."""
         self.params, self.reporter = params, reporter
         self.channels = len(store.channels)
-        self._level = np.array(
-            [levels.index(name, store.vehicle_class(name)) for name in store.vehicles]
+        self._owner = np.array(
+            [owners.index(name, store.vehicle_class(name)) for name in store.vehicles]
         )
         window = params.model.window
         stride, apart = params.train.stride, window
@@ -45,12 +45,12 @@ class Windows:
         self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
 
     def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """x_BLC float32, valid_BLC bool and level_B (long) of some windows."""
+        """x_BLC float32, valid_BLC bool and owner_B (long) of some windows."""
         device = self.reporter.device
         return (
             torch.from_numpy(index.gather(ids_B)).to(device),
             torch.from_numpy(measured(index, self._valid, ids_B)).to(device),
-            torch.from_numpy(self._level[index.vehicle_W[ids_B]]).to(device),
+            torch.from_numpy(self._owner[index.vehicle_W[ids_B]]).to(device),
         )
 
     def batches(self, epoch: int) -> list[np.ndarray]:
@@ -63,7 +63,7 @@ class Windows:
     def steps(
         self, batches: list[np.ndarray], epoch: int
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """x_BLC, hidden_BLC, counted_BLC and level_B of each step.
+        """x_BLC, hidden_BLC, counted_BLC and owner_B of each step.
 
         Masks are drawn for the global batch.
         """
@@ -73,9 +73,9 @@ class Windows:
         for ids_B in batches:
             shape = (len(ids_B) * world_size, self.train.window, self.channels)
             mask_BLC = draw_mask(mask, shape, generator, direction)[rank::world_size]
-            x_BLC, valid_BLC, level_B = self.gather(self.train, ids_B)
+            x_BLC, valid_BLC, owner_B = self.gather(self.train, ids_B)
             mask_BLC = mask_BLC.to(self.reporter.device)
-            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), level_B
+            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), owner_B
 
 
 def measured(index: WindowIndex, valid: Sequence[np.ndarray], ids_B: np.ndarray) -> np.ndarray:

@@ -11,12 +11,12 @@ from safetensors.torch import load, save
 
 from amad.config import DataError, Fleet, Params
 from amad.config.digest import sha256_of
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 7
+FORMAT = 8
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
 REMEDY = "train again"
 
@@ -44,7 +44,7 @@ class _Content(BaseModel):
 
     format: int
     channels: list[str]
-    levels: Levels
+    owners: Owners
     params: Params
     fleet: Fleet
     scaler: dict
@@ -61,7 +61,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     content = _Content(
         format=FORMAT,
         channels=fleet.channel_names,
-        levels=model.levels,
+        owners=model.owners,
         params=bundle.params,
         fleet=fleet,
         scaler=bundle.scaler.to_json(),
@@ -108,7 +108,7 @@ def read_bundle(path: Path) -> Bundle:
             f"copy); {REMEDY}"
         )
     params = content.params
-    model = Amad(len(content.channels), params.model, content.levels, params.mask.block)
+    model = Amad(len(content.channels), params.model, content.owners, params.mask.block)
     try:
         model.load_state_dict(load(weights))
     except RuntimeError as error:

@@ -15,8 +15,8 @@ import torch
 from amad.config import DataError
 from amad.config.digest import file_sha256
 from amad.config.params import ModelParams
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.telemetry.files import full_disk_named, staged
 
 # The hash is needed because torch reads a damaged file as if it were sound.
@@ -27,14 +27,14 @@ STATE, HASH = "state.pt", "state.sha256"
 class Checkpoint:
     """A training after some of its epochs.
 
-    digest: of everything that the weights depend on. channels, levels, block: what ``Amad`` is
+    digest: of everything that the weights depend on. channels, owners, block: what ``Amad`` is
     built with, beside its settings. epochs: the metrics of each. objective, optimiser: their state
     dicts.
     """
 
     digest: str
     channels: int
-    levels: Levels
+    owners: Owners
     block: int
     epochs: list[dict]
     objective: dict
@@ -43,7 +43,7 @@ class Checkpoint:
     def write(self, folder: Path) -> None:
         """Write the files of the checkpoint into a folder that exists."""
         with full_disk_named(folder / STATE):
-            torch.save(vars(self) | {"levels": asdict(self.levels)}, folder / STATE)
+            torch.save(vars(self) | {"owners": asdict(self.owners)}, folder / STATE)
             (folder / HASH).write_text(file_sha256(folder / STATE), encoding="ascii")
 
     @classmethod
@@ -74,11 +74,11 @@ class Checkpoint:
                 f"{content['digest']}, this run's is {digest}); give the run another folder, or "
                 "remove it"
             )
-        return cls(**content | {"levels": Levels(**content["levels"])})
+        return cls(**content | {"owners": Owners(**content["owners"])})
 
     def network(self, params: ModelParams) -> Amad:
         """The trained network, on the CPU, ready to score. params: those it was trained with."""
-        network = Amad(self.channels, params, self.levels, self.block)
+        network = Amad(self.channels, params, self.owners, self.block)
         weights = {
             name.removeprefix("network."): weight
             for name, weight in self.objective.items()

@@ -1,13 +1,13 @@
-"""Kernels of the distance in time for the local view of the attention, as factors of their logits.
+"""AutoMask, the kernel of the distance in time for the local view of the attention.
 
-A kernel adds the logits M_ij to those of the attention. Both kernels here factor,
+A kernel adds the logits M_ij to those of the attention. It factors,
 
     M_ij = psi_i . phi_j + (a number that depends on i alone, which a softmax over j ignores),
 
 so no L x L map is needed to use one: psi is appended to the queries and phi to the keys.
 
 Shape legend: B windows, L steps, D model width, H heads, S scales, F frequencies, R rank of the
-factors (2F or 2), K lags, i query step, j key step.
+factors (2F), K lags, i query step, j key step.
 """
 
 import math
@@ -20,8 +20,6 @@ from amad.config.params import ModelParams
 FREQUENCIES = 8  # F
 SCALES = 4  # S, or as many as there are heads: a scale without a head would have no use
 FINEST_SIGMA = 5.0  # steps: width of the Gaussian in which the finest scale starts
-# With a narrower peak the nearest neighbour weighs less than 1e-21: the same kernel in float32.
-LEAST_SIGMA = 0.1
 
 
 class AutoMask(nn.Module):
@@ -72,37 +70,6 @@ class AutoMask(nn.Module):
         swapped_BLHR = coefficient_BLHR.roll(FREQUENCIES, dims=-1)
         psi_BLHR = torch.addcmul(psi_BLHR, swapped_BLHR, torch.cat([sin_LHF, sin_LHF], dim=-1))
         return psi_BLHR, torch.cat([cos_LHF, sin_LHF], dim=-1).transpose(0, 1)
-
-
-class GaussianPrior(nn.Module):
-    """The Anomaly Transformer's prior: one peak at lag 0, its width chosen by the token.
-
-        M_ij = -(i - j)^2 / (2 sigma_i^2),   sigma = 3^(sigmoid(5 s) + 1e-5) - 1 in (0, 2]
-
-    with s a linear map of token i, per head (arXiv 2110.02642, section 3.2 and its code). The
-    square, written out, factors with R = 2; the term i^2 is left out, as a softmax over j ignores
-    it.
-    """
-
-    def __init__(self, params: ModelParams) -> None:
-        super().__init__()
-        self.width_of_peak = nn.Linear(params.width, params.heads)
-
-    def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BLHR and phi_HLR with R = 2; x_BLD are the layer's normalised tokens."""
-        s_BLH = self.width_of_peak(x_BLD)
-        sigma_BLH = (3.0 ** (torch.sigmoid(5 * s_BLH) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
-        step_L = centred_steps(x_BLD)
-        slope_BLH = sigma_BLH.square().reciprocal()
-        psi_BLHR = torch.stack([slope_BLH * step_L[:, None], -0.5 * slope_BLH], dim=-1)
-        phi_LR = torch.stack([step_L, step_L.square()], dim=-1)
-        return psi_BLHR, phi_LR.expand(s_BLH.shape[2], *phi_LR.shape)
-
-
-def make_kernel(params: ModelParams) -> nn.Module | None:
-    """Return the kernel that ``params.kernel`` names; None for ``none``."""
-    kinds = {"automask": AutoMask, "gaussian": GaussianPrior}
-    return kinds[params.kernel](params) if params.kernel != "none" else None
 
 
 def centred_steps(x_BLD: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MixupAttention
-from amad.model.levels import FLEET, Levels
+from amad.model.attention import MakeKernel, MixupAttention
+from amad.model.kernel import AutoMask
+from amad.model.owners import FLEET, Owners
 from amad.model.skip import LinearSkip
 
 INPUT_LIMIT = 10.0  # train spreads; limits what a broken sensor does to the other channels
@@ -23,9 +24,9 @@ class AmadOutput:
     """What the network says about a batch of windows.
 
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
-    mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
-    global_BLD: the two views of the last layer, before they are mixed. unit_BLC: the unit of
-    each error, in scaled units: the error that the linear skip should have; 1 without a skip.
+    mean over layers and heads; None where it was not asked for. local_BLD, global_BLD: the two
+    views of the last layer, before they are mixed. unit_BLC: the unit of each error, in scaled
+    units: the error that the linear skip should have; 1 without a skip.
     """
 
     recon_BLC: Tensor
@@ -51,22 +52,24 @@ class Amad(nn.Module):
     With a skip the head starts at zero: the untrained network is its skip, and training can only
     add to that. At visible values there is no skip, which could simply be copied.
 
-    levels: those of the linear skip; default: one, the fleet's. block: rows of a hidden block that
-    the linear skip is made for.
+    owners: those of the linear skip; default: one, the fleet's. block: rows of a hidden block that
+    the linear skip is made for. kernel: of the local view; another than AutoMask is for comparison.
     """
 
     def __init__(
-        self, channels: int, params: ModelParams, levels: Levels | None = None, block: int = 5
+        self,
+        channels: int,
+        params: ModelParams,
+        owners: Owners | None = None,
+        block: int = 5,
+        kernel: MakeKernel = AutoMask,
     ) -> None:
         super().__init__()
         assert channels >= 1
         self.channels, self.params = channels, params
-        self.levels = levels or Levels()
+        self.owners = owners or Owners()
         self.embed = nn.Linear(3 * 2 * channels, params.width)
-        layers = [_Layer(params) for _ in range(params.layers)]
-        self.layers = nn.ModuleList(layers)
-        # Whether there are a local and a global view, which Max-Min and the contrast compare.
-        self.two_views = layers[0].attention.two_views
+        self.layers = nn.ModuleList(_Layer(params, kernel) for _ in range(params.layers))
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
         position_LD = sinusoids(params.window, params.width)
@@ -75,48 +78,47 @@ class Amad(nn.Module):
         if params.skip == "linear":
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
-            self.linear = LinearSkip(channels, self.levels, block, params.direction == "past")
+            self.linear = LinearSkip(channels, self.owners, block, params.direction == "past")
 
     def forward(
         self,
         x_BLC: Tensor,
         hidden_BLC: Tensor | None = None,
         need_discrepancy: bool = True,
-        level_B: Tensor | None = None,
+        owner_B: Tensor | None = None,
     ) -> AmadOutput:
         """Reconstruct; L is ``params.window``.
 
-        need_discrepancy: without it the pass needs less memory. level_B: long, the number of each
-        window's level (``levels.index``); default: the fleet's.
+        need_discrepancy: without it the pass needs less memory. owner_B: long, the number of each
+        window's owner (``owners.index``); default: the fleet's.
         """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
             hidden_BLC = torch.zeros_like(x_BLC, dtype=torch.bool)
-        if level_B is None:
-            level_B = torch.full((len(x_BLC),), FLEET, device=x_BLC.device)
-        skip_BLC, unit_BLC = self._skip(x_BLC, hidden_BLC, level_B)
+        if owner_B is None:
+            owner_B = torch.full((len(x_BLC),), FLEET, device=x_BLC.device)
+        skip_BLC, unit_BLC = self._skip(x_BLC, hidden_BLC, owner_B)
         value_BLC = torch.where(hidden_BLC, skip_BLC, x_BLC).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         token_BLD = self._embed(value_BLC, hidden_BLC)
         distances = []
         for layer in self.layers:
             token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
-        known = need_discrepancy and distances[0] is not None
         return AmadOutput(
             recon_BLC=skip_BLC + unit_BLC * self.head(self.norm(token_BLD)),
             unit_BLC=unit_BLC,
-            discrepancy_BL=torch.stack(distances).mean(0) if known else None,
+            discrepancy_BL=torch.stack(distances).mean(0) if need_discrepancy else None,
             local_BLD=local_BLD,
             global_BLD=global_BLD,
         )
 
     def _skip(
-        self, x_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+        self, x_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
     ) -> tuple[Tensor, Tensor | float]:
         """What the head's output is added to, and its unit."""
         if self.linear is None:
             return torch.zeros_like(x_BLC), 1.0
-        skip_BLC, unit_BLC = self.linear(bridge(x_BLC, hidden_BLC), hidden_BLC, level_B)
+        skip_BLC, unit_BLC = self.linear(bridge(x_BLC, hidden_BLC), hidden_BLC, owner_B)
         return skip_BLC.masked_fill(~hidden_BLC, 0.0), unit_BLC
 
     def _embed(self, value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
@@ -127,10 +129,10 @@ class Amad(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: ModelParams, kernel: MakeKernel) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(params.width)
-        self.attention = MixupAttention(params)
+        self.attention = MixupAttention(params, kernel)
         self.feed_norm = nn.LayerNorm(params.width)
         self.feed_in = nn.Linear(params.width, 2 * params.width)
         self.feed_out = nn.Linear(2 * params.width, params.width)

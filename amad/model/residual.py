@@ -73,7 +73,7 @@ def hidden_residual(
         todo = past_tiles(series, window, block)
     else:
         todo = tiles(series, window, block if family == "time" else 0)
-    level = model.levels.index(series.vehicle, series.vehicle_class)
+    owner = model.owners.index(series.vehicle, series.vehicle_class)
     size = max(1, batch // len(mask_KLC))
     model.eval()
     for at in range(0, len(todo), size):
@@ -84,7 +84,7 @@ def hidden_residual(
             x_BLC.expand_as(hidden_KBLC).flatten(0, 1),
             hidden_KBLC.flatten(0, 1),
             need_discrepancy=False,
-            level_B=torch.full((len(mask_KLC) * len(part),), level, device=device),
+            owner_B=torch.full((len(mask_KLC) * len(part),), owner, device=device),
         )
         recon_KBLC = output.recon_BLC.unflatten(0, hidden_KBLC.shape[:2])
         recon_BLC = (recon_KBLC * mask_KLC[:, None]).sum(0)

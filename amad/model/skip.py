@@ -1,12 +1,12 @@
 """The linear skip: what ridge regressions predict for hidden values; the network adds to it.
 
-Two predictions, both in closed form from train rows, for each level (a vehicle, its class, the
+Two predictions, both in closed form from train rows, for each owner (a vehicle, a class, the
 fleet):
 
 - *over time*: a short block hidden in a channel, from visible values of the same channel beside it;
 - *over channels*: a channel hidden for the whole window, from the other channels of the same row.
 
-Shape legend: B windows, L steps, C channels, V levels, K rows of a hidden block, W neighbours that
+Shape legend: B windows, L steps, C channels, V owners, K rows of a hidden block, W neighbours that
 a regression sees, X = W + 1 (the intercept), S = W + K rows of a stretch, N stretches, T rows.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad.model.levels import FLEET, Levels
+from amad.model.owners import FLEET, Owners
 from amad.windows.ridge import solve_ridge
 from amad.windows.scaler import UnknownVehicles
 from amad.windows.series import TRAIN, Series
@@ -36,9 +36,9 @@ STRETCHES = 10_000  # about the most per vehicle, evenly spaced; more would add 
 class LinearSkip(nn.Module):
     """Linear predictions of hidden values, (B, L, C), from the visible ones.
 
-        skip = LinearSkip(channels=12, levels=levels, block=5, past_only=False)
+        skip = LinearSkip(channels=12, owners=owners, block=5, past_only=False)
         skip.fit(store)
-        value_BLC, miss_BLC = skip(line_BLC, hidden_BLC, level_B)
+        value_BLC, miss_BLC = skip(line_BLC, hidden_BLC, owner_B)
 
     *Over time*: a block of ``block`` hidden rows with SIDE visible values of its channel on either
     side of it (where ``block`` is less than SIDE: ``block``); with ``past_only``, up to ``block``
@@ -47,7 +47,7 @@ class LinearSkip(nn.Module):
     without data the prediction is the bridge.
 
     *Over channels*: the conditional mean of a Gaussian, mu_h + S_hv S_vv^-1 (x_v - mu_v), with h
-    the channels that are hidden for the whole window and v the others that the level knows. S is
+    the channels that are hidden for the whole window and v the others that the owner knows. S is
     the train covariance with its correlations shrunk by SHRINKAGE. Hidden values of v are those
     predicted over time.
 
@@ -67,12 +67,12 @@ class LinearSkip(nn.Module):
     miss_time_VC: Tensor
     miss_line_VC: Tensor
 
-    def __init__(self, channels: int, levels: Levels, block: int, past_only: bool) -> None:
+    def __init__(self, channels: int, owners: Owners, block: int, past_only: bool) -> None:
         super().__init__()
-        self.levels, self.block, self.past_only = levels, block, past_only
+        self.owners, self.block, self.past_only = owners, block, past_only
         self.before = PAST if past_only else min(SIDE, block)
         self.after = 0 if past_only else self.before
-        V, C = len(levels), channels
+        V, C = len(owners), channels
         line_XK = self._bridge_coefficients()
         self.register_buffer("time_VCXK", line_XK.expand(V, C, *line_XK.shape).clone())
         self.register_buffer("mean_VC", torch.zeros(V, C))
@@ -82,23 +82,23 @@ class LinearSkip(nn.Module):
         self.register_buffer("miss_line_VC", torch.ones(V, C))
 
     def forward(
-        self, line_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+        self, line_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The prediction where hidden, the value itself where visible; and its expected error.
 
-        line_BLC: the windows with the bridge in place of hidden values. level_B: long.
+        line_BLC: the windows with the bridge in place of hidden values. owner_B: long.
         """
         with torch.autocast(line_BLC.device.type, enabled=False):
-            value_BLC, miss_BLC = self._over_time(line_BLC.float(), hidden_BLC, level_B)
-            return self._over_channels(value_BLC, miss_BLC, hidden_BLC, level_B)
+            value_BLC, miss_BLC = self._over_time(line_BLC.float(), hidden_BLC, owner_B)
+            return self._over_channels(value_BLC, miss_BLC, hidden_BLC, owner_B)
 
     def _over_time(
-        self, line_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+        self, line_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
     ) -> tuple[Tensor, Tensor]:
         B, L, C = line_BLC.shape
         K, before = self.block, self.before
         span = before + K + self.after
-        miss_BLC = self.miss_line_VC[level_B][:, None].expand(B, L, C)
+        miss_BLC = self.miss_line_VC[owner_B][:, None].expand(B, L, C)
         if span > L:
             return line_BLC, miss_BLC
         seen_BLC, blocks = ~hidden_BLC, L - span + 1
@@ -112,7 +112,7 @@ class LinearSkip(nn.Module):
         near_W = torch.cat([place_S[:before], place_S[before + K :]])
         flat = line_BLC.flatten()
         near_NW = flat[base_N[:, None] + near_W]
-        weight_NXK = self.time_VCXK.flatten(0, 1)[level_B[window_N] * C + channel_N]
+        weight_NXK = self.time_VCXK.flatten(0, 1)[owner_B[window_N] * C + channel_N]
         found_NK = torch.baddbmm(weight_NXK[:, -1:], near_NW[:, None], weight_NXK[:, :-1])[:, 0]
         at_NK = base_N[:, None] + place_S[before : before + K]
         if self.past_only:  # the block may end early, and what comes after it is visible
@@ -121,21 +121,21 @@ class LinearSkip(nn.Module):
         served_BLC = torch.zeros_like(hidden_BLC).flatten()
         served_BLC[at_NK] = True
         miss_BLC = torch.where(
-            served_BLC.view(B, L, C), self.miss_time_VC[level_B][:, None], miss_BLC
+            served_BLC.view(B, L, C), self.miss_time_VC[owner_B][:, None], miss_BLC
         )
         return flat.index_put((at_NK,), found_NK).view(B, L, C), miss_BLC
 
     def _over_channels(
-        self, value_BLC: Tensor, miss_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+        self, value_BLC: Tensor, miss_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
     ) -> tuple[Tensor, Tensor]:
         gone_BC = throughout(hidden_BLC, hidden_BLC.shape[1])[:, 0]
-        at_B = (gone_BC & (self.spread_VC[level_B] > 0)).any(1).nonzero()[:, 0]
+        at_B = (gone_BC & (self.spread_VC[owner_B] > 0)).any(1).nonzero()[:, 0]
         if len(at_B) == 0:
             return value_BLC, miss_BLC
-        level_B, gone_BC = level_B[at_B], gone_BC[at_B]
-        mean_BC, spread_BC = self.mean_VC[level_B], self.spread_VC[level_B]
+        owner_B, gone_BC = owner_B[at_B], gone_BC[at_B]
+        mean_BC, spread_BC = self.mean_VC[owner_B], self.spread_VC[owner_B]
         known_BC = ~gone_BC & (spread_BC > 0)
-        weight_BCC, left_BC = conditional(self.correlation_VCC[level_B], known_BC)
+        weight_BCC, left_BC = conditional(self.correlation_VCC[owner_B], known_BC)
         part_BLC = value_BLC[at_B]
         unit_BLC = (part_BLC - mean_BC[:, None]) / spread_BC.clamp_min(LEAST_SPREAD)[:, None]
         found_BLC = unit_BLC.clamp(-LIMIT, LIMIT) @ weight_BCC
@@ -148,9 +148,9 @@ class LinearSkip(nn.Module):
         return out_BLC, miss_BLC
 
     def fit(self, store: WindowStore) -> None:
-        """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time.
+        """Learn every owner's figures from a store's TRAIN rows, a vehicle in memory at a time.
 
-        Pooled levels learn from vehicles scaled as if they were unknown, as in a detector.
+        Pooled owners learn from vehicles scaled as if they were unknown, as in a detector.
         """
         classes = {vehicle: store.vehicle_class(vehicle) for vehicle in store.vehicles}
         self.fit_series(
@@ -159,26 +159,26 @@ class LinearSkip(nn.Module):
         )
 
     def fit_series(self, train: Iterable[Series], unknown: UnknownVehicles | None = None) -> None:
-        """Learn every level from scaled train series, one per vehicle.
+        """Learn every owner's figures from scaled train series, one per vehicle.
 
-        unknown: how a pooled level sees a vehicle; None pools the series as they are.
+        unknown: how a pooled owner sees a vehicle; None pools the series as they are.
         """
         sums: dict[int, _Sums] = {}
         for series in train:
             own = self._summarise(series)
-            kind = self.levels.class_number(series.vehicle_class)
-            level = self.levels.index(series.vehicle, series.vehicle_class)
+            own_class = self.owners.class_number(series.vehicle_class)
+            owner = self.owners.index(series.vehicle, series.vehicle_class)
             # FLEET is visited first. In a fleet of one class, a vehicle unknown to the fleet is
             # also unknown to the class, so the result is used again.
             met = own
-            for pooled in sorted({FLEET, kind}):
-                if unknown is not None and (pooled == FLEET or len(self.levels.classes) > 1):
+            for pooled in sorted({FLEET, own_class}):
+                if unknown is not None and (pooled == FLEET or len(self.owners.classes) > 1):
                     met = self._summarise(unknown.of(series, whole_fleet=pooled == FLEET))
                 sums[pooled] = met if pooled not in sums else sums[pooled] + met
-            if level > len(self.levels.classes):
-                self._solve(level, own)
-        for level, summed in sums.items():
-            self._solve(level, summed)
+            if owner > len(self.owners.classes):
+                self._solve(owner, own)
+        for owner, summed in sums.items():
+            self._solve(owner, summed)
 
     def _summarise(self, series: Series) -> "_Sums":
         known_TC = (series.valid_TC == 1).astype(np.float64)
@@ -207,7 +207,7 @@ class LinearSkip(nn.Module):
             gram_CSS[c] = stretch_NS.T @ stretch_NS
         return gram_CSS
 
-    def _solve(self, level: int, sums: "_Sums") -> None:
+    def _solve(self, owner: int, sums: "_Sums") -> None:
         gram_CSS, count_CC, total_CC = sums.gram_CSS, sums.count_CC, sums.total_CC
         line_XK = self._bridge_coefficients().double().numpy()
         block_K = np.arange(self.before, self.before + self.block)
@@ -246,7 +246,7 @@ class LinearSkip(nn.Module):
             (self.miss_time_VC, missed(time_CXK).clip(LEAST_MISS)),
             (self.miss_line_VC, missed(line_XK[None]).clip(LEAST_MISS)),
         ):
-            buffer[level] = torch.from_numpy(value).to(buffer)
+            buffer[owner] = torch.from_numpy(value).to(buffer)
 
     def _bridge_coefficients(self) -> Tensor:
         """The straight line as coefficients of [before, after, 1], (X, K)."""

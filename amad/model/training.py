@@ -25,10 +25,10 @@ from amad.config.console import EVERY_SECONDS, say
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Checkpoint, Reporter
-from amad.model.levels import Levels
 from amad.model.losses import Objective, hidden_and_counted, squared_error
 from amad.model.masks import complementary_masks
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.windows import WindowStore
 
 WARM_UP = 0.05  # share of all steps in which the learning rate rises
@@ -85,7 +85,7 @@ def train(
     store = WindowStore.open(job.store)
     torch.manual_seed(params.seed)
     network = new_network(store, params)
-    windows = Windows(store, network.levels, params, reporter)
+    windows = Windows(store, network.owners, params, reporter)
     objective = Objective(network, params.loss).to(device)
     optimiser = make_optimiser(objective, params)
     history: list[dict] = []
@@ -114,19 +114,7 @@ def train(
         history.append(metrics)
         if reporter.rank == 0:
             say(epoch_line(metrics, params.train.epochs))
-        with tempfile.TemporaryDirectory(prefix="amad-") as name:
-            folder = Path(name) if reporter.rank == 0 else None
-            if folder is not None:
-                Checkpoint(
-                    digest=job.digest,
-                    channels=windows.channels,
-                    levels=network.levels,
-                    block=params.mask.block,
-                    epochs=history,
-                    objective=objective.state_dict(),
-                    optimiser=optimiser.state_dict(),
-                ).write(folder)
-            reporter.report(metrics, folder)
+        _report(job, reporter, objective, optimiser, history)
     network.eval()
     return Trained(
         epochs=history,
@@ -136,9 +124,33 @@ def train(
     )
 
 
+def _report(
+    job: TrainJob,
+    reporter: Reporter,
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    history: list[dict],
+) -> None:
+    """Report the newest epoch; rank 0 with a checkpoint."""
+    network = objective.network
+    with tempfile.TemporaryDirectory(prefix="amad-") as name:
+        folder = Path(name) if reporter.rank == 0 else None
+        if folder is not None:
+            Checkpoint(
+                digest=job.digest,
+                channels=network.channels,
+                owners=network.owners,
+                block=job.params.mask.block,
+                epochs=history,
+                objective=objective.state_dict(),
+                optimiser=optimiser.state_dict(),
+            ).write(folder)
+        reporter.report(history[-1], folder)
+
+
 def new_network(store: WindowStore, params: Params) -> Amad:
-    """The network for the channels and the levels of a store, before any training."""
-    return Amad(len(store.channels), params.model, Levels.of(store), params.mask.block)
+    """The network for the channels and the owners of a store, before any training."""
+    return Amad(len(store.channels), params.model, Owners.of(store), params.mask.block)
 
 
 def untrained(store: WindowStore, params: Params) -> tuple[Trained, Amad]:
@@ -229,12 +241,12 @@ def _train_epoch(
     batches, parameters = windows.batches(epoch), list(model.parameters())
     sums_4 = torch.zeros(4, device=reporter.device, dtype=torch.float64)
     seen, started, shown = 0, time.perf_counter(), time.perf_counter()
-    for i, (x_BLC, hidden_BLC, counted_BLC, level_B) in enumerate(windows.steps(batches, epoch)):
+    for i, (x_BLC, hidden_BLC, counted_BLC, owner_B) in enumerate(windows.steps(batches, epoch)):
         steps = settings.epochs * len(batches)
         rate = learning_rate(epoch * len(batches) + i, steps, settings.learning_rate)
         mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / world_size
         with autocast(job.precision, reporter.device):
-            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, level_B)
+            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, owner_B)
         minimising_step(optimiser, parameters, losses.total, rate=rate, clip=settings.clip)
         parts = (losses.total.detach(), losses.error_sum / mean_count.clamp_min(1),
                  losses.discrepancy, losses.contrast)  # fmt: skip
@@ -275,13 +287,13 @@ def _validate(
     sums_2 = torch.zeros(2, device=reporter.device, dtype=torch.float64)
     for first in range(0, len(windows.validation_ids), batch):
         ids_B = windows.validation_ids[first : first + batch]
-        x_BLC, valid_BLC, level_B = windows.gather(windows.validation, ids_B)
+        x_BLC, valid_BLC, owner_B = windows.gather(windows.validation, ids_B)
         for mask_LC in mask_KLC:
             hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC)
             if model.direction == "past":
                 counted_BLC[:, :-block] = False  # scoring looks at the last block alone
             with autocast(job.precision, reporter.device):
-                output = network(x_BLC, hidden_BLC, need_discrepancy=False, level_B=level_B)
+                output = network(x_BLC, hidden_BLC, need_discrepancy=False, owner_B=owner_B)
             sums = squared_error(x_BLC, output.recon_BLC, counted_BLC)
             sums_2 += torch.stack([s.double() for s in sums])
     total, count = _sum_over_ranks(sums_2, reporter).tolist()

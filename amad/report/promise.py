@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from amad.config import number_text as text
+from amad.evaluation.chance import poisson_interval, poisson_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
-from amad.metrics import poisson_interval, poisson_tail
 from amad.notify.published import Window
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import Published

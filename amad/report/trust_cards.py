@@ -12,8 +12,9 @@ from typing import Self
 
 from amad.config import number_text as text
 from amad.config.wording import capitalised
+from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
-from amad.metrics import binomial_tail, paired_bootstrap, shared_values
+from amad.metrics import paired_bootstrap, shared_values
 from amad.report.promise import CHANCE, FLOOD, of_run
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.unread import Unread

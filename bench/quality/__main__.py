@@ -16,8 +16,8 @@ from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
-from bench.facts import machine_facts
 from bench.options import parser_of, positive, run
+from bench.present import origin
 from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     protocols = {name: f["protocols"] for name, f in fleets.items() if "protocols" in f}
     real = {n: p for n, p in protocols.items() if not fleets[n]["simulated"]}
     report = rounded({
-        "machine": machine_facts(),
+        **origin(),
         "params": params.model_dump(mode="json"),
         "params_digest": params.digest,
         "seeds": options.seeds,

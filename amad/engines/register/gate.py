@@ -20,7 +20,7 @@ from typing import Self
 
 from amad.config.params import GateParams
 from amad.config.wording import count
-from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures
 from amad.metrics import paired_bootstrap, shared_values
 
 BY_HAND = (
@@ -108,32 +108,13 @@ def decide(
     be scored on the present data; the challenger then takes its place.
     """
     decision = Decision()
-    ours, unit, metric = metrics.ours.per_unit, metrics.unit, params.metric
-    decision.figures |= {"metric": metric, "confidence": params.confidence}
-
-    floor = compare(ours, metrics.methods[metrics.floor].per_unit, params)
-    if floor is None:
-        why = f"it cannot be judged, since no {unit} has a value of {metric}"
-        return decision.end(False, f"{why}; {BY_HAND}")
-    _note(decision, "floor", floor)
-    decision.figures["units"] = floor.units
-    decision.reasons.append(
-        f"{metric} over {count(floor.units, unit)}: "
-        + floor.text("challenger", f"{metrics.floor} floor")
-    )
-    if floor.units == 1:
-        why = f"it cannot be judged, since one {unit} has no interval"
-        if metrics.labels in ("injected", "none") and unit == "vehicle":
-            why += (
-                "; with evaluation: {unit: case} in the fleet file the injected faults are the "
-                "units"
-            )
-        return decision.end(False, f"{why}; {BY_HAND}")
-    if not floor.wins:
-        return decision.end(False, f"it is not above the floor of random scores; {BY_HAND}")
-    if not _finds_events(decision, metrics.operating_point):
-        return decision
-    if not _passes_baseline(decision, metrics, params):
+    ours, unit = metrics.ours.per_unit, metrics.unit
+    decision.figures |= {"metric": params.metric, "confidence": params.confidence}
+    if not (
+        _beats_floor(decision, metrics, params)
+        and _finds_events(decision, metrics.operating_point)
+        and _passes_baseline(decision, metrics, params)
+    ):
         return decision
     if champion_version is None:
         return decision.end(True, "the fleet had no champion yet")
@@ -154,7 +135,34 @@ def decide(
     )
 
 
-def _finds_events(decision: Decision, point: OperatingPoint) -> bool:
+def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GateParams) -> bool:
+    """Is it above random scores? With fewer than two units, nobody can tell."""
+    unit, metric = metrics.unit, params.metric
+    floor = compare(metrics.ours.per_unit, metrics.methods[metrics.floor].per_unit, params)
+    if floor is None:
+        why = f"it cannot be judged, since no {unit} has a value of {metric}"
+        decision.end(False, f"{why}; {BY_HAND}")
+        return False
+    _note(decision, "floor", floor)
+    decision.figures["units"] = floor.units
+    decision.reasons.append(
+        f"{metric} over {count(floor.units, unit)}: "
+        + floor.text("challenger", f"{metrics.floor} floor")
+    )
+    if floor.units == 1:
+        why = f"it cannot be judged, since one {unit} has no interval"
+        if metrics.labels in ("injected", "none") and unit == "vehicle":
+            why += (
+                "; with evaluation: {unit: case} in the fleet file the injected faults are the "
+                "units"
+            )
+        decision.end(False, f"{why}; {BY_HAND}")
+    elif not floor.wins:
+        decision.end(False, f"it is not above the floor of random scores; {BY_HAND}")
+    return floor.units > 1 and floor.wins
+
+
+def _finds_events(decision: Decision, point: OperatingFigures) -> bool:
     """Does it find more of the known events, at its threshold, than alarms at random would?"""
     events, found, chance = point.events, point.events_found, point.chance_recall or 0.0
     if not events:

@@ -12,7 +12,7 @@ from amad.detect.build_members import relation_left_out
 from amad.detect.learnt_figures import SHORT_ROWS
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
-from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures
 from amad.telemetry.validation import Validation
 
 PROMOTION = "## Promotion"
@@ -109,7 +109,7 @@ def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics)
     return (
         "## Training\n"
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
-        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
+        f"{model.width}, {model.layers} layers, {model.heads} heads\n"
         f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
         f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; "
         f"{count(params.train.epochs, 'epoch')} of "
@@ -154,7 +154,7 @@ def _operating_point(metrics: EvaluationMetrics, params: Params) -> str:
     ).rstrip()
 
 
-def _found(point: OperatingPoint) -> list[str]:
+def _found(point: OperatingFigures) -> list[str]:
     """What it finds with its threshold, and how soon."""
     lines = []
     if point.events:
@@ -202,14 +202,14 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
             told = f"{point.events - point.events_found} of {count(point.events, 'known event')} "
             told += "are missed; their types are not known"
         return f"## Blind spots\n- {told}"
-    missed = {kind: found for kind, found in metrics.by_fault.items() if found.blind}
+    missed = {fault: found for fault, found in metrics.by_fault.items() if found.blind}
     lines = [
-        f"- `{kind}`: {found.events_found} of {count(found.events, 'known fault')} found"
-        for kind, found in sorted(missed.items(), key=lambda item: item[1].event_recall or 0.0)
+        f"- `{fault}`: {found.events_found} of {count(found.events, 'known fault')} found"
+        for fault, found in sorted(missed.items(), key=lambda item: item[1].event_recall or 0.0)
     ]
     seen = sorted(set(metrics.by_fault) - set(missed))
     if seen:
-        lines.append(f"- at least half are found of: {', '.join(f'`{kind}`' for kind in seen)}")
+        lines.append(f"- at least half are found of: {', '.join(f'`{fault}`' for fault in seen)}")
     return "\n".join(["## Blind spots", *lines])
 
 

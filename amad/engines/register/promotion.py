@@ -205,9 +205,9 @@ def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
 
 
 def _number(text: str) -> float | int | str:
-    for kind in (int, float):
+    for number in (int, float):
         try:
-            return kind(text)
+            return number(text)
         except ValueError:
             continue
     return text

@@ -94,15 +94,21 @@ def log_detector(
         description=clip(card),
         model_id=info.model_id,
     )
-    # An MLflow server has no lock, so another machine may have registered the same just now.
-    rivals = [v for v in _same(client, fleet.name, tags) if version_number(v) not in known]
-    first = min(rivals, key=version_number, default=made)
+    first = _first_of_these(client, fleet.name, tags, known, made)
     if version_number(first) != version_number(made):
         client.delete_model_version(name, made.version)
         return first
     named = [{"name": name, "version": str(made.version)}]  # the model's own page then shows it
     client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(named)})
     return made
+
+
+def _first_of_these(
+    client: MlflowClient, fleet: str, tags: dict[str, str], known: set[int], made: ModelVersion
+) -> ModelVersion:
+    """``made``, or the same that another machine registered just before: MLflow has no lock."""
+    rivals = [v for v in _same(client, fleet, tags) if version_number(v) not in known]
+    return min(rivals, key=version_number, default=made)
 
 
 def signature(fleet: Fleet) -> ModelSignature:

@@ -51,12 +51,12 @@ def train_fleet(stage: Stage) -> TrainResult:
     fleet, params, profile = stage.fleet.name, stage.params, stage.profile
     opened = WindowStore.checked(stage.folder / "store")
     digest = training_digest(params, opened, profile)
-    name, folder = f"train-{digest}", stage.runs / "ray"
+    name = f"train-{digest}"
     job = TrainJob(
         store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision
     )
     client = connect(stage.settings)
-    state = RunState(folder / f"{name}.json")
+    state = RunState(stage.runs / "ray" / f"{name}.json")
     tags = {"stage": "train", "fleet": fleet, "digest": digest}
     if "data_hash" in opened.meta:
         tags["data_hash"] = str(opened.meta["data_hash"])
@@ -64,15 +64,7 @@ def train_fleet(stage: Stage) -> TrainResult:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
         curve = TrainingCurve(client, run.info.run_id, "loss")
-        reason = why_none_fits(opened, params.model.window)
-        if reason and params.model.skip == "linear":
-            say(f"no training, so the network stays its linear skip: {reason}")
-            trained, network = untrained(opened, params)
-        elif profile.workers == 0:
-            trained, network = _train_here(job, profile, folder / name, curve)
-        else:
-            store = StoreOnNodes.of(stage, opened)
-            trained, network = _train_with_ray(job, store, stage, name, curve)
+        trained, network = _trained(stage, opened, job, name, curve)
         for metrics in trained.epochs:
             curve.log(metrics)
         client.log_metric(run.info.run_id, "parameters", trained.parameters)
@@ -93,6 +85,19 @@ def train_fleet(stage: Stage) -> TrainResult:
     for metrics in trained.epochs:
         metrics.pop("windows_per_second", None)  # it differs from run to run
     return TrainResult(run_id=run.info.run_id, digest=digest, **asdict(trained))
+
+
+def _trained(
+    stage: Stage, opened: WindowStore, job: TrainJob, name: str, curve: TrainingCurve
+) -> tuple[Trained, Amad]:
+    """The network, trained where the profile says; its linear skip alone where no window fits."""
+    reason = why_none_fits(opened, job.params.model.window)
+    if reason and job.params.model.skip == "linear":
+        say(f"no training, so the network stays its linear skip: {reason}")
+        return untrained(opened, job.params)
+    if stage.profile.workers == 0:
+        return _train_here(job, stage.profile, stage.runs / "ray" / name, curve)
+    return _train_with_ray(job, StoreOnNodes.of(stage, opened), stage, name, curve)
 
 
 def training_digest(params: Params, store: WindowStore, profile: ClusterProfile) -> str:
@@ -162,16 +167,36 @@ def _train_with_ray(
 
 
 def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events: Path):
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig
 
-    # Ray has no public way to leave out what the classes below leave out. A test compares the names
-    # that they override with those that Ray has.
-    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-    from ray.train.v2._internal.callbacks.placement_group_callback import (
-        PlacementGroupCleanerCallback,
+    profile = stage.profile
+    gpu, fewest = profile.device == "cuda", profile.min_workers
+    workers = profile.workers if fewest is None else (fewest, profile.workers)
+    one_machine = profile.address is None
+    return _trainer_class(one_machine=one_machine, fixed=one_machine and fewest is None)(
+        run_worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
+        train_loop_config={"job": job, "store": store},
+        torch_config=TorchConfig(backend=profile.backend),
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
+            num_workers=workers,  # type: ignore[arg-type]
+            elastic_resize_monitor_interval_s=GROW_SECONDS,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": profile.cpus_per_worker} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=stage.checkpoints,
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=profile.max_failures),
+            callbacks=[_watch(events)],
+        ),
     )
-    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+
+
+def _watch(events: Path):
+    """A callback that appends what happens to the file ``events``, which the driver follows."""
+    from ray.train import UserCallback
 
     class Watch(UserCallback):
         """It runs in Ray's controller, on the driver's machine."""
@@ -182,6 +207,23 @@ def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events
         def after_exception(self, run_context, worker_exceptions) -> None:
             error = next(iter(worker_exceptions.values()))
             append_event(events, {"failure": str(error).splitlines()[0][:200]})
+
+    return Watch()
+
+
+def _trainer_class(*, one_machine: bool, fixed: bool):
+    """Ray's trainer without what costs seconds, or the exit code, and does nothing here.
+
+    one_machine: on this machine's own Ray. fixed: with a number of workers that does not change.
+    Ray has no public way to leave these out; a test compares the names that are overridden with
+    those that Ray has.
+    """
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+    from ray.train.v2._internal.callbacks.placement_group_callback import (
+        PlacementGroupCleanerCallback,
+    )
+    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 
     class OneMachine(FixedScalingPolicy):
         """Without the process, of three seconds, that asks an autoscaler for machines."""
@@ -198,40 +240,19 @@ def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events
             pass
 
         def _initialize_and_run_controller(self, **arguments):
-            if profile.address is None and fewest is None:
+            if fixed:
                 arguments["scaling_policy"] = OneMachine(self.scaling_config)
             return super()._initialize_and_run_controller(**arguments)  # type: ignore[misc]
 
         def _create_default_callbacks(self) -> list:
             """Without those that start a process, of two seconds, for what there is not."""
             unneeded: list[type] = [DatasetsCallback]
-            if profile.address is None:
+            if one_machine:
                 unneeded.append(PlacementGroupCleanerCallback)
             known = super()._create_default_callbacks()  # type: ignore[misc]  # the type is V1's
             return [callback for callback in known if type(callback) not in unneeded]
 
-    profile = stage.profile
-    gpu = profile.device == "cuda"
-    fewest = profile.min_workers
-    workers = profile.workers if fewest is None else (fewest, profile.workers)
-    return Trainer(
-        run_worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
-        train_loop_config={"job": job, "store": store},
-        torch_config=TorchConfig(backend=profile.backend),
-        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
-            num_workers=workers,  # type: ignore[arg-type]
-            elastic_resize_monitor_interval_s=GROW_SECONDS,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": profile.cpus_per_worker} | ({"GPU": 1} if gpu else {}),
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=stage.checkpoints,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=profile.max_failures),
-            callbacks=[Watch()],  # type: ignore[list-item]  # the type is that of Ray Train V1
-        ),
-    )
+    return Trainer
 
 
 def _explained(error: Exception, name: str, profile: ClusterProfile, storage: str) -> AmadError:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad.model.augment import (
+from amad.baselines.latad_masks import (
     MARGINS,
     WEIGHT,
     LearnedMasks,
