@@ -83,7 +83,8 @@ def buildah(folder: Path) -> Iterator[Buildah]:
             folder / driver / "run",
         ]
         command += ["--storage-driver", driver, *arguments]
-        return subprocess.run(list(map(str, command)), text=True, capture_output=True)
+        own = os.environ | {"TMPDIR": str(folder)}  # the cache of pip lies there, too
+        return subprocess.run(list(map(str, command)), text=True, capture_output=True, env=own)
 
     # The driver vfs works everywhere, but copies the whole image for each of its layers.
     tried = run("overlay", "from", "scratch")

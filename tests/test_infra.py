@@ -242,6 +242,7 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
     minute = 29_500_710  # 2026-02-02 11:30 UTC
     environment = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB": f"amad-score-{minute}",
+        "IMAGE": "host:5000/a/amad:0.2.0",
     }  # fmt: skip
     command = [*shell, script.replace("/template/", f"{tmp_path}/")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -253,6 +254,10 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
     made = yaml.safe_load((tmp_path / "made.yaml").read_text())
     assert made["metadata"]["name"] == "amad-score-2026-02-01"
     assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh demo"  # whatever is new
+    cluster = made["spec"]["rayClusterSpec"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["image"] == environment["IMAGE"]
 
 
 def test_make_clean_asks_before_it_deletes_models_and_scores(tmp_path: Path):
@@ -280,7 +285,7 @@ def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():
     for name in copied:
         assert (ROOT / name).exists(), f"the Dockerfile copies {name}, which is not there"
         assert name in allowed, f".dockerignore hides {name}"
-    assert re.search(r"^USER 10001$", text, re.M), "not as root"
+    assert re.search(r"^USER 10001:10001$", text, re.M), "not as root"
     assert "wget" in text, "KubeRay's probes call it"
 
 
