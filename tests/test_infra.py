@@ -236,9 +236,11 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
     kubectl.write_text(
         f'#!/bin/sh\n[ "$1" = create ] && cat > {tmp_path}/made.yaml && exit\n'
         f'[ "$#" = 3 ] && {{ {str(there).lower()}; exit; }}\n'
-        f"echo $3 > {tmp_path}/watched\nprintf {state}\n"
+        f"[ -e {tmp_path}/watched ] || {{ echo $3 > {tmp_path}/watched; exit 1; }}\n"  # away once
+        f"printf {state}\n"
     )
     kubectl.chmod(0o755)
+    (tmp_path / "sleep").symlink_to(shutil.which("true"))
     minute = 29_500_710  # 2026-02-02 11:30 UTC
     environment = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB": f"amad-score-{minute}",

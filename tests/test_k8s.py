@@ -176,6 +176,7 @@ def test_every_pod_is_limited_and_not_root(name: str, template: dict):
         assert {"name": places["/tmp"], "emptyDir": {}} in pod["volumes"]
         if "postgres" not in name:
             assert {"name": "HOME", "value": "/tmp"} in container["env"]
+        assert ("startupProbe" in container) == ("livenessProbe" in container), "slow to start"
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
         assert re.search(r":\d+\.\d+", container["image"]), "a tag that stays what it is"
     claims = [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
