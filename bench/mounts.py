@@ -130,9 +130,9 @@ def lines_of(report: dict, facts: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = parser_of(__doc__)
-    parser.add_argument("--days", type=positive, default=10, help=f"of each of {FAMILY} vehicles")
+    parser.add_argument("--days", type=positive, default=3, help=f"of each of {FAMILY} vehicles")
     parser.add_argument("--turns", type=positive, default=2, help="of either kind of cluster")
-    parser.add_argument("--repeats", type=positive, default=2, help="timed in each cluster")
+    parser.add_argument("--repeats", type=positive, default=4, help="timed in each cluster")
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
