@@ -13,6 +13,7 @@ from bench import scale_page
 from bench.data_plane import BAR
 from bench.facts import facts_line
 from bench.growth import DAYS, HOURS, LIMIT, STAGES
+from bench.mounts import lines_of
 from bench.options import parser_of
 from bench.quality.tables import table
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
         lines += growth(report, options.out)
     if report := found.get("scoring"):
         lines += scoring(report)
+    if report := found.get("mounts"):
+        lines += lines_of(report, _facts(report, "python -m bench.mounts"))
     if report := found.get("model"):
         lines += network(report)
     if report := found.get("metrics"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import growth, scale, scoring
+from bench import growth, mounts, scale, scoring
 from bench.performance import main as write_pages
 
 
@@ -101,6 +101,17 @@ def test_the_cost_of_a_vehicle_day_and_of_a_row_are_found_from_two_periods() -> 
     for one in found:  # a row alone costs 24e-6 s, more than 1 / 50,000
         one["engines"][0]["rows_per_second_of_cpu"] /= 2
     assert scoring.cost(found)["rows_that_suffice"] is None
+
+
+def test_nodes_that_do_not_mount_the_disk_are_compared_with_those_that_do(results: Path) -> None:
+    mounted, apart = [{"ingest": 2.0}, {"ingest": 4.0}], [{"ingest": 6.0}, {"ingest": 5.0}]
+    found = mounts.compared(mounted, apart, 1000)
+    report = json.loads((results / "growth.json").read_text())["machine"]
+    report = {"machine": report, "rows": 1000, "channels": 9, "vehicle_days": 3, "stages": found}
+    (results / "mounts.json").write_text(json.dumps(report))
+    write_pages(["--results", str(results), "--out", str(results / "pages")])
+    page = (results / "pages/index.md").read_text()
+    assert "| ingest | 500 | 200 | 2.50 (1.25 to 3.00) |" in page
 
 
 def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,12 +236,15 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
     kubectl.write_text(
         f'#!/bin/sh\n[ "$1" = create ] && cat > {tmp_path}/made.yaml && exit\n'
         f'[ "$#" = 3 ] && {{ {str(there).lower()}; exit; }}\n'
-        f"echo $3 > {tmp_path}/watched\nprintf {state}\n"
+        f"[ -e {tmp_path}/watched ] || {{ echo $3 > {tmp_path}/watched; exit 1; }}\n"  # away once
+        f"printf {state}\n"
     )
     kubectl.chmod(0o755)
+    (tmp_path / "sleep").symlink_to(shutil.which("true"))
     minute = 29_500_710  # 2026-02-02 11:30 UTC
     environment = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB": f"amad-score-{minute}",
+        "IMAGE": "host:5000/a/amad:0.2.0",
     }  # fmt: skip
     command = [*shell, script.replace("/template/", f"{tmp_path}/")]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -253,6 +256,10 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
     made = yaml.safe_load((tmp_path / "made.yaml").read_text())
     assert made["metadata"]["name"] == "amad-score-2026-02-01"
     assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh demo"  # whatever is new
+    cluster = made["spec"]["rayClusterSpec"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["image"] == environment["IMAGE"]
 
 
 def test_make_clean_asks_before_it_deletes_models_and_scores(tmp_path: Path):
@@ -280,7 +287,7 @@ def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():
     for name in copied:
         assert (ROOT / name).exists(), f"the Dockerfile copies {name}, which is not there"
         assert name in allowed, f".dockerignore hides {name}"
-    assert re.search(r"^USER 10001$", text, re.M), "not as root"
+    assert re.search(r"^USER 10001:10001$", text, re.M), "not as root"
     assert "wget" in text, "KubeRay's probes call it"
 
 

@@ -42,13 +42,13 @@ def of_kind(kind: str) -> dict[str, dict]:
     return {item["metadata"]["name"]: item for item in found}
 
 
-def rendered() -> list[dict]:
+def rendered(folder: Path = K8S) -> list[dict]:
     """What ``kubectl apply -k`` would send."""
     program = shutil.which("kubectl") or shutil.which("kustomize")
     if program is None:
         pytest.skip("neither kubectl nor kustomize is installed")
     verb = "kustomize" if program.endswith("kubectl") else "build"
-    made = subprocess.run([program, verb, K8S], capture_output=True, text=True, timeout=300)
+    made = subprocess.run([program, verb, folder], capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
     return list(yaml.safe_load_all(made.stdout))
 
@@ -116,9 +116,26 @@ def test_kustomize_renders_valid_objects_with_one_image():
     assert ("ConfigMap", "amad-score-rayjob") in kinds
     config = next(item for item in made if item["kind"] == "ConfigMap")
     cron = next(item for item in made if item["kind"] == "CronJob")
-    (volume,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+    volumes = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+    (volume,) = [one for one in volumes if "configMap" in one]
     assert volume["configMap"]["name"] == config["metadata"]["name"]
     assert yaml.safe_load(config["data"]["score-rayjob.yaml"])["kind"] == "RayJob"
+    (namespace,) = documents(K8S / "namespace.yaml")
+    assert {item["metadata"]["namespace"] for item in made} == {namespace["metadata"]["name"]}
+    binding = next(item for item in made if item["kind"] == "RoleBinding")
+    assert [subject["namespace"] for subject in binding["subjects"]] == ["amad"], "it is required"
+
+
+def test_the_image_of_kustomization_is_that_of_the_nightly_rayjob(tmp_path: Path):
+    copy = shutil.copytree(K8S, tmp_path / "k8s")
+    file = copy / "kustomization.yaml"
+    text = file.read_text(encoding="utf-8").replace("newName: amad", "newName: host:5000/a/amad")
+    file.write_text(text.replace("newTag: 0.1.0", "newTag: 0.2.0"), encoding="utf-8")
+    made = rendered(copy)
+    (cron,) = [item for item in made if item["kind"] == "CronJob"]
+    (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (image,) = [item["value"] for item in container["env"] if item["name"] == "IMAGE"]
+    assert image == "host:5000/a/amad:0.2.0"
 
 
 def test_kustomization_names_what_is_there_and_no_job():
@@ -142,6 +159,8 @@ def pod_templates() -> Iterator[tuple[str, dict]]:
             cluster = spec.get("rayClusterSpec", spec)
             for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
                 yield f"{name} {group.get('groupName', 'head')}", group["template"]
+            if item["kind"] == "RayJob":
+                yield f"{name} submitter", spec["submitterPodTemplate"]
 
 
 @pytest.mark.parametrize(("name", "template"), [*pod_templates()], ids=lambda x: str(x)[:40])
@@ -152,8 +171,44 @@ def test_every_pod_is_limited_and_not_root(name: str, template: dict):
     for container in pod["containers"]:
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        places = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert {"name": places["/tmp"], "emptyDir": {}} in pod["volumes"]
+        if "postgres" not in name:
+            assert {"name": "HOME", "value": "/tmp"} in container["env"]
+        assert ("startupProbe" in container) == ("livenessProbe" in container), "slow to start"
         assert {"cpu", "memory"} <= set(container["resources"]["limits"])
-        assert not container["image"].endswith(":latest") and ":" in container["image"]
+        assert re.search(r":\d+\.\d+", container["image"]), "a tag that stays what it is"
+    claims = [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+    if claims:  # else each pod changes the owner of every file of the volume before it starts
+        assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    asks_the_api = name in ("CronJob amad-score", "RayCluster amad head")  # it has the autoscaler
+    assert asks_the_api or pod["automountServiceAccountToken"] is False
+
+
+def test_the_autoscaler_meets_the_restricted_standard_too():
+    options = of_kind("RayCluster")["amad"]["spec"]["autoscalerOptions"]["securityContext"]
+    assert options == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def bytes_of(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()
+    return int(number) * {"Mi": 1 << 20, "Gi": 1 << 30}[unit]
+
+
+@pytest.mark.parametrize("kind", RAY_KINDS)
+def test_the_object_store_of_ray_lies_in_memory(kind: str):
+    """Ray takes the disk below /tmp where /dev/shm is smaller than what it plans with."""
+    for item in (item for item in EVERY if item["kind"] == kind):
+        cluster = item["spec"].get("rayClusterSpec", item["spec"])
+        for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+            pod = group["template"]["spec"]
+            volumes = {volume["name"]: volume for volume in pod["volumes"]}
+            (container,) = pod["containers"]
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            shared = bytes_of(volumes[mounts["/dev/shm"]]["emptyDir"]["sizeLimit"])
+            assert int(group["rayStartParams"]["object-store-memory"]) <= shared
+            assert shared < bytes_of(container["resources"]["limits"]["memory"]) / 2
 
 
 def matches(selector: dict, labels: dict) -> bool:
@@ -161,8 +216,12 @@ def matches(selector: dict, labels: dict) -> bool:
 
 
 def test_the_policies_let_through_what_the_parts_need_and_no_more():
-    labels = {name: t["metadata"]["labels"] for name, t in pod_templates() if "CronJob" not in name}
-    ray = [found for name, found in labels.items() if name.startswith("Ray")]
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates()}
+    submitters = [found for name, found in labels.items() if name.endswith("submitter")]
+    ray = [
+        found for name, found in labels.items()
+        if name.startswith("Ray") and found not in submitters
+    ]  # fmt: skip
     mlflow, database = labels["Deployment mlflow"], labels["StatefulSet postgres"]
 
     def may(one: dict, other: dict, port: int) -> bool:
@@ -172,7 +231,7 @@ def test_the_policies_let_through_what_the_parts_need_and_no_more():
         assert mine, "a pod without a policy is open to all"
         return any(
             any("namespaceSelector" not in peer and matches(peer["podSelector"], one)
-                and "matchExpressions" not in peer["podSelector"] for peer in rule["from"])
+                for peer in rule["from"])
             and port in [p["port"] for p in rule.get("ports", [{"port": port}])]
             for spec in mine for rule in spec.get("ingress", ())
         )  # fmt: skip
@@ -180,7 +239,11 @@ def test_the_policies_let_through_what_the_parts_need_and_no_more():
     for pod in ray:
         assert may(pod, mlflow, 5000) and not may(pod, database, 5432)
         assert may(pod, ray[0], 6379) and may(pod, ray[0], 29500)
-        assert not may(mlflow, pod, 6379)
+        assert not may(mlflow, pod, 6379) and not may(labels["CronJob amad-score"], pod, 8265)
+        assert len(submitters) == 2
+        for submitter in submitters:
+            assert may(submitter, pod, 8265) and not may(submitter, pod, 6379)
+            assert not may(pod, submitter, 8265) and not may(submitter, mlflow, 5000)
     assert may(mlflow, database, 5432) and not may(database, mlflow, 5000)
 
 
@@ -217,6 +280,8 @@ def test_the_alerts_ask_about_what_the_manifests_make():
     names = {item.get("metadata", {}).get("name") for item in EVERY} | {"data-postgres-0"}
     (group,) = rule["spec"]["groups"]
     for alert in group["rules"]:
+        selectors = re.findall(r"\{([^{}]*)\}", alert["expr"])
+        assert selectors and all('namespace="amad"' in one for one in selectors), alert["alert"]
         assert set(alert) == {"alert", "expr", "for", "labels", "annotations"}
         assert alert["labels"]["severity"] in ("page", "ticket")
         assert {"summary", "description"} == set(alert["annotations"])
@@ -225,8 +290,60 @@ def test_the_alerts_ask_about_what_the_manifests_make():
             assert set(found.split("|")) <= names, alert["alert"]
 
 
+OF_NIGHT = 'namespace="amad",cronjob="amad-score"'
+OF_JOB = 'namespace="amad",job_name="amad-score-29500710"'
+# Series (name and labels, value) -> the alerts that fire 40 hours after 1970.
+NIGHTS = {
+    "scored": ({f"kube_cronjob_status_last_successful_time{{{OF_NIGHT}}}": 100_000}, set()),
+    "not scored": (
+        {f"kube_cronjob_status_last_successful_time{{{OF_NIGHT}}}": 600,
+         f"kube_cronjob_created{{{OF_NIGHT}}}": 0}, {"AmadNotScored"},
+    ),
+    "never": ({f"kube_cronjob_created{{{OF_NIGHT}}}": 0}, {"AmadNotScored"}),
+    "made today": ({f"kube_cronjob_created{{{OF_NIGHT}}}": 100_000}, set()),
+    "failed": (
+        {f"kube_job_failed{{{OF_JOB},condition=\"true\"}}": 1,
+         f"kube_job_status_start_time{{{OF_JOB}}}": 110_000,
+         f"kube_cronjob_status_last_successful_time{{{OF_NIGHT}}}": 100_000},
+        {"AmadScoringFailed"},
+    ),
+    "the first failed": (
+        {f"kube_job_failed{{{OF_JOB},condition=\"true\"}}": 1,
+         f"kube_job_status_start_time{{{OF_JOB}}}": 110_000}, {"AmadScoringFailed"},
+    ),
+    "made up": (
+        {f"kube_job_failed{{{OF_JOB},condition=\"true\"}}": 1,
+         f"kube_job_status_start_time{{{OF_JOB}}}": 50_000,
+         f"kube_cronjob_status_last_successful_time{{{OF_NIGHT}}}": 100_000}, set(),
+    ),
+    "of another team": (
+        {'kube_deployment_status_replicas_available{namespace="b",deployment="mlflow"}': 0}, set(),
+    ),
+    "MLflow away": (
+        {'kube_deployment_status_replicas_available{namespace="amad",deployment="mlflow"}': 0},
+        {"AmadRegistryAway"},
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
-def test_promtool_accepts_the_alerts(tmp_path: Path):
+@pytest.mark.parametrize("night", NIGHTS)
+def test_the_alerts_fire_when_they_should(night: str, tmp_path: Path):
     (rule,) = documents(K8S / "prometheus-rules.yaml")
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
-    subprocess.run(["promtool", "check", "rules", tmp_path / "rules.yaml"], check=True)
+    series, wanted = NIGHTS[night]
+    told = {"input_series": [{"series": name, "values": f"{value}x3000"}
+                             for name, value in series.items()]}  # fmt: skip
+    asked = [
+        {"expr": f'count(ALERTS{{alertname="{alert["alert"]}",alertstate="firing"}}) or vector(0)',
+         "eval_time": "40h",
+         "exp_samples": [{"labels": "{}", "value": int(alert["alert"] in wanted)}]}
+        for alert in rule["spec"]["groups"][0]["rules"]
+    ]  # fmt: skip
+    test = {"rule_files": ["rules.yaml"], "evaluation_interval": "5m",
+            "tests": [{"interval": "1m", "promql_expr_test": asked} | told]}  # fmt: skip
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

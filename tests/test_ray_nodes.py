@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until, write_profile
 from ingest_kit import tree
-from nodes_kit import Nodes, ray_nodes
 from s3_kit import keys, s3_server
 from sweep_kit import expected_outputs, outputs
 from test_full_disk import content_of
@@ -38,6 +37,7 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile as profile_lake
 from amad.windows import WindowStore
 from amad.windows.build import build_store
+from bench.ray_nodes import Nodes, ray_nodes
 
 pytestmark = pytest.mark.cluster
 

@@ -6,7 +6,6 @@ asks the driver for each file.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +14,6 @@ from pathlib import Path
 import pytest
 from engine_kit import engine_params, engine_store, toy_stage
 from ingest_kit import tree
-from nodes_kit import Nodes, ray_nodes
 from scoring_kit import FLEET, kit_params
 from storage_kit import machine, place_of
 from sweep_kit import expected_outputs, outputs
@@ -29,6 +27,7 @@ from amad.scores.job_log import job_logs
 from amad.storage import step
 from amad.storage.objects import Objects
 from amad.windows import WindowStore
+from bench.ray_nodes import Nodes, may_hide, ray_nodes
 from pipelines import ingest, prepare, score, validate
 
 ADDRESS = "127.0.0.1:6379"  # of a cluster that nobody calls
@@ -129,8 +128,7 @@ def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def apart(hidden: Path) -> Iterator[Nodes]:
     """A cluster whose workers do not see the driver's disk."""
-    hide = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(hidden)]
-    if shutil.which("unshare") is None or subprocess.run(hide, capture_output=True).returncode:
+    if not may_hide(hidden):
         pytest.skip("this user may not hide a folder from a process (unshare)")
     with ray_nodes(hidden) as nodes:
         yield nodes

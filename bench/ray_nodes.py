@@ -5,21 +5,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-from engine_kit import wait_until
-
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
+JOIN_SECONDS = 300.0  # that a node is waited for
 
 
 class Nodes:
     """A head without CPUs, where the driver is, and two workers of one CPU.
 
     address: of the head. The cluster is used through it, as any other one. hidden: a folder that
-    the workers see empty, as if it were on the disk of another machine.
+    the workers see empty, as if it were on the disk of another machine (see ``may_hide``).
     """
 
     def __init__(self, hidden: Path | None = None) -> None:
@@ -54,7 +53,10 @@ class Nodes:
         self._apart.append(subprocess.Popen(command, **own, **quiet))
         joined = 1 + len(self._apart)  # two that start at once get in each other's way
         nodes = self._cluster.global_state.node_table
-        wait_until(lambda: len(nodes()) == joined, "the node does not join")
+        deadline = time.monotonic() + JOIN_SECONDS
+        while len(nodes()) != joined:
+            assert time.monotonic() < deadline, "the node does not join"
+            time.sleep(0.05)
 
     def kill_one(self) -> None:
         """SIGKILL to every process of the worker node that joined first."""
@@ -62,21 +64,34 @@ class Nodes:
         self._cluster.remove_node(first, allow_graceful=False)
 
     def stop(self) -> None:
+        """End every process of the cluster."""
         for node in self._apart:
             node.terminate()
             node.wait(timeout=300)
         self._cluster.shutdown()
 
 
+def may_hide(folder: Path) -> bool:
+    """Whether this user may hide a folder from a process that it starts."""
+    hide = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(folder)]
+    return (
+        bool(shutil.which("unshare")) and not subprocess.run(hide, capture_output=True).returncode
+    )
+
+
 @contextmanager
 def ray_nodes(hidden: Path | None = None) -> Iterator[Nodes]:
     """Yield the cluster; its files are below a folder of its own, short enough for sockets."""
-    folder = tempfile.mkdtemp(prefix="amad-")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", folder)
+    folder, before = tempfile.mkdtemp(prefix="amad-"), os.environ.get("RAY_TMPDIR")
+    os.environ["RAY_TMPDIR"] = folder
+    try:
         nodes = Nodes(hidden)
         try:
             yield nodes
         finally:
             nodes.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop("RAY_TMPDIR")
+        if before is not None:
+            os.environ["RAY_TMPDIR"] = before
