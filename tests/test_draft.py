@@ -187,7 +187,8 @@ def test_thousands_are_told_from_fractions(field):
     field.write("a.csv", log(mark=";", **cells))
     fleet, _ = field.draft()
     rpm = next(channel for channel in fleet.channels if channel.name == "rpm")
-    assert fleet.source.decimal == "," and rpm.range[0] == 0 and rpm.range[1] > 1900
+    assert (fleet.source.decimal, fleet.source.thousands) == (",", ".")
+    assert rpm.range[0] == 0 and rpm.range[1] > 1900
 
 
 def test_sparse_and_long_logs(field):

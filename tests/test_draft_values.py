@@ -58,7 +58,8 @@ def test_a_point_that_may_be_before_a_fraction_is_not_read_as_thousands(field):
     ]
     channels, told = drafted(field, lines)
     assert list(channels) == ["power", "weight"]
-    assert "'lat' (the point in '48.137' may set thousands apart" in told
+    assert "'lat' (of its values '48.137' has a point that may set thousands apart" in told
+    assert "thousands '.'" in told and "guess: a point with three digits behind it sets" in told
 
 
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):

@@ -10,7 +10,7 @@ import pytest
 from amad.config import ConfigError, DataError
 from amad.ingest import late_rows
 from amad.reading import times
-from tests.ingest_kit import SECOND, START, at, raw_fleet, seconds_of
+from tests.ingest_kit import SECOND, START, at, balanced, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
 DAY = 86_400
@@ -266,11 +266,38 @@ def test_thousands_in_a_column_of_a_file(yard):
     header = "vehicle;timestamp;speed;level"
     lines = [f"a-1;{at(0)};950;1.234.567,5", f"a-1;{at(1)};1.050;7", f"a-1;{at(2)};1.5;7"]
     yard.csv("x.csv", lines, header)
-    fleet = raw_fleet(source={"delimiter": ";", "decimal": ","})
+    marks = {"delimiter": ";", "decimal": ","}
+    fleet = raw_fleet(source=marks)
+    assert yard.ingest(fleet)[1].read("a-1")["speed"].to_pylist() == [950]
+    assert "source.thousands: '.'" in reasons(yard, fleet)[0]
+    fleet = raw_fleet(source=marks | {"thousands": "."})
     table = yard.ingest(fleet)[1].read("a-1")
     assert table["speed"].to_pylist() == [950, 1050]
     assert table["level"].to_pylist() == [1234567.5, 7]
     assert "source.decimal" in reasons(yard, fleet)[0]
+
+
+@pytest.mark.parametrize(
+    ("decimal", "levels"),
+    [
+        (",", [f"{26 + n / 500:.3f}" for n in range(40)]),  # fractions with a point
+        (".", [f"{900 + 7 * n:,}".replace(",", ".") for n in range(40)]),  # 998, 1.005
+        (".", [f"{2 + n / 500:.3f}".replace(".", ",") for n in range(40)]),
+    ],
+)
+def test_a_later_file_of_another_country_is_refused_and_not_read_otherwise(yard, decimal, levels):
+    header = "vehicle;timestamp;speed;level"
+    fleet = raw_fleet(source={"delimiter": ";", "decimal": decimal})
+    rows = [f"a-1;{at(n)};7;{str(26 + n / 500).replace('.', decimal)}" for n in range(40)]
+    yard.csv("a.csv", rows, header)
+    yard.ingest(fleet)
+    yard.csv("b.csv", [f"a-1;{at(100 + n)};7;{level}" for n, level in enumerate(levels)], header)
+    counts, lake = yard.ingest(fleet)
+    marked = [level for level in levels if not level.isdigit()]
+    assert counts.rows_rejected == len(marked) > 0 and balanced(counts)
+    told = lake.read("a-1")["level"].to_pylist()[40:]
+    assert told == [float(level) for level in levels if level.isdigit()]
+    assert all("source.thousands" in reason for reason in reasons(yard, fleet))
 
 
 @pytest.mark.parametrize("date", ["2026-01-05", "20260105", "2026_01_05"])

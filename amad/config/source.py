@@ -267,6 +267,8 @@ class Source(Strict):
     """Character between the fields of a CSV file"""
     decimal: Literal[".", ","] = "."
     """Decimal sign in a CSV file"""
+    thousands: Literal[".", ","] | None = None
+    """Which of the two sets thousands apart, as in 1.000; without it such a number is refused"""
     encoding: str = "utf-8"
     """Encoding of CSV files without a byte order mark"""
     nulls: list[str] = []
@@ -323,6 +325,12 @@ class Source(Strict):
     def has_clock(self) -> bool:
         """Did clocks tell the times of the rows? Else the fleet file chose them."""
         return self.timestamp.take != "index" and self.format != "simulator"
+
+    @model_validator(mode="after")
+    def _has_two_marks(self) -> "Source":
+        if self.thousands == self.decimal:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}; one mark is both")
+        return self
 
     @model_validator(mode="after")
     def _has_files(self) -> "Source":

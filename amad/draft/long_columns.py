@@ -18,7 +18,7 @@ from amad.draft.columns import (
 )
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
 SIGNAL = re.compile(
@@ -58,19 +58,19 @@ IN_HEADERS = (
 )
 
 
-def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns:
     """What the columns hold, except those ``known`` to tell the vehicle or the time.
 
     A wide row holds all channels; a long row names a signal and holds its value.
     """
-    wide = wide_columns(samples, known, decimal)
+    wide = wide_columns(samples, known, marks)
     shared = shared_columns(samples)
     rest = [header for header in shared if header not in known and header != wide.label]
     pair = _pair(rest, shared, wide)
     if pair is None:
         return wide
     signal, value = pair
-    names = _signals(shared[signal], shared[value], decimal)
+    names = _signals(shared[signal], shared[value], marks)
     if names is None:
         return wide
     measured, left_out, nulls = names
@@ -177,14 +177,14 @@ def _units_of_signals(
 
 
 def _signals(
-    names: list[pa.Array], values: list[pa.Array], decimal: str | None
+    names: list[pa.Array], values: list[pa.Array], marks: Marks
 ) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
     """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
 
     names, values: the cells of the two columns in each file.
     """
     try:
-        read = [numbers(cells, decimal, one_quantity=False) for cells in values]
+        read = [numbers(cells, *marks, one_quantity=False) for cells in values]
     except NotReadableError:
         return None
     bad_N = np.concatenate([told.bad_R for told in read])

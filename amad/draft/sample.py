@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +34,7 @@ NO_DATA = {
 }  # fmt: skip
 FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
+LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 
@@ -72,6 +74,13 @@ def shared_columns(samples: list[Sampled]) -> dict[str, list[pa.Array]]:
     """Header of the first file -> the column in each file, for the columns that all files have."""
     columns = {header: [s.column(header) for s in samples] for header in samples[0].headers}
     return {header: cells for header, cells in columns.items() if all(c is not None for c in cells)}
+
+
+def some_of(column: pa.Array) -> pa.Array:
+    """Cells from all over a column; all if they are few."""
+    if len(column) <= LOOKED_AT:
+        return column
+    return column.take(pa.array(np.linspace(0, len(column) - 1, LOOKED_AT).astype(int)))
 
 
 def suffix_of(path: str) -> str:

@@ -114,17 +114,17 @@ def _channel_section(plan: Plan) -> list[str]:
 def summary(plan: Plan, trial: Trial) -> list[str]:
     """What was decided, for the terminal."""
     source = plan.source()
+    told_keys = ("delimiter", "decimal", "thousands", "encoding")
     kinds = [c.kind for c in plan.channels]
     told = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
     refused = sum(trial.reasons.values())
     lines = [
         f"files: {len(plan.paths)} in the format {plan.format}"
-        + "".join(f", {key} {source[key]!r}" for key in ("delimiter", "decimal", "encoding")
-                  if key in source),
+        + "".join(f", {key} {source[key]!r}" for key in told_keys if key in source),
         f"vehicle: {plan.owner.seen}",
         f"time: {plan.clock.seen}; a row every {_plain(plan.period)} s",
         f"channels: {len(plan.channels)} ({', '.join(told)})",
-    ]  # fmt: skip
+    ]
     if plan.columns.left_out:
         left = [f"{h.strip()!r} ({why})" for h, why in plan.columns.left_out.items()]
         lines.append(f"columns left out: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}")

@@ -4,15 +4,17 @@ A raw column is an Arrow array: text from a CSV file, any type from a Parquet fi
 
 - ``12``, ``+1.5``, ``-.5``, ``1e3``, ``1.5D+03``, with ``decimal`` before the fraction, and the
   minus signs of typesetters;
-- thousands in groups of three, separated by the mark that is not ``decimal`` (``1.234.567,8`` if
-  ``decimal`` is a comma), an apostrophe or a space; and ``1,00,000`` as written in India;
+- thousands in groups of three, separated by an apostrophe, a space, or the mark that is not
+  ``decimal`` (``1.234.567,8`` if ``decimal`` is a comma); and ``1,00,000`` as written in India;
 - true, false, t, f, yes, no, y, n, on and off, as 1 and 0, but not beside fractions;
 - a number with the channel's own unit behind it (``45 %``);
 - words for "no value", as null: an empty cell, -, ---, NaN, null, n/a and the like, and the words
   that the fleet file lists.
 
 A lone group (``1,234``) may also be a fraction of three digits. It is read as thousands if the
-fleet file sets ``decimal``, or if other cells show that the column has no fractions.
+fleet file sets ``thousands``, or if another cell of the column can be nothing else. A number with
+the decimal mark and three digits behind it (``1.234``) is refused where the column writes such
+fractions and whole numbers of up to three digits alone, as one of thousands does.
 
 Shape legend: R rows of a batch.
 """
@@ -22,6 +24,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +48,29 @@ FALSE_WORDS = ("false", "f", "no", "n", "off")
 LARGEST = float(np.finfo(np.float32).max)  # windows and models hold float32
 EXACT = 2.0**53  # above it a float64 cannot hold every whole number
 SHOWN = 60  # characters of a cell in a reason
+# Different whole numbers of three digits, without a fraction, that show that a column writes none.
+HUNDREDS = 5
+NAMES = {",": "comma", ".": "point"}
+LONE = (
+    "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
+    "apart, set source.thousands: {!r}"
+)
+AMONG_WHOLE = (
+    "has a {} that seems to set thousands apart, as the other numbers of the column are whole and "
+    "below 1000: write them without; if it stands before a fraction, set source.thousands: {!r}"
+)
+
+
+class Marks(NamedTuple):
+    """The marks in the numbers of a text file."""
+
+    decimal: str  # before a fraction
+    thousands: str | None  # between groups of three digits, if the fleet file tells it
+
+    @property
+    def other(self) -> str:
+        """The one of comma and point that is not before a fraction."""
+        return "." if self.decimal == "," else ","
 
 
 class NotReadableError(ValueError):
@@ -69,7 +95,8 @@ class Numbers:
 
 def numbers(
     column: pa.Array,
-    decimal: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
     *,
     nulls: Iterable[str] = (),
     known: Iterable[float] = (),
@@ -80,12 +107,13 @@ def numbers(
 
     Args:
         column: text, or a type of numbers.
-        decimal: the mark before a fraction in text; None is a point that the fleet file does not
-            set.
+        decimal: the mark before a fraction in text.
+        thousands: the one of comma and point that sets groups of three digits apart, if the fleet
+            file tells it.
         nulls: more words for "no value"; a word that is a number also stands for that number.
         known: numbers for "no value" that are kept, so that the profile can count them.
         unit: the channel's unit, which may follow a number in text.
-        one_quantity: are the cells of one, so that a truth beside fractions is none?
+        one_quantity: are the cells of one, so that its other cells tell how a cell is meant?
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -95,11 +123,12 @@ def numbers(
     null_R = np.zeros(len(column), bool)
     raw, whole = column, False
     if is_text(column.type):
-        column = _plain_numbers(raw, decimal or ".")
+        column = _plain_numbers(raw, decimal, thousands)
         if column is None:
             text = tidied(raw)
             null_R = flags(pc.is_in(text, pa.array(words, text.type)))
-            column, refused = _of_text(text, raw, decimal, unit, null_R, one_quantity)
+            marks = Marks(decimal, thousands)
+            column, refused = _of_text(text, raw, marks, unit, null_R, one_quantity)
     elif pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.uint8())
     elif pa.types.is_integer(column.type):
@@ -151,16 +180,50 @@ def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
         return np.isin(value_R, [*figures, *np.array(figures, np.float32).astype(np.float64)])
 
 
-def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:
+def _plain_numbers(column: pa.Array, decimal: str, thousands: str | None) -> pa.Array | None:
     """The quick way, for text that holds only plain numbers; None if there is any other text."""
     if decimal == ",":
         if pc.any(pc.match_substring(column, ".")).as_py():
             return None
         column = pc.replace_substring(column, ",", ".")
     try:
-        return pc.cast(column, pa.float64())
+        value = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
         return None
+    return None if thousands is None and may_be_thousands(value) else value
+
+
+def may_be_thousands(value: pa.Array) -> bool:
+    """May the points of the numbers' text set thousands apart, by the numbers that they make?
+
+    A quick look; whether they may, their text tells (``hide_thousands``).
+    """
+    value_R = np.abs(value.to_numpy(zero_copy_only=False))
+    value_R = value_R[~np.isnan(value_R)]
+    if not len(value_R) or value_R.max() >= 1000:
+        return False
+    fine_R = value_R * 1000
+    if np.any(np.abs(fine_R - np.rint(fine_R)) > 1e-6):
+        return False
+    whole_R = value_R == np.rint(value_R)
+    return not whole_R.all() and len(np.unique(value_R[whole_R & (value_R >= 100)])) >= HUNDREDS
+
+
+def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
+    """Which texts have a mark that seems to set thousands apart, bool (R,).
+
+    They are all that have one, each has three digits behind it, and the others are whole numbers
+    of up to three digits: 998, 999, 1.000. Or one of them has two marks: 1.234.567.
+    """
+    matches, point = partial(_matches, number), re.escape(mark)
+    group_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$")
+    nowhere_R = np.zeros_like(group_R)
+    if not group_R.any() or (matches(point) & ~group_R).any():
+        return nowhere_R
+    if matches(rf"{point}\d+{point}").any():
+        return group_R
+    hundreds = pc.unique(number.filter(pc.match_substring_regex(number, r"^[+-]?[1-9]\d\d$")))
+    return nowhere_R if matches(r"\d{4}").any() or len(hundreds) < HUNDREDS else group_R
 
 
 def tidied(column: pa.Array) -> pa.Array:
@@ -194,7 +257,7 @@ def _matches(text: pa.Array, pattern: str) -> np.ndarray:
 def _of_text(
     text: pa.Array,
     raw: pa.Array,
-    decimal: str | None,
+    marks: Marks,
     unit: str,
     null_R: np.ndarray,
     one_quantity: bool,
@@ -211,8 +274,7 @@ def _of_text(
         number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spelt})$", r"\1")
 
     matches = partial(_matches, number)
-    point, other = (",", ".") if decimal == "," else (".", ",")
-    point, other = re.escape(point), re.escape(other)
+    point, other = re.escape(marks.decimal), re.escape(marks.other)
     plain_R = matches(rf"^[+-]?(\d+{point}?\d*|{point}\d+)([ed][+-]?\d+)?$")
     lone_R = matches(rf"^[+-]?[1-9]\d{{0,2}}{other}\d{{3}}$")
     proof_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({other}\d{{3}})+({point}\d*)?$") & ~lone_R
@@ -220,15 +282,11 @@ def _of_text(
     for mark in ("'", " "):
         plain_R |= matches(rf"^[+-]?[1-9]\d{{0,2}}({mark}\d{{3}})+({point}\d*)?$")
     swapped_R = matches(rf"^[+-]?(\d+{other}\d*|{other}\d+)([ed][+-]?\d+)?$") & ~lone_R & ~proof_R
-    if proof_R.any():
-        lone_read = True
-    elif decimal is None:
-        # A logger that writes three digits after the point writes neither 850 nor 850.5.
-        no_fraction_R = matches(rf"^[+-]?\d{{1,3}}({point}\d+)?$")
-        lone_read = bool(no_fraction_R.any()) and not swapped_R.any()
-    else:
-        lone_read = swapped_R.sum() <= lone_R.sum()
-    read_R = plain_R | proof_R | (lone_R & lone_read)
+    told = marks.thousands is not None and swapped_R.sum() <= lone_R.sum()
+    either_R = lone_R & ~(told or proof_R.any())
+    if marks.thousands is None and one_quantity:
+        either_R |= hide_thousands(number, marks.decimal)
+    read_R = (plain_R | proof_R | lone_R) & ~either_R
     truth_R = flags(pc.is_in(text, pa.array((*TRUE_WORDS, *FALSE_WORDS))))
     if one_quantity and truth_R.any() and _matches(number, rf"{point}\d*[1-9]").any():
         read_R &= ~truth_R  # beside fractions, N or off is no 0
@@ -237,28 +295,25 @@ def _of_text(
     cleaned = pc.replace_substring(cleaned, "d", "e")
     cleaned = pc.replace_substring(cleaned, ",", ".")  # only the decimal comma is left
     value = pc.cast(pc.if_else(pa.array(read_R), cleaned, nothing), pa.float64())
-    bad_R = known_R & ~read_R
-    return value, list(_wrong(raw, number, bad_R, swapped_R, lone_R, truth_R, decimal))
+    kinds = [
+        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
+        (swapped_R, f"has a {NAMES[marks.other]}, but source.decimal is {marks.decimal!r}"),
+        (either_R & lone_R, LONE.format(NAMES[marks.other], marks.other)),
+        (either_R, AMONG_WHOLE.format(NAMES[marks.decimal], marks.other)),
+    ]
+    return value, list(_wrong(raw, number, known_R & ~read_R, kinds))
 
 
 def _wrong(
-    raw: pa.Array,
-    number: pa.Array,
-    bad_R: np.ndarray,
-    swapped_R: np.ndarray,
-    lone_R: np.ndarray,
-    truth_R: np.ndarray,
-    decimal: str | None,
+    raw: pa.Array, number: pa.Array, bad_R: np.ndarray, kinds: list[tuple[np.ndarray, str]]
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """The rows of each kind of fault, and a sentence that quotes the first of them."""
+    """The rows of each kind of fault, and a sentence that quotes the first of them.
+
+    kinds: those that the marks of the column show, before all others.
+    """
     matches = partial(_matches, number)
-    other = "," if decimal != "," else "."
-    names = {",": "comma", ".": "point"}
-    mark, wanted = names[other], "." if other == "," else ","
     kinds = [
-        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
-        (swapped_R, f"has a {mark}, but source.decimal is {wanted!r}"),
-        (lone_R, f"has a {mark} that may set apart thousands or a fraction: see source.decimal"),
+        *kinds,
         (matches(r"^[+-]?0x[0-9a-f]+$"), "is hexadecimal, which is not read"),
         (matches(HEXADECIMAL), "may be hexadecimal, which is not read"),
         (

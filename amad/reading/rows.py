@@ -25,6 +25,8 @@ from amad.reading.numbers import (
     NotReadableError,
     Numbers,
     flags,
+    is_text,
+    may_be_thousands,
     numbers,
     shown,
 )
@@ -98,8 +100,7 @@ class FileParser:
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file, self.resolve)
-        is_set = "decimal" in self._rules.model_fields_set
-        self._decimal = self._rules.decimal if is_set else None
+        self._fractions: set[str] = set()  # channels whose decimal marks are of fractions
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
         self.rows = 0  # parsed so far, with the refused ones
@@ -120,7 +121,7 @@ class FileParser:
     @property
     def plain(self) -> list[str]:
         """The columns that a reader may give as numbers: see ``read_batches``."""
-        by_row = self._long is None and self._decimal != ","
+        by_row = self._long is None and self._rules.decimal != ","
         return self._fleet.channel_names if by_row else []
 
     def finish(self) -> None:
@@ -317,10 +318,9 @@ class FileParser:
             if channel.name not in batch.columns:
                 refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
-            read = _numbers(
+            read = self._numbers(
                 batch,
                 channel.name,
-                self._decimal,
                 nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
                 known=[n for n in channel.nulls if not isinstance(n, str)],
                 unit=channel.unit,
@@ -356,17 +356,24 @@ class FileParser:
             return None
         if "label" not in batch.columns:
             return np.zeros(rows, np.int8)
-        read = _numbers(batch, "label", None, nulls=self._rules.nulls)
+        read = self._numbers(batch, "label", nulls=self._rules.nulls)
         label_R = np.nan_to_num(read.value_R)
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
 
-
-def _numbers(batch: RawBatch, name: str, decimal: str | None, **words: Any) -> Numbers:
-    try:
-        return numbers(batch.columns[name], decimal, **words)
-    except NotReadableError as error:
-        raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
+    def _numbers(self, batch: RawBatch, name: str, **words: Any) -> Numbers:
+        rules, column = self._rules, batch.columns[name]
+        looks = batch.texts is not None and not is_text(column.type) and rules.thousands is None
+        looks = looks and name not in self._fractions and may_be_thousands(column)
+        if looks:
+            column = batch.cells()[name]
+        try:
+            read = numbers(column, rules.decimal, thousands=rules.thousands, **words)
+        except NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
+        if looks and not read.refused:
+            self._fractions.add(name)
+        return read
 
 
 def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:
