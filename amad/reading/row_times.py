@@ -227,13 +227,13 @@ class RowTimes:
         early_R = good_R & (us_R < times.EARLIEST_US)
         if early_R.any():
             at = int(early_R.argmax())
-            text = str(column[at].as_py()) if self._rule.take == "column" else _iso(int(us_R[at]))
+            text = str(column[at].as_py()) if self._rule.take == "column" else iso(int(us_R[at]))
             unset = f"{text} is of a clock that was never set"
             why = timestamp_guess.describe([text]) if _is_number(text) else unset
             refuse(early_R, f"{EARLY}: {why}")
         ahead_R = good_R & (us_R >= self._latest)
         if ahead_R.any():
-            first = _iso(int(us_R[ahead_R].min()))
+            first = iso(int(us_R[ahead_R].min()))
             refuse(ahead_R, f"{AHEAD}: {first} UTC, by the clock of this machine")
 
     def _midnight_us(self) -> int:
@@ -374,12 +374,8 @@ def _refuse_sums(
         refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
 
 
-def first_ahead(reason: str) -> str:
-    """The time (ISO, UTC) in the reason of a row that lies in the future; empty for another one."""
-    return reason.removeprefix(f"{AHEAD}: ").partition(" ")[0] if reason.startswith(AHEAD) else ""
-
-
-def _iso(us: int) -> str:
+def iso(us: int) -> str:
+    """Microseconds UTC as ISO 8601, without an offset."""
     return (EPOCH + datetime.timedelta(microseconds=us)).isoformat()
 
 

@@ -6,7 +6,7 @@ Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,12 @@ from amad.reading.numbers import (
     shown,
 )
 from amad.reading.readers import FileRefusedError, RawBatch
-from amad.reading.row_times import Refuse, RowTimes
+from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
 
-SHORT_ROWS = (
-    "{:,} rows have fewer fields than the header{}: their last columns count as missing; if a "
-    "field in their middle is left out, values stand in wrong columns"
-)
 NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
 ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
 
@@ -66,6 +62,15 @@ class RefusedRow:
     content: str  # JSON
     vehicle: str | None = None
     day: int | None = None  # days since 1970-01-01, from the nearest earlier row that was read
+    ahead_us: int | None = None  # the row's time, if it is refused as one of the future
+
+
+def of_short_rows(rows: int, example: str = "") -> str:
+    """What is told of rows with fewer fields than the header, such as those of a file."""
+    return (
+        f"{rows:,} rows have fewer fields than the header{example}: their last columns count as "
+        "missing; if a field in their middle is left out, values stand in wrong columns"
+    )
 
 
 class FileParser:
@@ -232,12 +237,19 @@ class FileParser:
         bad = np.flatnonzero(~good_R).tolist()
         cells = batch.cells() if bad else {}
         refused = [
-            (int(row_R[at]), reasons[reason_R[at] - 1], _content(batch, cells, at),
-             name_of[code_R[at]])
+            RefusedRow(
+                row=int(row_R[at]),
+                reason=(reason := reasons[reason_R[at] - 1]),
+                content=_content(batch, cells, at),
+                vehicle=name_of[code_R[at]],
+                ahead_us=int(timestamp_R[at]) if reason.startswith(AHEAD) else None,
+            )
             for at in bad
-        ]  # fmt: skip
+        ]
         refused += [
-            (number, reason, json.dumps({"line": text}), self._vehicle)
+            RefusedRow(
+                row=number, reason=reason, content=json.dumps({"line": text}), vehicle=self._vehicle
+            )
             for number, reason, text in batch.broken
         ]
         return clean, list(self._dated(refused, clean))
@@ -249,15 +261,15 @@ class FileParser:
             if are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format("the file", unit, channel))
 
-    def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
+    def _dated(self, refused: list[RefusedRow], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""
         day_T = clean.timestamp_T // DAY_US
-        for row, reason, content, vehicle in sorted(refused):
-            at = int(np.searchsorted(clean.row_T, row)) - 1
+        for row in sorted(refused, key=lambda row: row.row):
+            at = int(np.searchsorted(clean.row_T, row.row)) - 1
             day = self._last_day
             if len(day_T) and (at >= 0 or day is None):
                 day = int(day_T[max(at, 0)])
-            yield RefusedRow(row=row, reason=reason, content=content, vehicle=vehicle, day=day)
+            yield replace(row, day=day)
         if len(day_T):
             self._last_day = int(day_T[-1])
 

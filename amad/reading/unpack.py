@@ -43,10 +43,7 @@ NO_TABLE = {
     b"ORC": f"an ORC file: {EXPORT}",
     b"FEA1": f"a Feather file: {EXPORT}",
     b"\x93NUMPY": f"a NumPy array: {EXPORT}",
-    b"<!doctype": f"an HTML page: {EXPORT}",
     b"<?xml": f"an XML document: {EXPORT}",
-    b"<!DOCTYPE": f"an HTML page: {EXPORT}",
-    b"<html": f"an HTML page: {EXPORT}",
     b"version https://git-lfs": "a pointer of Git LFS and not the file: fetch it with git lfs pull",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": f"an Excel workbook of the old form: {EXPORT}",
     b"%PDF-": f"a PDF document: {EXPORT}",
@@ -105,6 +102,8 @@ def _refuse_tables_of_others(start: bytes) -> None:
     for magic, what in NO_TABLE.items():
         if start.startswith(magic):
             raise FileRefusedError(f"it is {what}")
+    if start.lower().startswith((b"<!doctype", b"<html")):
+        raise FileRefusedError(f"it is an HTML page: {EXPORT}")
     if start[8:12] == b".FIT":
         raise FileRefusedError(f"it is a FIT recording: {CONVERT}")
 
