@@ -10,7 +10,7 @@ import pytest
 from amad.config import ConfigError, DataError
 from amad.ingest import late_rows
 from amad.reading import times
-from tests.ingest_kit import SECOND, START, at, balanced, raw_fleet, seconds_of
+from tests.ingest_kit import SECOND, START, START_US, at, balanced, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
 DAY = 86_400
@@ -56,7 +56,7 @@ def test_a_date_and_a_time_of_day_in_two_columns(yard):
     yard.csv("0.csv", ["2026-01-05,08:00:00,1,2"], "Date,Time,speed,level")
     with pytest.raises(DataError, match=r"or, where the date has .* column: \[Date, Time\]"):
         yard.ingest(fleet_of({"column": "Time"}, name="other"))
-    with pytest.raises(ValueError, match="names two: the date's and the time's"):
+    with pytest.raises(ValueError, match="names two, as in"):
         fleet_of({"column": ["Date", "Time", "ms"]})
 
 
@@ -275,6 +275,23 @@ def test_thousands_in_a_column_of_a_file(yard):
     assert table["speed"].to_pylist() == [950, 1050]
     assert table["level"].to_pylist() == [1234567.5, 7]
     assert "source.decimal" in reasons(yard, fleet)[0]
+
+
+def test_parts_of_a_second_in_a_column_of_their_own(yard):
+    rule = {"column": ["secs", "nsecs"], "unit": "s", "fraction": "ns"}
+    first = START_US // 1_000_000
+    parts = ["0", "250000000", "5e8", "", "1000000000", "-1", "0.5", "7"]
+    rows = [f"{first + n},{part},{n},2" for n, part in enumerate(parts)]
+    yard.csv("x.csv", rows, "secs,nsecs,speed,level")
+    fleet = fleet_of(rule)
+    counts, lake = yard.ingest(fleet)
+    assert seconds_of(lake.read("a-1")) == [0, 1.25, 2.5, 7]
+    assert counts.rows_rejected == 4 and balanced(counts)
+    told = reasons(yard, fleet)
+    assert "'1000000000' in column 'nsecs' is no whole number of ns below a second" in told[1]
+    assert told[0] == "timestamp is missing: nsecs tells no ns"
+    with pytest.raises(ValueError, match="second of two columns"):
+        fleet_of(rule | {"column": "secs"})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""A column that tells the parts of a second of the times in the column beside it."""
+
+import contextlib
+import re
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config.source import TimestampRule
+from amad.draft.clock_rule import Clock
+from amad.draft.sample import Sampled, shared_columns
+from amad.draft.time_cells import LOOKED_AT
+from amad.draft.undated import LEAST, WORDS
+from amad.reading import times
+from amad.reading.headers import name_and_unit
+from amad.reading.numbers import NotReadableError, numbers
+
+# Names of columns of fractions, in which "of the time" or the like is left out.
+FRACTIONS = {
+    unit: re.compile(
+        rf"[ _.]*((date|time|ts|epoch|stamp)s?[ _.]?)*(offset[ _]?in[ _]?)?({words})"
+        r"([ _]?(offset|part))?",
+        re.I,
+    )
+    for unit, words in (
+        ("ms", rf"{WORDS['ms']}|milli(tm)?"),
+        ("us", rf"{WORDS['us']}|micro"),
+        ("ns", rf"{WORDS['ns']}|nano"),
+    )
+}
+NOT_READ = (
+    "column {!r} seems to tell fractions of a second, which are read beside one column of whole "
+    "seconds, so that several rows may have one time: write the whole time into one column"
+)
+
+
+def take_fraction(clock: Clock, samples: list[Sampled]) -> None:
+    """Complete the rule with a column of parts of a second, or name those that are not read."""
+    columns = shared_columns(samples)
+    known = TimestampRule(**clock.keys).columns
+    for header, cells in columns.items():
+        if header in clock.columns or header.strip() in known:
+            continue
+        unit = _unit(name_and_unit(header)[0].strip(), known)
+        if not unit or not _are_parts(cells[0], unit):
+            continue
+        clock.columns.add(header)
+        first = [h for h in columns if h.strip() == clock.keys["column"]]
+        if clock.take == "column" and first and _refine(columns[first[0]], cells, unit, clock):
+            clock.keys |= {"column": [first[0].strip(), header.strip()], "fraction": unit}
+            clock.columns.add(first[0])
+            clock.seen += f", and its {unit} in column {header.strip()!r}"
+        else:
+            clock.guesses.append(NOT_READ.format(header.strip()))
+
+
+def _unit(name: str, known: list[str]) -> str:
+    """The unit of the parts of a second that a column tells, by its name; empty if it tells none.
+
+    The beginning that it shares with a column of the times, ``known``, is left out.
+    """
+    rest = {name}
+    for column in known:
+        alike = (at for at, (a, b) in enumerate(zip(name, column, strict=False)) if a != b)
+        rest.add(name[next(alike, min(len(name), len(column))) :])
+    told = (unit for unit, pattern in FRACTIONS.items() if any(map(pattern.fullmatch, rest)))
+    return next(told, "")
+
+
+def _are_parts(column: pa.Array, unit: str) -> bool:
+    """Are these whole numbers below a second, which also fall?"""
+    with contextlib.suppress(NotReadableError):
+        value_R = numbers(column).value_R
+        value_R = value_R[~np.isnan(value_R)]
+        inside = len(value_R) > 0 and np.all((value_R >= 0) & (value_R * times.UNIT_US[unit] < 1e6))
+        return bool(inside and np.all(value_R % 1 == 0) and np.any(np.diff(value_R) < 0))
+    return False
+
+
+def _refine(first: list[pa.Array], second: list[pa.Array], unit: str, clock: Clock) -> bool:
+    """Are the first columns' times whole seconds, and do the parts tell their rows apart?
+
+    first, second: the two columns in each file.
+    """
+    rule = TimestampRule.model_validate(clock.keys)
+    for time, part in zip(first, second, strict=True):
+        told = times.times(time[:LOOKED_AT], rule)
+        part_R, bad_R = times.parts_of_second(part[:LOOKED_AT], unit)
+        kept_R = told.good_R & ~bad_R
+        whole_R = told.us_R[kept_R]
+        both_R = whole_R + part_R[kept_R]
+        falls = np.sum(np.diff(both_R) < 0) > np.sum(np.diff(whole_R) < 0)
+        cells = pa.table([pa.array(whole_R), part[:LOOKED_AT].filter(pa.array(kept_R))], ["a", "b"])
+        pairs = len(cells.group_by(["a", "b"]).aggregate([]))
+        apart = len(np.unique(both_R)) >= LEAST * pairs > LEAST * len(np.unique(whole_R))
+        if np.any(whole_R % 1_000_000) or falls or not apart:
+            return False
+    return True
