@@ -39,6 +39,7 @@ ANY_VALUE = re.compile(
     r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
+VEHICLE_ID = re.compile(r"(vehicle|car|truck|van|bus|fahrzeug|lkw|pkw)[ _-]?[a-z]{0,3}[ _-]?\d+", re.I)
 LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 FEWEST_VALUES = 3  # of a signal, unless that is RARE of the values of the commonest one
@@ -121,10 +122,14 @@ def _pair(
 def apart_in_names(names: list[str]) -> list[str]:
     """Of names such as fleet/van-1/speed: the levels, van-1 and others, with the same signals.
 
+    If all are names such as van-1 alone, they are these.
+
     Levels may also be parted as in bus1_speed and speed.101: these then look like ids, as front and
     rear or the cells 1 and 2 of a battery do not.
     """
     topics = [name.strip("/").split("/") for name in names]
+    if len(names) > 1 and all(VEHICLE_ID.fullmatch(name.strip()) for name in names):
+        return names
     found = _apart(topics, min(map(len, topics), default=0) - 1)
     if found:
         return found[0]

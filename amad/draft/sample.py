@@ -55,6 +55,7 @@ class Sampled:
     scales: dict[str, str]  # header -> how the metadata of a Parquet file makes values of it
     later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
+    restarts: tuple[str, ...]  # other lines before the header where that is repeated further below
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
 
@@ -236,6 +237,11 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         scales=scales,
         later=tuple(later),
         preamble=batches[0].preamble,
+        restarts=tuple(
+            dict.fromkeys(
+                line for b in batches for line in b.preamble if line not in batches[0].preamble
+            )
+        ),
         rows=min(rows, most) if file == path else rows,
         whole=whole,
     )

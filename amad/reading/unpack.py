@@ -35,6 +35,8 @@ NO_TABLE = {
     b"MDF     ": f"an ASAM MDF recording: {CONVERT}",
     b"UnFinMF ": f"an ASAM MDF recording that was not finished: {CONVERT}",
     b"LOGG": f"a Vector BLF log of raw bus frames: {DECODE}",
+    b"\xd4\xc3\xb2\xa1": f"a capture of packets: {DECODE}",
+    b"\n\r\r\n": f"a capture of packets: {DECODE}",
     b"#ROSBAG": f"a ROS bag: {CONVERT}",
     b"\x89MCAP0\r\n": f"an MCAP recording: {CONVERT}",
     b"TDSm": f"a LabVIEW TDMS recording: {CONVERT}",
