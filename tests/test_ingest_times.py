@@ -277,6 +277,21 @@ def test_thousands_in_a_column_of_a_file(yard):
     assert "source.decimal" in reasons(yard, fleet)[0]
 
 
+def test_rows_far_from_all_others_of_their_vehicle_are_told(yard, capsys):
+    fleet = fleet_of({"format": "%d.%m.%y %H:%M:%S"})
+    rows = [f"{n:02d}.01.26 08:00:{s:02d},1,2" for n in (5, 6, 7) for s in range(60)]
+    yard.csv("a.csv", rows, "time,speed,level")
+    yard.ingest(fleet)
+    assert "more than a year" not in capsys.readouterr().err
+    yard.csv("b.csv", [f"26.01.08 08:00:{s:02d},1,2" for s in range(60)], "time,speed,level")
+    yard.ingest(fleet)
+    told = "b.csv has rows of 2008-01-26 that lie more than a year from all others of a-1"
+    assert told in capsys.readouterr().err
+    yard.csv("c.csv", ["08.01.26 08:00:00,1,2"], "time,speed,level")
+    yard.ingest(fleet)
+    assert "more than a year" not in capsys.readouterr().err
+
+
 def test_parts_of_a_second_in_a_column_of_their_own(yard):
     rule = {"column": ["secs", "nsecs"], "unit": "s", "fraction": "ns"}
     first = START_US // 1_000_000

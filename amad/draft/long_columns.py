@@ -39,7 +39,9 @@ ANY_VALUE = re.compile(
     r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
-VEHICLE_ID = re.compile(r"(vehicle|car|truck|van|bus|fahrzeug|lkw|pkw)[ _-]?[a-z]{0,3}[ _-]?\d+", re.I)
+VEHICLE_ID = re.compile(
+    r"(vehicle|car|truck|van|bus|fahrzeug|lkw|pkw)[ _-]?[a-z]{0,3}[ _-]?\d+", re.I
+)
 LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 FEWEST_VALUES = 3  # of a signal, unless that is RARE of the values of the commonest one

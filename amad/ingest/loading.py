@@ -114,7 +114,7 @@ class Loading:
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for line in self._dates.sentences():
+        for line in (*self._dates.sentences(), *self._clock_errors.sentences()):
             say(line)
         before = self._plan.before.rows() if self._plan.before is not None else 0
         if lost := days_lost(self._plan.before, self._parts.days):
