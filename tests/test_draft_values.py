@@ -62,6 +62,17 @@ def test_a_point_that_may_be_before_a_fraction_is_not_read_as_thousands(field):
     assert "thousands '.'" in told and "guess: a point with three digits behind it sets" in told
 
 
+def test_values_of_several_signals_show_no_thousands(field):
+    """Beside whole numbers of one signal stand fractions of three digits of another."""
+    lines = ["time,signal,value"]
+    for n in range(ROWS):
+        lines += [f"{stamp(n)},load,{100 + 5 * (n % 150)}", f"{stamp(n)},volt,{1 + n / 900:.3f}"]
+    field.write("a.csv", lines)
+    fleet, _ = field.draft()
+    assert (fleet.source.decimal, fleet.source.thousands) == (".", None)
+    assert field.ingest(fleet).rows_rejected == 0
+
+
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):
     lines = ["time,signal,value,unit"]
     for n in range(ROWS):

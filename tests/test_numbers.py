@@ -122,7 +122,9 @@ HUNDREDS = ["300", "450", "610", "780", "905"]
     [
         ([*HUNDREDS, "1.250", "2.875"], True),  # as 900, 950, 1.000 of another country
         (["1.234.567", "2.875"], True),
+        ([*HUNDREDS, "+1.250", "-2.875"], True),
         ([*HUNDREDS[:4], "1.250", "2.875"], False),  # too few to tell
+        ([*HUNDREDS, "12.250", "13.875"], False),  # nothing between 905 and 12250
         ([*HUNDREDS, "1.250", "2.5"], False),
         ([*HUNDREDS, "1.250", "1024"], False),
         ([*HUNDREDS, "0.250", "2.875"], False),

@@ -15,7 +15,8 @@ from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.long_columns import ANY_VALUE, IN_HEADERS, SIGNAL, VALUE, apart_in_names, columns_of
+from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
+from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of

@@ -16,29 +16,12 @@ from amad.draft.columns import (
     wide_columns,
     words_for_nothing,
 )
+from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
-SIGNAL = re.compile(
-    r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
-    r"|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
-    r"|(signal|parameter|sensor|metric|measure|diagnostic|property|var(iable)?|channel|tag|point"
-    r"|node|item)[ _]?(name|id|alias)",
-    re.I,
-)
-VALUE = re.compile(
-    r"((signal|var(iable)?|tag|point|item)[ _]?)?"
-    r"(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data|payload)",
-    re.I,
-)
-# The only measured column of a file, whose name does not say what it measures.
-ANY_VALUE = re.compile(
-    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|state)"
-    r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
-    re.I,
-)
 VEHICLE_ID = re.compile(
     r"(vehicle|car|truck|van|bus|fahrzeug|lkw|pkw)[ _-]?[a-z]{0,3}[ _-]?\d+", re.I
 )

@@ -5,7 +5,9 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.draft.long_names import SIGNAL
 from amad.draft.sample import Sampled, some_of
+from amad.reading.headers import name_and_unit
 from amad.reading.numbers import Marks, hide_thousands, is_text
 
 GROUP = " '\u00a0\u202f"  # marks between thousands
@@ -23,8 +25,14 @@ def marks_of(samples: list[Sampled]) -> Marks:
     """The decimal mark, a comma only if the cells show it; and that of thousands, if they do."""
     decimal = "," if _shows_comma(_marks(samples)) else "."
     other = Marks(decimal, None).other
-    texts = (c for s in samples if s.dialect for c in s.columns.values() if is_text(c.type))
+    texts = (c for s in samples if s.dialect for c in _of_one_quantity(s) if is_text(c.type))
     return Marks(decimal, other if any(_shows_groups(c, decimal, other) for c in texts) else None)
+
+
+def _of_one_quantity(sample: Sampled) -> list[pa.Array]:
+    """The columns, but none of a file with a column of signals, whose values stand in another."""
+    is_long = any(SIGNAL.fullmatch(name_and_unit(header)[0].strip()) for header in sample.headers)
+    return [] if is_long else list(sample.columns.values())
 
 
 def _shows_groups(column: pa.Array, decimal: str, mark: str) -> bool:
@@ -75,9 +83,8 @@ def _marks(samples: list[Sampled]) -> tuple[int, int, int]:
             commas += _count(column, comma)
             pointed = _count(column, POINT)
             grouped = _count(column, GROUPS)
-            if grouped < pointed:
-                points += pointed
-                continue
+            points += pointed if grouped < pointed else 0
+        for column in filter(lambda c: is_text(c.type), _of_one_quantity(sample)):
             # As in 998, 999, 1.000; 18.250 alone may be either.
             thousands += int(hide_thousands(pc.utf8_trim_whitespace(column), ".").sum())
     return commas, points, thousands

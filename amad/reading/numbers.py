@@ -50,6 +50,7 @@ EXACT = 2.0**53  # above it a float64 cannot hold every whole number
 SHOWN = 60  # characters of a cell in a reason
 # Different whole numbers of three digits, without a fraction, that show that a column writes none.
 HUNDREDS = 5
+FOLLOWS = 3  # times the largest of these, at which the least number of four digits must lie
 NAMES = {",": "comma", ".": "point"}
 LONE = (
     "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
@@ -213,7 +214,7 @@ def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
     """Which texts have a mark that seems to set thousands apart, bool (R,).
 
     They are all that have one, each has three digits behind it, and the others are whole numbers
-    of up to three digits: 998, 999, 1.000. Or one of them has two marks: 1.234.567.
+    of up to three digits, from which they go on: 998, 999, 1.000. Or one has two marks: 1.234.567.
     """
     matches, point = partial(_matches, number), re.escape(mark)
     group_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$")
@@ -223,7 +224,14 @@ def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
     if matches(rf"{point}\d+{point}").any():
         return group_R
     hundreds = pc.unique(number.filter(pc.match_substring_regex(number, r"^[+-]?[1-9]\d\d$")))
-    return nowhere_R if matches(r"\d{4}").any() or len(hundreds) < HUNDREDS else group_R
+    if matches(r"\d{4}").any() or len(hundreds) < HUNDREDS:
+        return nowhere_R
+    digits = (
+        pc.replace_substring_regex(texts, r"\D", "")
+        for texts in (number.filter(pa.array(group_R)), hundreds)
+    )
+    least, most = (pc.cast(texts, pa.int64()).to_numpy() for texts in digits)
+    return group_R if np.min(least) <= FOLLOWS * np.max(most) else nowhere_R
 
 
 def tidied(column: pa.Array) -> pa.Array:
