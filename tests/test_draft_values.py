@@ -73,6 +73,14 @@ def test_values_of_several_signals_show_no_thousands(field):
     assert field.ingest(fleet).rows_rejected == 0
 
 
+@pytest.mark.parametrize(("digits", "guessed"), [(3, True), (2, False)])
+def test_numbers_that_may_all_be_thousands_are_told(field, digits, guessed):
+    field.write("a.csv", log(mark=";", count=lambda n: f"{12 + n / 1000:.{digits}f}")[:1] + [
+        f"{stamp(n)};{n % 90};{12 + n / 1000:.{digits}f}" for n in range(ROWS)
+    ])  # fmt: skip
+    assert ("guess: no point in the numbers has more or less" in field.draft()[1]) is guessed
+
+
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):
     lines = ["time,signal,value,unit"]
     for n in range(ROWS):

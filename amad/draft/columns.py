@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.marks import LONE_GROUP, UNIT
+from amad.draft.marks import LONE_GROUP, UNIT, are_all_lone_groups
 from amad.draft.sample import Sampled, shared_columns, some_of
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import (
@@ -49,6 +49,10 @@ SCALED = (
 THOUSANDS = (
     "a {} with three digits behind it sets thousands apart, also in files that come later: if it "
     "stands before a fraction, delete source.thousands"
+)
+ALL_LONE = (
+    "no {} in the numbers has more or less than three digits behind it, or a zero before it: if it "
+    "sets thousands apart, set source.decimal and source.thousands"
 )
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
@@ -138,6 +142,9 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         for header in result.measured
         if tidy(header) in scales
     ]
+    fractions = [c for header in result.measured for c in shared[header] if is_text(c.type)]
+    if marks.thousands is None and are_all_lone_groups(fractions, marks.decimal):
+        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal]))
     if marks.thousands is not None:
         result.guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
     if label is not None and any(c.null_count for c in shared.get(label, [])):

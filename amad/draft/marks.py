@@ -62,6 +62,14 @@ def _shows_comma(marks: tuple[int, int, int]) -> bool:
     return commas > points or (thousands > 0 and points == 0)
 
 
+def are_all_lone_groups(columns: list[pa.Array], mark: str) -> bool:
+    """Do some cells have the mark, and all of these three digits behind it and no zero before?"""
+    looked_at = (some_of(column) for column in columns)
+    marked = [cells.filter(pc.match_substring(cells, mark)) for cells in looked_at]
+    lone = [pc.match_substring_regex(cells, LONE_GROUP) for cells in marked if len(cells)]
+    return bool(lone) and all(pc.all(is_lone).as_py() for is_lone in lone)
+
+
 def of_other_decimal(samples: list[Sampled]) -> list[Sampled]:
     """The files whose fractions are written with another mark than those of most files."""
     told = {sample.path: _marks([sample]) for sample in samples}

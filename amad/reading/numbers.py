@@ -50,6 +50,7 @@ EXACT = 2.0**53  # above it a float64 cannot hold every whole number
 SHOWN = 60  # characters of a cell in a reason
 # Different whole numbers of three digits, without a fraction, that show that a column writes none.
 HUNDREDS = 5
+FIRST = 1000  # cells that are looked at before all are
 FOLLOWS = 3  # times the largest of these, at which the least number of four digits must lie
 NAMES = {",": "comma", ".": "point"}
 LONE = (
@@ -58,7 +59,7 @@ LONE = (
 )
 AMONG_WHOLE = (
     "has a {} that seems to set thousands apart, as the other numbers of the column are whole and "
-    "below 1000: write them without; if it stands before a fraction, set source.thousands: {!r}"
+    "below 1000: write them without"
 )
 
 
@@ -124,7 +125,7 @@ def numbers(
     null_R = np.zeros(len(column), bool)
     raw, whole = column, False
     if is_text(column.type):
-        column = _plain_numbers(raw, decimal, thousands)
+        column = _plain_numbers(raw, decimal)
         if column is None:
             text = tidied(raw)
             null_R = flags(pc.is_in(text, pa.array(words, text.type)))
@@ -181,7 +182,7 @@ def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
         return np.isin(value_R, [*figures, *np.array(figures, np.float32).astype(np.float64)])
 
 
-def _plain_numbers(column: pa.Array, decimal: str, thousands: str | None) -> pa.Array | None:
+def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:
     """The quick way, for text that holds only plain numbers; None if there is any other text."""
     if decimal == ",":
         if pc.any(pc.match_substring(column, ".")).as_py():
@@ -191,7 +192,7 @@ def _plain_numbers(column: pa.Array, decimal: str, thousands: str | None) -> pa.
         value = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
         return None
-    return None if thousands is None and may_be_thousands(value) else value
+    return None if may_be_thousands(value) else value
 
 
 def may_be_thousands(value: pa.Array) -> bool:
@@ -217,9 +218,12 @@ def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
     of up to three digits, from which they go on: 998, 999, 1.000. Or one has two marks: 1.234.567.
     """
     matches, point = partial(_matches, number), re.escape(mark)
-    group_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$")
-    nowhere_R = np.zeros_like(group_R)
-    if not group_R.any() or (matches(point) & ~group_R).any():
+    group, nowhere_R = rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$", np.zeros(len(number), bool)
+    for texts in (number[:FIRST], number):  # the first ones tell at once where it is none
+        group_R = _matches(texts, group)
+        if (_matches(texts, point) & ~group_R).any():
+            return nowhere_R
+    if not group_R.any():
         return nowhere_R
     if matches(rf"{point}\d+{point}").any():
         return group_R
@@ -292,7 +296,7 @@ def _of_text(
     swapped_R = matches(rf"^[+-]?(\d+{other}\d*|{other}\d+)([ed][+-]?\d+)?$") & ~lone_R & ~proof_R
     told = marks.thousands is not None and swapped_R.sum() <= lone_R.sum()
     either_R = lone_R & ~(told or proof_R.any())
-    if marks.thousands is None and one_quantity:
+    if one_quantity:
         either_R |= hide_thousands(number, marks.decimal)
     read_R = (plain_R | proof_R | lone_R) & ~either_R
     truth_R = flags(pc.is_in(text, pa.array((*TRUE_WORDS, *FALSE_WORDS))))
@@ -307,7 +311,7 @@ def _of_text(
         (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
         (swapped_R, f"has a {NAMES[marks.other]}, but source.decimal is {marks.decimal!r}"),
         (either_R & lone_R, LONE.format(NAMES[marks.other], marks.other)),
-        (either_R, AMONG_WHOLE.format(NAMES[marks.decimal], marks.other)),
+        (either_R, AMONG_WHOLE.format(NAMES[marks.decimal])),
     ]
     return value, list(_wrong(raw, number, known_R & ~read_R, kinds))
 

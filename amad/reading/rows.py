@@ -25,6 +25,7 @@ from amad.reading.numbers import (
     NotReadableError,
     Numbers,
     flags,
+    hide_thousands,
     is_text,
     may_be_thousands,
     numbers,
@@ -375,17 +376,18 @@ class FileParser:
 
     def _numbers(self, batch: RawBatch, name: str, **words: Any) -> Numbers:
         rules, column = self._rules, batch.columns[name]
-        looks = batch.texts is not None and not is_text(column.type) and rules.thousands is None
+        looks = batch.texts is not None and not is_text(column.type)
         looks = looks and name not in self._fractions and may_be_thousands(column)
         if looks:
-            column = batch.cells()[name]
+            text = batch.cells()[name]
+            if hide_thousands(text, rules.decimal).any():
+                column = text
+            else:
+                self._fractions.add(name)
         try:
-            read = numbers(column, rules.decimal, thousands=rules.thousands, **words)
+            return numbers(column, rules.decimal, thousands=rules.thousands, **words)
         except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
-        if looks and not read.refused:
-            self._fractions.add(name)
-        return read
 
 
 def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:
