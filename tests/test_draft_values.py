@@ -62,6 +62,14 @@ def test_a_point_that_may_be_before_a_fraction_is_not_read_as_thousands(field):
     assert "thousands '.'" in told and "guess: a point with three digits behind it sets" in told
 
 
+def test_another_line_of_units_further_below_refuses_the_rows_below_it(field):
+    rows = [f"{stamp(n)},{wave(n)}" for n in range(2 * ROWS)]
+    header = ["time,speed", ",km/h"]
+    lines = [*header, *rows[:ROWS], header[0], ",mph", *rows[ROWS:]]
+    channels, told = drafted(field, lines)
+    assert channels["speed"].unit == "km/h" and "the file tells 'mph'" in told
+
+
 def test_values_of_several_signals_show_no_thousands(field):
     """Beside whole numbers of one signal stand fractions of three digits of another."""
     lines = ["time,signal,value"]

@@ -176,3 +176,17 @@ def test_a_lone_file_in_a_folder_is_found_with_those_that_come_after_it(field):
     fleet, _ = field.draft()
     field.write("van-1/2026-01-06.csv", log(start=MONDAY + timedelta(days=1)))
     assert field.ingest(fleet).rows_lake == 2 * ROWS
+
+
+def test_files_that_no_glob_finds_are_told(field, capsys):
+    field.write("a.csv", log())
+    fleet, _ = field.draft()
+    field.write("notes.md", ["what else lies here"])
+    field.write("_old/z.csv", log())
+    field.ingest(fleet)
+    assert "no glob" not in capsys.readouterr().err
+    for name in ("later/b.csv", "c.CSV", "d.csv.gz"):
+        field.write(name, log())
+    field.ingest(fleet)
+    told = "no glob of source.files finds 3 files of its folder, which are not read: "
+    assert f"{told}c.CSV, d.csv.gz, later/b.csv; if" in capsys.readouterr().err

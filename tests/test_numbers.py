@@ -150,6 +150,7 @@ def test_the_reason_says_what_it_looks_like():
     assert "hexadecimal" in reasons(["0xFF"])[0] and "infinite" in reasons(["-inf"])[0]
     assert "source.nulls" in reasons(["error"])[0] and "source.nulls" in reasons(["#REF!"])[0]
     assert "unit" in reasons(["50 km/h"])[0]
+    assert "single quotes" in reasons(["'63.09'"])[0]
     assert "may be hexadecimal" in reasons(["1E", "07"])[0]
     assert "another script" in reasons(["\u0665\u0660.\u0660"])[0]
     for text in ("12. Mrz", "03.12.2026", "01.Mai 26", "Mar-12"):

@@ -23,6 +23,7 @@ from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rules import is_left_out
+from amad.reading.unpack import PACKED
 
 MOST_FILES = 80
 MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # in all files together
@@ -35,7 +36,6 @@ NO_DATA = {
 FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
-PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -87,7 +87,7 @@ def some_of(column: pa.Array) -> pa.Array:
 def suffix_of(path: str) -> str:
     """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``."""
     name = Path(path)
-    if name.suffix.lower() in PACKED and Path(name.stem).suffix:
+    if name.suffix.lower().removeprefix(".") in PACKED and Path(name.stem).suffix:
         return Path(name.stem).suffix + name.suffix
     return name.suffix
 
@@ -231,8 +231,11 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
-        units={
-            tidy(header): unit for batch in batches for header, unit in batch.units.items() if unit
+        units={  # the first ones: where a later line tells others, the rows below it are refused
+            tidy(header): unit
+            for batch in reversed(batches)
+            for header, unit in batch.units.items()
+            if unit
         },
         scales=scales,
         later=tuple(later),

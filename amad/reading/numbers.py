@@ -338,6 +338,7 @@ def _wrong(
             matches("^#"),
             "is a spreadsheet's error; if it stands for no value, list it in source.nulls",
         ),
+        (matches(r"^'.*'$"), "stands in single quotes: write it without, or in double ones"),
         (matches(r"^[+-]?[\d.,' ]+$"), "has separators that are no groups of three digits"),
         (
             matches(r"^[+-]?[\d.,]+ ?[a-z%°µ/²³]+[a-z0-9%°/²³]*$"),

@@ -21,6 +21,7 @@ CHUNK_BYTES = 1 << 20  # the most that is yielded at once
 STEP_BYTES = 1 << 16  # read at once
 SMALL_STEP_BYTES = 1 << 12  # read at once of bzip2 and xz, whose decoders lose a step that fails
 
+PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")  # endings of names; the content decides
 EXPORT = "export its table as CSV or Parquet"
 UNPACK = "unpack it, so that each of its files lies in the folder"
 DECODE = "decode it with the bus's DBC file, and export the signals as CSV or Parquet"
