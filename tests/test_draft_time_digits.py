@@ -70,13 +70,16 @@ def test_dates_that_begin_with_the_year_and_times_with_the_half_of_the_day(field
     [
         ("time,Millis", 100, "ms"), ("time,time_ms", 100, "ms"), ("time,Millitm", 100, "ms"),
         ("secs,nsecs", 100_000_000, "ns"), ("time,usec", 100_000, "us"),
+        ("tv_sec,tv_usec", 100_000, "us"), ("date,time,ms", 100, "ms"),
     ],
 )  # fmt: skip
 def test_a_column_of_parts_of_a_second_is_added_to_the_time_beside_it(
     field, headers, step, fraction
 ):
     first = [stamp(n // 10) for n in range(ROWS)]
-    if headers.startswith("secs"):
+    if headers.startswith("date"):
+        first = [time.replace("T", ",") for time in first]
+    if "sec," in headers or "secs," in headers:
         first = [f"{1_767_600_000 + n // 10}" for n in range(ROWS)]
     rows = [f"{time},{n % 10 * step},{wave(n)}" for n, time in enumerate(first)]
     field.write("a.csv", [f"{headers},speed", *rows])

@@ -93,12 +93,12 @@ class TimestampRule(Strict):
     """Which of the four ways is used"""
     column: str | list[str] = "timestamp"
     """Header of the column; two headers, `[Date, Time]` or `[Time, Offset]`, are read as one
-    text, and with ``fraction`` the second, as in `[secs, nsecs]`, counts parts of a second"""
+    text, and with ``fraction`` a last one, as in `[secs, nsecs]`, counts parts of a second"""
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
     are the serial numbers of spreadsheets"""
     fraction: Literal["ms", "us", "ns"] | None = None
-    """Unit of the second column's whole numbers, which are added to the times of the first"""
+    """Unit of the last column's whole numbers, which are added to the times of the others"""
     format: str | None = None
     """strptime form of the column's text; default: ISO 8601, and HH:MM:SS for a time of day"""
     start: datetime | None = None
@@ -167,10 +167,13 @@ class TimestampRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
-        if isinstance(self.column, list) and (self.take != "column" or len(self.column) != 2):
+        most = 3 if self.fraction else 2
+        if isinstance(self.column, list) and (
+            self.take != "column" or not 2 <= len(self.column) <= most
+        ):
             raise ValueError("a list is for take: column, and names two, as in [Date, Time]")
         if self.fraction and isinstance(self.column, str):
-            raise ValueError("fraction is of the second of two columns: column: [secs, nsecs]")
+            raise ValueError("fraction is of the last of several columns: column: [secs, nsecs]")
         if self.take == "index" and self.start is None:
             raise ValueError("take: index needs 'start', the time of row 0")
         if self.take == "time_of_day" and not self.date_pattern:
@@ -191,7 +194,7 @@ class TimestampRule(Strict):
 
     @property
     def columns(self) -> list[str]:
-        """The column, or both."""
+        """The column, or all."""
         return [self.column] if isinstance(self.column, str) else self.column
 
     @property

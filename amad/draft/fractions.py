@@ -45,10 +45,11 @@ def take_fraction(clock: Clock, samples: list[Sampled]) -> None:
         if not unit or not _are_parts(cells[0], unit):
             continue
         clock.columns.add(header)
-        first = [h for h in columns if h.strip() == clock.keys["column"]]
-        if clock.take == "column" and first and _refine(columns[first[0]], cells, unit, clock):
-            clock.keys |= {"column": [first[0].strip(), header.strip()], "fraction": unit}
-            clock.columns.add(first[0])
+        own = [h for name in known for h in columns if h.strip() == name]
+        if clock.take == "column" and _refine([columns[h] for h in own], cells, unit, clock):
+            clock.keys |= {"column": [*known, header.strip()], "fraction": unit}
+            clock.columns |= {*own}
+            known = [*known, header.strip()]
             clock.seen += f", and its {unit} in column {header.strip()!r}"
         else:
             clock.guesses.append(NOT_READ.format(header.strip()))
@@ -77,14 +78,17 @@ def _are_parts(column: pa.Array, unit: str) -> bool:
     return False
 
 
-def _refine(first: list[pa.Array], second: list[pa.Array], unit: str, clock: Clock) -> bool:
-    """Are the first columns' times whole seconds, and do the parts tell their rows apart?
+def _refine(columns: list[list[pa.Array]], parts: list[pa.Array], unit: str, clock: Clock) -> bool:
+    """Are the times of the columns whole seconds, and do the parts tell their rows apart?
 
-    first, second: the two columns in each file.
+    columns, parts: the columns of the rule, and that of the parts, in each file.
     """
     rule = TimestampRule.model_validate(clock.keys)
-    for time, part in zip(first, second, strict=True):
-        told = times.times(time[:LOOKED_AT], rule)
+    if rule.fraction or not columns:
+        return False
+    for *time, part in zip(*columns, parts, strict=True):
+        looked_at = [cells[:LOOKED_AT] for cells in time]
+        told = times.times(looked_at[0] if len(time) == 1 else times.joined(*looked_at), rule)
         part_R, bad_R = times.parts_of_second(part[:LOOKED_AT], unit)
         kept_R = told.good_R & ~bad_R
         whole_R = told.us_R[kept_R]

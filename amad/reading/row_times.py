@@ -27,7 +27,8 @@ from amad.reading.units import are_different
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
-SECOND = "timestamp, second"  # the column of times of day, where dates have a column of their own
+# The names of the columns; that of the second where dates have a column of their own.
+TIME, SECOND, PARTS = "timestamp", "timestamp, second", "timestamp, parts"
 LOOKED_AT = 200  # unreadable texts of a batch that are looked at to tell what they look like
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
@@ -86,7 +87,10 @@ class RowTimes:
         rule = self._rule
         if rule.take == "index":
             return {}
-        wanted = dict(zip(("timestamp", SECOND), rule.columns, strict=False))
+        names = [TIME, PARTS] if rule.fraction else [TIME]
+        if len(rule.columns) > len(names):
+            names.insert(1, SECOND)
+        wanted = dict(zip(names, rule.columns, strict=True))
         if rule.take == "elapsed" and rule.start_from == "column":
             wanted["start"] = rule.start_column or ""
         return wanted
@@ -128,7 +132,7 @@ class RowTimes:
         if rule.take == "index":
             return self._by_index(batch, vehicles, code_R)
         column = batch.columns["timestamp"]
-        if SECOND in batch.columns and not rule.fraction:
+        if SECOND in batch.columns:
             column = times.joined(column, batch.columns[SECOND])
         try:
             if rule.take == "column":
@@ -207,19 +211,19 @@ class RowTimes:
             refuse(told.unreadable_R, f"{NOT_READABLE}: {why}")
 
     def _parts(self, batch: RawBatch, good_R: np.ndarray, unit: str, refuse: Refuse) -> np.ndarray:
-        """Microseconds (R,) that the second column adds; a row without any is no longer good."""
-        column = batch.columns[SECOND]
+        """Microseconds (R,) that the last column adds; a row without any is no longer good."""
+        column = batch.columns[PARTS]
         try:
             part_R, bad_R = times.parts_of_second(column, unit)
         except NotReadableError as error:
-            raise FileRefusedError(f"column {batch.headers[SECOND]!r}: {error}") from None
+            raise FileRefusedError(f"column {batch.headers[PARTS]!r}: {error}") from None
         missing_R = flags(pc.is_null(column))
-        refuse(good_R & missing_R, f"{MISSING}: {batch.headers[SECOND]} tells no {unit}")
+        refuse(good_R & missing_R, f"{MISSING}: {batch.headers[PARTS]} tells no {unit}")
         bad_R &= good_R & ~missing_R
         good_R &= ~missing_R
         if bad_R.any():
             first = shown(column[int(bad_R.argmax())].as_py())
-            why = f"{first} in column {batch.headers[SECOND]!r} is no whole number of {unit} "
+            why = f"{first} in column {batch.headers[PARTS]!r} is no whole number of {unit} "
             refuse(bad_R, f"{NOT_READABLE}: {why}below a second")
             good_R &= ~bad_R
         return part_R
