@@ -121,7 +121,7 @@ HUNDREDS = ["300", "450", "610", "780", "905"]
     ("cells", "hidden"),
     [
         ([*HUNDREDS, "1.250", "2.875"], True),  # as 900, 950, 1.000 of another country
-        (["1.234.567", "2.875"], True),
+        ([*(f"1.234.56{n}" for n in range(5)), "2.875"], True),
         ([*HUNDREDS, "+1.250", "-2.875"], True),
         ([*HUNDREDS[:4], "1.250", "2.875"], False),  # too few to tell
         ([*HUNDREDS, "12.250", "13.875"], False),  # nothing between 905 and 12250
@@ -132,16 +132,18 @@ HUNDREDS = ["300", "450", "610", "780", "905"]
     ],
 )
 @pytest.mark.parametrize("decimal", [".", ","])
-def test_a_decimal_mark_that_seems_to_set_thousands_apart_is_refused(cells, hidden, decimal):
+def test_a_column_whose_decimal_marks_seem_to_set_thousands_apart_is_refused(
+    cells, hidden, decimal
+):
     cells = [cell.replace(".", decimal) for cell in cells]
-    found = read(cells, decimal)
-    expected = ["bad" if decimal in cell else float(cell) for cell in cells]
-    if not hidden:
-        expected = [float(cell.replace(decimal, ".")) for cell in cells]
-    assert found == expected
-    assert read(cells, decimal, thousands={".": ",", ",": "."}[decimal]) == found
-    if hidden:
-        assert "thousands" in reasons(cells, decimal)[-1]
+    for thousands in (None, {".": ",", ",": "."}[decimal]):
+        if hidden:
+            found = numbers(pa.array(cells), decimal, thousands)
+            assert found.grouped and "seems to set thousands apart" in found.refused[0][1]
+            assert found.bad_R.tolist() == [decimal in cell for cell in cells]
+        else:
+            expected = [float(cell.replace(decimal, ".")) for cell in cells]
+            assert read(cells, decimal, thousands=thousands) == expected
 
 
 def test_the_reason_says_what_it_looks_like():

@@ -243,6 +243,8 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     if not is_text(column.type) and pa.types.is_temporal(column.type):
         raise NotReadableError(f"it holds {column.type}")
     told = numbers(column, *marks, known=ALL_ONES, unit=unit)
+    if told.grouped:
+        raise NotReadableError(f"of its values {told.refused[0][1]}")
     for _, why in told.refused:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")

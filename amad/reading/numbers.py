@@ -12,9 +12,9 @@ A raw column is an Arrow array: text from a CSV file, any type from a Parquet fi
   that the fleet file lists.
 
 A lone group (``1,234``) may also be a fraction of three digits. It is read as thousands if the
-fleet file sets ``thousands``, or if another cell of the column can be nothing else. A number with
-the decimal mark and three digits behind it (``1.234``) is refused where the column writes such
-fractions and whole numbers of up to three digits alone, as one of thousands does.
+fleet file sets ``thousands``, or if another cell of the column can be nothing else. A column is
+refused that has such fractions (``1.234``) and whole numbers of up to three digits alone, as one of
+thousands has.
 
 Shape legend: R rows of a batch.
 """
@@ -57,9 +57,9 @@ LONE = (
     "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
     "apart, set source.thousands: {!r}"
 )
-AMONG_WHOLE = (
-    "has a {} that seems to set thousands apart, as the other numbers of the column are whole and "
-    "below 1000: write them without"
+GROUPED = (
+    "that seems to set thousands apart, as the other numbers of the column are whole and below "
+    "1000: write them without"
 )
 
 
@@ -76,7 +76,7 @@ class Marks(NamedTuple):
 
 
 class NotReadableError(ValueError):
-    """A column has a type that cannot be read as numbers or times, so the file is refused."""
+    """A column cannot be read as numbers or times, so the file is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,7 @@ class Numbers:
     value_R: np.ndarray  # float64, NaN where null or refused
     null_R: np.ndarray  # bool: a word or number that the fleet file lists as "no value"
     refused: list[tuple[np.ndarray, str]]  # rows, bool (R,), and what is wrong with them
+    grouped: bool = False  # its decimal marks seem to set thousands apart; refused[0] says so
 
     @property
     def bad_R(self) -> np.ndarray:
@@ -123,14 +124,14 @@ def numbers(
     words, figures = _split(nulls)
     refused: list[tuple[np.ndarray, str]] = []
     null_R = np.zeros(len(column), bool)
-    raw, whole = column, False
+    raw, whole, grouped = column, False, False
     if is_text(column.type):
         column = _plain_numbers(raw, decimal)
         if column is None:
             text = tidied(raw)
             null_R = flags(pc.is_in(text, pa.array(words, text.type)))
             marks = Marks(decimal, thousands)
-            column, refused = _of_text(text, raw, marks, unit, null_R, one_quantity)
+            column, refused, grouped = _of_text(text, raw, marks, unit, null_R, one_quantity)
     elif pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.uint8())
     elif pa.types.is_integer(column.type):
@@ -148,7 +149,8 @@ def numbers(
     refused += [(rows_R & ~known_R, why) for rows_R, why in _beyond(value_R, raw, whole)]
     for rows_R, _ in refused:
         value_R[rows_R] = np.nan
-    return Numbers(value_R=value_R, null_R=null_R, refused=[r for r in refused if r[0].any()])
+    refused = [(rows_R, why) for rows_R, why in refused if rows_R.any()]
+    return Numbers(value_R=value_R, null_R=null_R, refused=refused, grouped=grouped)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -215,7 +217,7 @@ def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
     """Which texts have a mark that seems to set thousands apart, bool (R,).
 
     They are all that have one, each has three digits behind it, and the others are whole numbers
-    of up to three digits, from which they go on: 998, 999, 1.000. Or one has two marks: 1.234.567.
+    of up to three digits, from which they go on: 998, 999, 1.000. Or some have two: 1.234.567.
     """
     matches, point = partial(_matches, number), re.escape(mark)
     group, nowhere_R = rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$", np.zeros(len(number), bool)
@@ -225,7 +227,7 @@ def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
             return nowhere_R
     if not group_R.any():
         return nowhere_R
-    if matches(rf"{point}\d+{point}").any():
+    if matches(rf"{point}\d+{point}").sum() >= HUNDREDS:
         return group_R
     hundreds = pc.unique(number.filter(pc.match_substring_regex(number, r"^[+-]?[1-9]\d\d$")))
     if matches(r"\d{4}").any() or len(hundreds) < HUNDREDS:
@@ -273,8 +275,11 @@ def _of_text(
     unit: str,
     null_R: np.ndarray,
     one_quantity: bool,
-) -> tuple[pa.Array, list[tuple[np.ndarray, str]]]:
-    """The slow way: tidied text as float64, null if it is no number, and which rows are refused."""
+) -> tuple[pa.Array, list[tuple[np.ndarray, str]], bool]:
+    """The slow way: tidied text as float64, null if it is no number.
+
+    Also which rows are refused, and whether decimal marks seem to set thousands apart.
+    """
     nothing = pa.scalar(None, text.type)
     text = pc.if_else(pa.array(says_nothing(text) | null_R), nothing, text)
     known_R = flags(pc.is_valid(text))
@@ -295,10 +300,8 @@ def _of_text(
         plain_R |= matches(rf"^[+-]?[1-9]\d{{0,2}}({mark}\d{{3}})+({point}\d*)?$")
     swapped_R = matches(rf"^[+-]?(\d+{other}\d*|{other}\d+)([ed][+-]?\d+)?$") & ~lone_R & ~proof_R
     told = marks.thousands is not None and swapped_R.sum() <= lone_R.sum()
-    either_R = lone_R & ~(told or proof_R.any())
-    if one_quantity:
-        either_R |= hide_thousands(number, marks.decimal)
-    read_R = (plain_R | proof_R | lone_R) & ~either_R
+    hidden_R = hide_thousands(number, marks.decimal) & one_quantity
+    read_R = (plain_R & ~hidden_R) | proof_R | (lone_R & (told or proof_R.any()))
     truth_R = flags(pc.is_in(text, pa.array((*TRUE_WORDS, *FALSE_WORDS))))
     if one_quantity and truth_R.any() and _matches(number, rf"{point}\d*[1-9]").any():
         read_R &= ~truth_R  # beside fractions, N or off is no 0
@@ -308,12 +311,13 @@ def _of_text(
     cleaned = pc.replace_substring(cleaned, ",", ".")  # only the decimal comma is left
     value = pc.cast(pc.if_else(pa.array(read_R), cleaned, nothing), pa.float64())
     kinds = [
+        (hidden_R, f"has a {NAMES[marks.decimal]} {GROUPED}"),
         (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
         (swapped_R, f"has a {NAMES[marks.other]}, but source.decimal is {marks.decimal!r}"),
-        (either_R & lone_R, LONE.format(NAMES[marks.other], marks.other)),
-        (either_R, AMONG_WHOLE.format(NAMES[marks.decimal])),
+        (lone_R, LONE.format(NAMES[marks.other], marks.other)),
     ]
-    return value, list(_wrong(raw, number, known_R & ~read_R, kinds))
+    wrong = list(_wrong(raw, number, known_R & ~read_R, kinds))
+    return value, wrong, bool(hidden_R.any())
 
 
 def _wrong(

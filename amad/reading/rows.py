@@ -385,9 +385,12 @@ class FileParser:
             else:
                 self._fractions.add(name)
         try:
-            return numbers(column, rules.decimal, thousands=rules.thousands, **words)
+            read = numbers(column, rules.decimal, rules.thousands, **words)
+            if read.grouped:  # later rows, all above 1000, would show it no more
+                raise NotReadableError(read.refused[0][1])
         except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
+        return read
 
 
 def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:
