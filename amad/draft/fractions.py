@@ -42,7 +42,7 @@ def take_fraction(clock: Clock, samples: list[Sampled]) -> None:
         if header in clock.columns or header.strip() in known:
             continue
         unit = _unit(name_and_unit(header)[0].strip(), known)
-        if not unit or not _are_parts(cells[0], unit):
+        if not unit or not _are_parts(cells, unit):
             continue
         clock.columns.add(header)
         own = [h for name in known for h in columns if h.strip() == name]
@@ -68,14 +68,18 @@ def _unit(name: str, known: list[str]) -> str:
     return next(told, "")
 
 
-def _are_parts(column: pa.Array, unit: str) -> bool:
-    """Are these whole numbers below a second, which also fall?"""
+def _are_parts(columns: list[pa.Array], unit: str) -> bool:
+    """Are these whole numbers below a second in all files, and do they fall in some?"""
+    falls = False
     with contextlib.suppress(NotReadableError):
-        value_R = numbers(column).value_R
-        value_R = value_R[~np.isnan(value_R)]
-        inside = len(value_R) > 0 and np.all((value_R >= 0) & (value_R * times.UNIT_US[unit] < 1e6))
-        return bool(inside and np.all(value_R % 1 == 0) and np.any(np.diff(value_R) < 0))
-    return False
+        for column in columns:
+            value_R = numbers(column).value_R
+            value_R = value_R[~np.isnan(value_R)]
+            inside_R = (value_R >= 0) & (value_R * times.UNIT_US[unit] < 1e6) & (value_R % 1 == 0)
+            if not inside_R.all():
+                return False
+            falls |= bool(np.any(np.diff(value_R) < 0))
+    return falls
 
 
 def _refine(columns: list[list[pa.Array]], parts: list[pa.Array], unit: str, clock: Clock) -> bool:
@@ -86,6 +90,7 @@ def _refine(columns: list[list[pa.Array]], parts: list[pa.Array], unit: str, clo
     rule = TimestampRule.model_validate(clock.keys)
     if rule.fraction or not columns:
         return False
+    tells_apart = False
     for *time, part in zip(*columns, parts, strict=True):
         looked_at = [cells[:LOOKED_AT] for cells in time]
         told = times.times(looked_at[0] if len(time) == 1 else times.joined(*looked_at), rule)
@@ -96,7 +101,7 @@ def _refine(columns: list[list[pa.Array]], parts: list[pa.Array], unit: str, clo
         falls = np.sum(np.diff(both_R) < 0) > np.sum(np.diff(whole_R) < 0)
         cells = pa.table([pa.array(whole_R), part[:LOOKED_AT].filter(pa.array(kept_R))], ["a", "b"])
         pairs = len(cells.group_by(["a", "b"]).aggregate([]))
-        apart = len(np.unique(both_R)) >= LEAST * pairs > LEAST * len(np.unique(whole_R))
-        if np.any(whole_R % 1_000_000) or falls or not apart:
+        if np.any(whole_R % 1_000_000) or falls or len(np.unique(both_R)) < LEAST * pairs:
             return False
-    return True
+        tells_apart |= pairs > len(np.unique(whole_R))
+    return tells_apart
