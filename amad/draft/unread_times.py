@@ -22,7 +22,7 @@ GPS_TIME = re.compile(
 OF_YEAR = re.compile(r"doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year|dayofyear")
 PART_OF_TIME = re.compile(
     rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
-    r"|sod|sec(ond)?s?[ _]?of[ _]?day|hhmm(ss)?"
+    r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
 )
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
