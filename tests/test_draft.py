@@ -36,6 +36,7 @@ def test_a_wide_log_with_units_kinds_ranges_and_suspects(field):
         "odometer (km)": lambda n: 200_000 + n // 3,
         "load(%)": wave,
         "torque": lambda n: 65535 if n % 50 == 7 else wave(n, -80, 80),
+        "boost": lambda n: 32767 if n == 99 else wave(n, 90, 190),
         "note": lambda n: "ok",
         "noise": lambda n: rng.normal(),
     }
@@ -187,7 +188,8 @@ def test_thousands_are_told_from_fractions(field):
     field.write("a.csv", log(mark=";", **cells))
     fleet, _ = field.draft()
     rpm = next(channel for channel in fleet.channels if channel.name == "rpm")
-    assert fleet.source.decimal == "," and rpm.range[0] == 0 and rpm.range[1] > 1900
+    assert (fleet.source.decimal, fleet.source.thousands) == (",", ".")
+    assert rpm.range[0] == 0 and rpm.range[1] > 1900
 
 
 def test_sparse_and_long_logs(field):

@@ -63,3 +63,59 @@ def test_dates_that_begin_with_the_year_and_times_with_the_half_of_the_day(field
     rows = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("vans")
     found = [time.replace(tzinfo=None) for time in rows["timestamp"].to_pylist()]
     assert found == times
+
+
+@pytest.mark.parametrize(
+    ("headers", "step", "fraction"),
+    [
+        ("time,Millis", 100, "ms"), ("time,time_ms", 100, "ms"), ("time,Millitm", 100, "ms"),
+        ("secs,nsecs", 100_000_000, "ns"), ("time,usec", 100_000, "us"),
+        ("tv_sec,tv_usec", 100_000, "us"), ("date,time,ms", 100, "ms"),
+    ],
+)  # fmt: skip
+def test_a_column_of_parts_of_a_second_is_added_to_the_time_beside_it(
+    field, headers, step, fraction
+):
+    first = [stamp(n // 10) for n in range(ROWS)]
+    if headers.startswith("date"):
+        first = [time.replace("T", ",") for time in first]
+    if "sec," in headers or "secs," in headers:
+        first = [f"{1_767_600_000 + n // 10}" for n in range(ROWS)]
+    rows = [f"{time},{n % 10 * step},{wave(n)}" for n, time in enumerate(first)]
+    # Of a receiver that told whole seconds at first.
+    before = [
+        line.rsplit(",", 2)[0].replace("08:", "07:").replace("17676", "17675") for line in rows
+    ]
+    field.write("0.csv", [f"{headers},speed", *(f"{time},0,1" for time in before[::10])])
+    field.write("a.csv", [f"{headers},speed", *rows])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.columns, fleet.source.timestamp.fraction) == (
+        headers.split(","), fraction,
+    )  # fmt: skip
+    assert [channel.name for channel in fleet.channels] == ["speed"]
+    tenths = [MONDAY.replace(tzinfo=UTC) + timedelta(seconds=n / 10) for n in range(ROWS)]
+    field.ingest(fleet)
+    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    assert lake.read(*lake.vehicles())["timestamp"].to_pylist()[ROWS // 10 :] == tenths
+
+
+@pytest.mark.parametrize(
+    ("header", "time", "part"),
+    [
+        # Rounded to microseconds, hardly a row is told apart from the next.
+        ("time_nano_offset", lambda n: stamp(n // 10), lambda n: n % 10 * 100),
+        ("ms", lambda n: f"{stamp(n // 10)}.{n % 10}", lambda n: n % 10 * 100),  # it is in both
+    ],
+)
+def test_a_column_of_fractions_that_is_not_read_is_named(field, header, time, part):
+    rows = [f"{time(n)},{part(n)},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", [f"time,{header},speed", *rows])
+    fleet, told = field.draft()
+    assert f"column {header!r} seems to tell fractions of a second" in told
+    assert [channel.name for channel in fleet.channels] == ["speed"]
+
+
+def test_a_year_and_a_day_of_it_are_named_as_a_time_that_is_not_read(field):
+    rows = [f"2026,5,{28_800 + n},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["year,doy,sod,speed", *rows])
+    assert "'year', 'doy', 'sod' tell the time" in field.refusal()

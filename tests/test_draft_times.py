@@ -260,15 +260,6 @@ def test_times_with_and_without_an_offset_are_told(field):
     assert "some of the times have an offset and others have none" in field.draft()[1]
 
 
-@pytest.mark.parametrize("header", ["Millis", "time_ms", "time_nano_offset", "Millitm"])
-def test_a_column_of_fractions_beside_the_time_is_named(field, header):
-    rows = [f"{stamp(n // 10)},{n % 10 * 100},{wave(n)}" for n in range(ROWS)]
-    field.write("a.csv", [f"time,{header},speed", *rows])
-    fleet, told = field.draft()
-    assert f"column {header!r} seems to tell fractions of a second" in told
-    assert [channel.name for channel in fleet.channels] == ["speed"]
-
-
 @pytest.mark.parametrize(
     ("header", "first", "step"),
     [

@@ -58,7 +58,35 @@ def test_a_point_that_may_be_before_a_fraction_is_not_read_as_thousands(field):
     ]
     channels, told = drafted(field, lines)
     assert list(channels) == ["power", "weight"]
-    assert "'lat' (the point in '48.137' may set thousands apart" in told
+    assert "'lat' (of its values '48.137' has a point that may set thousands apart" in told
+    assert "thousands '.'" in told and "guess: a point with three digits behind it sets" in told
+
+
+def test_another_line_of_units_further_below_refuses_the_rows_below_it(field):
+    rows = [f"{stamp(n)},{wave(n)}" for n in range(2 * ROWS)]
+    header = ["time,speed", ",km/h"]
+    lines = [*header, *rows[:ROWS], header[0], ",mph", *rows[ROWS:]]
+    channels, told = drafted(field, lines)
+    assert channels["speed"].unit == "km/h" and "the file tells 'mph'" in told
+
+
+def test_values_of_several_signals_show_no_thousands(field):
+    """Beside whole numbers of one signal stand fractions of three digits of another."""
+    lines = ["time,signal,value"]
+    for n in range(ROWS):
+        lines += [f"{stamp(n)},load,{100 + 5 * (n % 150)}", f"{stamp(n)},volt,{1 + n / 900:.3f}"]
+    field.write("a.csv", lines)
+    fleet, _ = field.draft()
+    assert (fleet.source.decimal, fleet.source.thousands) == (".", None)
+    assert field.ingest(fleet).rows_rejected == 0
+
+
+@pytest.mark.parametrize(("digits", "guessed"), [(3, True), (2, False)])
+def test_numbers_that_may_all_be_thousands_are_told(field, digits, guessed):
+    field.write("a.csv", log(mark=";", count=lambda n: f"{12 + n / 1000:.{digits}f}")[:1] + [
+        f"{stamp(n)};{n % 90};{12 + n / 1000:.{digits}f}" for n in range(ROWS)
+    ])  # fmt: skip
+    assert ("guess: no point in the numbers has more or less" in field.draft()[1]) is guessed
 
 
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):

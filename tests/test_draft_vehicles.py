@@ -154,3 +154,39 @@ def test_days_of_one_vehicle_whose_name_ends_in_a_number_are_no_vehicles(field):
         field.write(f"van7_{day:%Y-%m-%d}.csv", log(start=day))
     fleet, _ = field.draft()
     assert field.ingest(fleet).vehicles == {"van7": 3 * ROWS}
+
+
+def test_other_lines_before_a_repeated_header_are_told(field):
+    lines = log()
+    field.write("a.csv", ["[alpha]", *lines, "[beta]", *log(start=MONDAY + timedelta(hours=1))])
+    told = "other lines stand before it ('[beta]' after '[alpha]'), which are not read"
+    assert told in field.draft()[1]
+
+
+def test_columns_that_are_named_as_vehicles_are_told(field):
+    field.write("a.csv", log(**{f"van-{n}": wave for n in (1, 2)}))
+    assert "stand beside each other" not in field.draft()[1]
+    lines = [f"{stamp(n)},{wave(n)},{wave(n + 5)}" for n in range(ROWS)]
+    field.write("a.csv", ["time,van-1,van-2", *lines])
+    assert "stand beside each other for van-1, van-2" in field.draft(force=True)[1]
+
+
+def test_a_lone_file_in_a_folder_is_found_with_those_that_come_after_it(field):
+    field.write("van-1/2026-01-05.csv", log())
+    fleet, _ = field.draft()
+    field.write("van-1/2026-01-06.csv", log(start=MONDAY + timedelta(days=1)))
+    assert field.ingest(fleet).rows_lake == 2 * ROWS
+
+
+def test_files_that_no_glob_finds_are_told(field, capsys):
+    field.write("a.csv", log())
+    fleet, _ = field.draft()
+    field.write("notes.md", ["what else lies here"])
+    field.write("_old/z.csv", log())
+    field.ingest(fleet)
+    assert "no glob" not in capsys.readouterr().err
+    for name in ("later/b.csv", "c.CSV", "d.csv.gz"):
+        field.write(name, log())
+    field.ingest(fleet)
+    told = "no glob of source.files finds 3 files of its folder, which are not read: "
+    assert f"{told}c.CSV, d.csv.gz, later/b.csv; if" in capsys.readouterr().err

@@ -82,6 +82,18 @@ def test_a_refused_file_is_told_until_it_is_mended(yard: Yard):
     assert not health(yard).troubles
 
 
+def test_a_vehicle_whose_file_is_refused_is_not_plainly_called_silent(yard: Yard):
+    by_path = raw_fleet(source={"vehicle": {"take": "path", "pattern": r"^([ab]-\d)"}})
+    for name in ("a-1 x.csv", "a-2 x.csv", "a-3 x.csv"):
+        yard.csv(name, nights(name[:3], range(12 if name[2] == "1" else 4)))
+    yard.csv("a-2 y.csv", ["a-2,2026-01-09T00:00:00Z,1"], "vehicle,timestamp,speed")
+    for fleet, unsure in ((by_path, ["a-2"]), (raw_fleet(), ["a-2", "a-3"])):
+        silent = [t for t in health(yard, fleet).troubles if t.kind == "silent"]
+        assert [t.subject for t in silent] == ["a-2", "a-3"]
+        told = "; it is not, if its rows are among those refused of a-2 y.csv"
+        assert [t.subject for t in silent if t.text.endswith(told)] == unsure
+
+
 def test_what_ingest_noticed_is_told(yard: Yard):
     yard.csv("x.csv", nights("a-1", range(3)))
     found = health(

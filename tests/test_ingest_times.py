@@ -10,7 +10,7 @@ import pytest
 from amad.config import ConfigError, DataError
 from amad.ingest import late_rows
 from amad.reading import times
-from tests.ingest_kit import SECOND, START, at, raw_fleet, seconds_of
+from tests.ingest_kit import SECOND, START, START_US, at, balanced, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
 DAY = 86_400
@@ -56,7 +56,7 @@ def test_a_date_and_a_time_of_day_in_two_columns(yard):
     yard.csv("0.csv", ["2026-01-05,08:00:00,1,2"], "Date,Time,speed,level")
     with pytest.raises(DataError, match=r"or, where the date has .* column: \[Date, Time\]"):
         yard.ingest(fleet_of({"column": "Time"}, name="other"))
-    with pytest.raises(ValueError, match="names two: the date's and the time's"):
+    with pytest.raises(ValueError, match="names two, as in"):
         fleet_of({"column": ["Date", "Time", "ms"]})
 
 
@@ -266,11 +266,68 @@ def test_thousands_in_a_column_of_a_file(yard):
     header = "vehicle;timestamp;speed;level"
     lines = [f"a-1;{at(0)};950;1.234.567,5", f"a-1;{at(1)};1.050;7", f"a-1;{at(2)};1.5;7"]
     yard.csv("x.csv", lines, header)
-    fleet = raw_fleet(source={"delimiter": ";", "decimal": ","})
+    marks = {"delimiter": ";", "decimal": ","}
+    fleet = raw_fleet(source=marks)
+    assert yard.ingest(fleet)[1].read("a-1")["speed"].to_pylist() == [950]
+    assert "source.thousands: '.'" in reasons(yard, fleet)[0]
+    fleet = raw_fleet(source=marks | {"thousands": "."})
     table = yard.ingest(fleet)[1].read("a-1")
     assert table["speed"].to_pylist() == [950, 1050]
     assert table["level"].to_pylist() == [1234567.5, 7]
     assert "source.decimal" in reasons(yard, fleet)[0]
+
+
+def test_rows_far_from_all_others_of_their_vehicle_are_told(yard, capsys):
+    fleet = fleet_of({"format": "%d.%m.%y %H:%M:%S"})
+    rows = [f"{n:02d}.01.26 08:00:{s:02d},1,2" for n in (5, 6, 7) for s in range(60)]
+    yard.csv("a.csv", rows, "time,speed,level")
+    yard.ingest(fleet)
+    assert "more than a year" not in capsys.readouterr().err
+    yard.csv("b.csv", [f"26.01.08 08:00:{s:02d},1,2" for s in range(60)], "time,speed,level")
+    yard.ingest(fleet)
+    told = "b.csv has rows of 2008-01-26 that lie more than a year from all others of a-1"
+    assert told in capsys.readouterr().err
+    yard.csv("c.csv", ["08.01.26 08:00:00,1,2"], "time,speed,level")
+    yard.ingest(fleet)
+    assert "more than a year" not in capsys.readouterr().err
+
+
+def test_parts_of_a_second_in_a_column_of_their_own(yard):
+    rule = {"column": ["secs", "nsecs"], "unit": "s", "fraction": "ns"}
+    first = START_US // 1_000_000
+    parts = ["0", "250000000", "5e8", "", "1000000000", "-1", "0.5", "7"]
+    rows = [f"{first + n},{part},{n},2" for n, part in enumerate(parts)]
+    yard.csv("x.csv", rows, "secs,nsecs,speed,level")
+    fleet = fleet_of(rule)
+    counts, lake = yard.ingest(fleet)
+    assert seconds_of(lake.read("a-1")) == [0, 1.25, 2.5, 7]
+    assert counts.rows_rejected == 4 and balanced(counts)
+    told = reasons(yard, fleet)
+    assert "'1000000000' in column 'nsecs' is no whole number of ns below a second" in told[1]
+    assert told[0] == "timestamp is missing: nsecs tells no ns"
+    with pytest.raises(ValueError, match="last of several columns"):
+        fleet_of(rule | {"column": "secs"})
+
+
+@pytest.mark.parametrize(
+    ("decimal", "levels"),
+    [
+        (",", [f"{26 + n / 500:.3f}" for n in range(40)]),  # fractions with a point
+        (".", [f"{900 + 7 * n:,}".replace(",", ".") for n in range(40)]),  # 998, 1.005
+        (".", [f"{2 + n / 500:.3f}".replace(".", ",") for n in range(40)]),
+    ],
+)
+def test_a_later_file_of_another_country_is_refused_and_not_read_otherwise(yard, decimal, levels):
+    header = "vehicle;timestamp;speed;level"
+    fleet = raw_fleet(source={"delimiter": ";", "decimal": decimal})
+    rows = [f"a-1;{at(n)};7;{str(26 + n / 500).replace('.', decimal)}" for n in range(40)]
+    yard.csv("a.csv", rows, header)
+    yard.ingest(fleet)
+    yard.csv("b.csv", [f"a-1;{at(100 + n)};7;{level}" for n, level in enumerate(levels)], header)
+    counts, lake = yard.ingest(fleet)
+    assert counts.rows_rejected in (1, 40) and balanced(counts)
+    assert len(lake.read("a-1")) == 40
+    assert all("thousands apart" in reason for reason in reasons(yard, fleet))
 
 
 @pytest.mark.parametrize("date", ["2026-01-05", "20260105", "2026_01_05"])

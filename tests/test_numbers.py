@@ -13,7 +13,7 @@ from amad.reading.numbers import NotReadableError, numbers
 SPACES = [" ", "\u00a0", "\u202f", "\u2009"]
 
 
-def read(cells, decimal=None, **more):
+def read(cells, decimal=".", **more):
     """Values with None for null and "bad" for refused."""
     column = cells if isinstance(cells, pa.Array) else pa.array(cells)
     found = numbers(column, decimal, **more)
@@ -24,7 +24,7 @@ def read(cells, decimal=None, **more):
     ]
 
 
-def reasons(cells, decimal=None, **more):
+def reasons(cells, decimal=".", **more):
     return [why for _, why in numbers(pa.array(cells), decimal, **more).refused]
 
 
@@ -82,14 +82,15 @@ def test_whole_numbers_that_float64_blurs_are_refused():
 @pytest.mark.parametrize(
     ("cells", "decimal", "expected"),
     [
-        (["850", "1.000", "18.250"], ",", [850, 1000, 18250]),
+        (["850", "1.000", "18.250"], ",", [850, "bad", "bad"]),
+        (["850,5", "1.000", "1.234,5"], ",", [850.5, 1000, 1234.5]),
+        (["26,23", "26.230", "26"], ",", [26.23, "bad", 26]),
         (["7.654.321,25", "-1.000"], ",", [7654321.25, -1000]),
         (["12,5", "-0,25", "1,5e3"], ",", [12.5, -0.25, 1500]),
         (["12,5", "0.25", "1.5"], ",", [12.5, "bad", "bad"]),
-        (["1.000", "2.000", "1.5"], ",", [1000, 2000, "bad"]),
         (["1.234", "1.5", "1.75"], ",", ["bad", "bad", "bad"]),
         (["1,000", "1,234,567.5"], ".", [1000, 1234567.5]),
-        (["2,000"], ".", [2000]),
+        (["2,000", "850", "850.5"], ".", ["bad", 850, 850.5]),
         (["12,5", "1"], ".", ["bad", 1]),
         (["1'250", "2\u2019000.5"], ".", [1250, 2000.5]),
         (["1,00,000", "12,34,567.5"], ".", [100000, 1234567.5]),
@@ -104,12 +105,45 @@ def test_thousands_are_read_or_refused_and_never_taken_for_fractions(cells, deci
     assert read(cells, decimal) == expected
 
 
-def test_a_lone_group_needs_the_setting_or_a_column_without_fractions():
+def test_a_lone_group_is_one_of_thousands_where_the_fleet_file_tells_it():
     assert read(["48,137", "9,180"]) == ["bad", "bad"]
-    assert "see source.decimal" in reasons(["48,137", "9,180"])[0]
-    assert read(["1,000", "850"]) == [1000, 850]
-    assert read(["1,000", "850.5"]) == [1000, 850.5]
-    assert read(["12,345", "12,3", "12"]) == ["bad", "bad", 12]
+    assert "source.thousands: ','" in reasons(["48,137", "9,180"])[0]
+    assert read(["48,137", "9,180"], ".", thousands=",") == [48137, 9180]
+    assert read(["850", "1.000", "18.250"], ",", thousands=".") == [850, 1000, 18250]
+    assert read(["1.000", "2.000", "1.5"], ",", thousands=".") == [1000, 2000, "bad"]
+    assert read(["1.234", "1.5", "1.75"], ",", thousands=".") == ["bad", "bad", "bad"]
+
+
+HUNDREDS = ["300", "450", "610", "780", "905"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "hidden"),
+    [
+        ([*HUNDREDS, "1.250", "2.875"], True),  # as 900, 950, 1.000 of another country
+        ([*(f"1.234.56{n}" for n in range(5)), "2.875"], True),
+        ([*HUNDREDS, "+1.250", "-2.875"], True),
+        ([*HUNDREDS[:4], "1.250", "2.875"], False),  # too few to tell
+        ([*HUNDREDS, "12.250", "13.875"], False),  # nothing between 905 and 12250
+        ([*HUNDREDS, "1.250", "2.5"], False),
+        ([*HUNDREDS, "1.250", "1024"], False),
+        ([*HUNDREDS, "0.250", "2.875"], False),
+        (["12.500", "3.141", "255"], False),
+    ],
+)
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_column_whose_decimal_marks_seem_to_set_thousands_apart_is_refused(
+    cells, hidden, decimal
+):
+    cells = [cell.replace(".", decimal) for cell in cells]
+    for thousands in (None, {".": ",", ",": "."}[decimal]):
+        if hidden:
+            found = numbers(pa.array(cells), decimal, thousands)
+            assert found.grouped and "seems to set thousands apart" in found.refused[0][1]
+            assert found.bad_R.tolist() == [decimal in cell for cell in cells]
+        else:
+            expected = [float(cell.replace(decimal, ".")) for cell in cells]
+            assert read(cells, decimal, thousands=thousands) == expected
 
 
 def test_the_reason_says_what_it_looks_like():
@@ -118,6 +152,7 @@ def test_the_reason_says_what_it_looks_like():
     assert "hexadecimal" in reasons(["0xFF"])[0] and "infinite" in reasons(["-inf"])[0]
     assert "source.nulls" in reasons(["error"])[0] and "source.nulls" in reasons(["#REF!"])[0]
     assert "unit" in reasons(["50 km/h"])[0]
+    assert "single quotes" in reasons(["'63.09'"])[0]
     assert "may be hexadecimal" in reasons(["1E", "07"])[0]
     assert "another script" in reasons(["\u0665\u0660.\u0660"])[0]
     for text in ("12. Mrz", "03.12.2026", "01.Mai 26", "Mar-12"):
@@ -162,7 +197,7 @@ def test_what_a_writer_groups_is_read_back(value, digits, decimal, group, negati
     text = f"{number:,.{digits}f}".translate({ord(","): mark, ord("."): decimal})
     text = ("\u2212" if negative else "") + text
     expected = float(f"{number:.{digits}f}") * (-1 if negative else 1)
-    assert read([text], decimal) == [expected]
+    assert read([text], decimal, thousands={".": ",", ",": "."}[decimal]) == [expected]
 
 
 @given(st.lists(st.floats(-1e30, 1e30) | st.none(), max_size=20))

@@ -93,10 +93,12 @@ class TimestampRule(Strict):
     """Which of the four ways is used"""
     column: str | list[str] = "timestamp"
     """Header of the column; two headers, `[Date, Time]` or `[Time, Offset]`, are read as one
-    text"""
+    text, and with ``fraction`` a last one, as in `[secs, nsecs]`, counts parts of a second"""
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
     are the serial numbers of spreadsheets"""
+    fraction: Literal["ms", "us", "ns"] | None = None
+    """Unit of the last column's whole numbers, which are added to the times of the others"""
     format: str | None = None
     """strptime form of the column's text; default: ISO 8601, and HH:MM:SS for a time of day"""
     start: datetime | None = None
@@ -165,8 +167,13 @@ class TimestampRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
-        if isinstance(self.column, list) and (self.take != "column" or len(self.column) != 2):
-            raise ValueError("a list is for take: column, and names two: the date's and the time's")
+        most = 3 if self.fraction else 2
+        if isinstance(self.column, list) and (
+            self.take != "column" or not 2 <= len(self.column) <= most
+        ):
+            raise ValueError("a list is for take: column, and names two, as in [Date, Time]")
+        if self.fraction and isinstance(self.column, str):
+            raise ValueError("fraction is of the last of several columns: column: [secs, nsecs]")
         if self.take == "index" and self.start is None:
             raise ValueError("take: index needs 'start', the time of row 0")
         if self.take == "time_of_day" and not self.date_pattern:
@@ -187,7 +194,7 @@ class TimestampRule(Strict):
 
     @property
     def columns(self) -> list[str]:
-        """The column, or both."""
+        """The column, or all."""
         return [self.column] if isinstance(self.column, str) else self.column
 
     @property
@@ -267,6 +274,8 @@ class Source(Strict):
     """Character between the fields of a CSV file"""
     decimal: Literal[".", ","] = "."
     """Decimal sign in a CSV file"""
+    thousands: Literal[".", ","] | None = None
+    """Which of the two sets thousands apart, as in 1.000; without it such a number is refused"""
     encoding: str = "utf-8"
     """Encoding of CSV files without a byte order mark"""
     nulls: list[str] = []
@@ -323,6 +332,12 @@ class Source(Strict):
     def has_clock(self) -> bool:
         """Did clocks tell the times of the rows? Else the fleet file chose them."""
         return self.timestamp.take != "index" and self.format != "simulator"
+
+    @model_validator(mode="after")
+    def _has_two_marks(self) -> "Source":
+        if self.thousands == self.decimal:
+            raise ValueError(f"decimal and thousands are both {self.decimal!r}; one mark is both")
+        return self
 
     @model_validator(mode="after")
     def _has_files(self) -> "Source":

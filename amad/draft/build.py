@@ -12,10 +12,12 @@ from amad.draft import vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL, decimal_of, of_other_decimal
+from amad.draft.columns import LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.long_columns import ANY_VALUE, IN_HEADERS, SIGNAL, VALUE, apart_in_names, columns_of
+from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
+from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
+from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
@@ -109,7 +111,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
     lacking = {path for path, why in strange.items() if why.startswith(LACKING)}
     others = [p for p in names if p not in paths and p not in lacking and p not in refused]
-    decimal = decimal_of(samples)
+    marks = marks_of(samples)
     owner = vehicles.owner_of(samples, name, paths)
     plan = Plan(
         name=name,
@@ -121,9 +123,9 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         broken=[path for path in names if path in refused],
         clock=clock,
         period=clock.period or 1.0,
-        decimal=decimal,
+        marks=marks,
         owner=owner,
-        columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
+        columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, marks),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + ([SAME.format(some(same))] if same else [])

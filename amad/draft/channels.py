@@ -46,7 +46,8 @@ ABSENT = (
 )  # fmt: skip
 FEWEST_REPEATS = 3
 FAR = 0.5  # least distance of such a value from the others, in spans of the others
-VERY_FAR = 5.0  # the same for a value that is not in the list
+VERY_FAR = 5.0  # the same for a value that is not in the list, or stands there once or twice
+LARGE = 999  # such a value in the list is hardly ever measured
 STRAY = 20.0  # a span so many times that of nearly all values comes from values never measured
 
 
@@ -134,7 +135,10 @@ def describe(channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray) -> 
 
 
 def _absent(value_N: np.ndarray) -> list[float]:
-    """Repeated lowest or highest values, far from all others, that may stand for "no value"."""
+    """Lowest or highest values, far from all others, that may stand for "no value".
+
+    They are repeated, or large ones of the list.
+    """
     found: list[float] = []
     for _ in range(2):  # one value at each end at most
         distinct, count = np.unique(value_N[~np.isin(value_N, found)], return_counts=True)
@@ -146,7 +150,8 @@ def _absent(value_N: np.ndarray) -> list[float]:
             gap = min(abs(value - float(rest[0])), abs(value - float(rest[-1])))
             often = count[end] >= FEWEST_REPEATS and count[end] < 0.6 * len(value_N)
             listed = any(math.isclose(value, absent, rel_tol=1e-6) for absent in ABSENT)
-            if often and gap > (FAR if listed else VERY_FAR) * span:
+            once = listed and abs(value) >= LARGE and count[end] < FEWEST_REPEATS
+            if (often or once) and gap > (FAR if listed and often else VERY_FAR) * span:
                 found.append(value)
                 break
         else:

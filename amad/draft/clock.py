@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
+from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.starts import in_preambles
 from amad.draft.time_cells import (
@@ -67,6 +68,8 @@ def clock_of(samples: list[Sampled]) -> Clock:
         clock.unread += unpadded(clock, samples)
     if clock.local:
         take_zone(clock, samples)
+    if clock.take != "index":
+        take_fraction(clock, samples)
     return clock
 
 

@@ -11,9 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.sample import Sampled, shared_columns
+from amad.draft.marks import LONE_GROUP, UNIT, are_all_lone_groups
+from amad.draft.sample import Sampled, shared_columns, some_of
 from amad.reading.headers import name_and_unit, tidy
-from amad.reading.numbers import NotReadableError, Numbers, is_text, numbers, shown
+from amad.reading.numbers import (
+    NAMES,
+    Marks,
+    NotReadableError,
+    Numbers,
+    is_text,
+    numbers,
+    shown,
+)
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
@@ -37,27 +46,24 @@ SCALED = (
     "{!r} is read as its metadata tells, {}: if the file holds values and no counts, write it "
     "without this metadata"
 )
+THOUSANDS = (
+    "a {} with three digits behind it sets thousands apart, also in files that come later: if it "
+    "stands before a fraction, delete source.thousands"
+)
+ALL_LONE = (
+    "no {} in the numbers has more or less than three digits behind it, or a zero before it: if it "
+    "sets thousands apart, set source.decimal and source.thousands"
+)
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
-GROUP = " '\u00a0\u202f"  # marks between thousands
-UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
-COMMA = rf"^\s*[+-]?\d+(?:[{GROUP}]\d{{3}})*,\d+(?:[eE][+-]?\d+)?\s*({UNIT})?\s*$"
-# For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
-NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
-POINT = rf"^\s*[+-]?\d+\.\d+\s*({UNIT})?\s*$"
-GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
-WHOLE = r"^\s*[+-]?\d+\s*$"
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
 WITH_UNIT = rf"^\s*[+-]?[\d.,' ]*\d\s*(?P<unit>{UNIT})\s*$"  # 12.3 V, 45%
 HEXADECIMAL = re.compile("x[0-9a-f]+", re.I)  # behind a zero
 MOST_UNITS = 5  # of a column, in a message
-# One point with three digits behind it, which may set thousands apart or be before a fraction.
-LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Shutdown
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
-LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,48 +79,7 @@ class Columns:
     guesses: list[str] = field(default_factory=list)
 
 
-def decimal_of(samples: list[Sampled]) -> str | None:
-    """A comma if it is the mark before fractions; None if nothing shows that it is."""
-    return "," if _shows_comma(_marks(samples)) else None
-
-
-def _shows_comma(marks: tuple[int, int, int]) -> bool:
-    commas, points, thousands = marks
-    return commas > points or (thousands > 0 and points == 0)
-
-
-def of_other_decimal(samples: list[Sampled]) -> list[Sampled]:
-    """The files whose fractions are written with another mark than those of most files."""
-    told = {sample.path: _marks([sample]) for sample in samples}
-    comma = [s for s in samples if _shows_comma(told[s.path])]
-    point = [s for s in samples if told[s.path][1] > told[s.path][0]]
-    return min(comma, point, key=lambda found: sum(sample.size for sample in found))
-
-
-def _marks(samples: list[Sampled]) -> tuple[int, int, int]:
-    """Cells with a comma before a fraction, a point before one, and a point that groups."""
-    if samples[0].dialect is None:
-        return 0, 0, 0
-    comma = COMMA if samples[0].dialect.delimiter != "," else NO_GROUPS
-    commas = points = thousands = 0
-    for sample in samples:
-        for column in sample.columns.values():
-            if not is_text(column.type):
-                continue
-            commas += _count(column, comma)
-            pointed = _count(column, POINT)
-            grouped = _count(column, GROUPS)
-            if grouped < pointed:
-                points += pointed
-                continue
-            told = pc.unique(pc.drop_null(column))
-            whole = told.filter(pc.match_substring_regex(told, WHOLE)).to_pylist()
-            if whole and all(len(text.strip(" +-")) <= 3 for text in whole):
-                thousands += grouped  # as in 998, 999, 1.000; 18.250 alone may be either
-    return commas, points, thousands
-
-
-def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Columns:
     """Sort all columns except those ``known`` to tell the vehicle or the time."""
     shared = shared_columns(samples)
     there = {tidy(header) for header in [*shared, *known]}
@@ -149,7 +114,7 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         elif sides and POSITION.fullmatch(header.strip()):
             why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
-            why = _why_not(header, shared[header], decimal, unit, result.nulls)
+            why = _why_not(header, shared[header], marks, unit, result.nulls)
         if why is None and _numbers_rows(header, shared[header]):
             why = "it numbers the rows"
         if unit and why is None:
@@ -177,6 +142,11 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         for header in result.measured
         if tidy(header) in scales
     ]
+    fractions = [c for header in result.measured for c in shared[header] if is_text(c.type)]
+    if marks.thousands is None and are_all_lone_groups(fractions, marks.decimal):
+        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal]))
+    if marks.thousands is not None:
+        result.guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
     if label is not None and any(c.null_count for c in shared.get(label, [])):
         result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")
     return result
@@ -203,16 +173,6 @@ def _is_beside(header: str, measured: set[str]) -> bool:
 def _tell_good(columns: list[pa.Array]) -> bool:
     """Do these columns hold a few words, of which one is good or bad?"""
     return any(word.strip().lower() in ("good", "bad") for word in _texts(columns))
-
-
-def _some_of(column: pa.Array) -> pa.Array:
-    if len(column) <= LOOKED_AT:
-        return column
-    return column.take(pa.array(np.linspace(0, len(column) - 1, LOOKED_AT).astype(int)))
-
-
-def _count(column: pa.Array, pattern: str) -> int:
-    return pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0
 
 
 def _lacking(header: str, samples: list[Sampled]) -> str:
@@ -242,7 +202,7 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
 def _why_not(
     header: str,
     columns: list[pa.Array],
-    decimal: str | None,
+    marks: Marks,
     unit: str,
     nulls: dict[str, list[float | str]],
 ) -> str | None:
@@ -251,22 +211,18 @@ def _why_not(
     columns: its cells in each file. unit: of its numbers, written behind them. nulls: gets its
     numbers of all ones, and the few words that stand among its numbers.
     """
+    if all(map(_is_of_lone_groups, columns)):  # nothing in this column tells what they are
+        marks = Marks(marks.decimal, None)
     read: list[tuple[pa.Array, Numbers]] = []
-    for column in map(_some_of, columns):
+    for column in map(some_of, columns):
         try:
-            read.append((column, _read(column, decimal, unit)))
+            read.append((column, _read(column, marks, unit)))
         except NotReadableError as error:
             return str(error)
     known = sum(int((~np.isnan(told.value_R)).sum()) for _, told in read)
     bad = sum(int(told.bad_R.sum()) for _, told in read)
     if known + bad == 0:
         return "it is empty"
-    if decimal == "," and all(map(_is_of_lone_groups, columns)):
-        first = shown(str(pc.drop_null(columns[0])[0]))
-        return (
-            f"the point in {first} may set thousands apart or stand before a fraction, and other "
-            "columns have a comma before fractions; as a channel it would be read as thousands"
-        )
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
         return next(_why_refused(column, told) for column, told in read if told.refused)
     ones = [n for n in ALL_ONES if any((told.value_R == n).any() for _, told in read)]
@@ -277,7 +233,7 @@ def _why_not(
     return None
 
 
-def _read(column: pa.Array, decimal: str | None, unit: str) -> Numbers:
+def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     """The cells of one file as numbers.
 
     Raises:
@@ -286,7 +242,9 @@ def _read(column: pa.Array, decimal: str | None, unit: str) -> Numbers:
     """
     if not is_text(column.type) and pa.types.is_temporal(column.type):
         raise NotReadableError(f"it holds {column.type}")
-    told = numbers(column, decimal, known=ALL_ONES, unit=unit)
+    told = numbers(column, *marks, known=ALL_ONES, unit=unit)
+    if told.grouped:
+        raise NotReadableError(f"of its values {told.refused[0][1]}")
     for _, why in told.refused:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")
@@ -333,7 +291,7 @@ def _units_in_cells(columns: list[pa.Array]) -> list[str]:
     for cells in columns:
         if not is_text(cells.type):
             return []
-        text = pc.drop_null(_some_of(cells))
+        text = pc.drop_null(some_of(cells))
         text = text.filter(pc.match_substring_regex(text, r"\d"))
         known += len(text)
         if not any(re.match(WITH_UNIT, cell) for cell in text[:FIRST_CELLS].to_pylist()):
@@ -351,7 +309,7 @@ def _units_in_cells(columns: list[pa.Array]) -> list[str]:
 def _is_of_lone_groups(column: pa.Array) -> bool:
     if not is_text(column.type):
         return False
-    told = pc.unique(pc.drop_null(_some_of(column)))
+    told = pc.unique(pc.drop_null(some_of(column)))
     return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
 
 

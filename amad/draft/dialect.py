@@ -19,8 +19,8 @@ CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a h
 # Under the names of a listing that SQL*Plus or sqlcmd printed.
 RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
-# Tried in this order where a text is no UTF-8; zeros stand for bytes that cannot be decoded.
-ENCODINGS = ("cp1252", "cp932", "cp1252")
+# Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
+ENCODINGS = ("cp1252", "cp932")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -116,10 +116,9 @@ def _lines(path: Path) -> tuple[str, list[str]]:
     try:
         data.decode()
     except UnicodeDecodeError:
-        for encoding in ENCODINGS:
-            data = _beginning(path, encoding)
-            if b"\0" not in data:
-                break
+        fits = (e for e in ENCODINGS if b"\0" not in _beginning(path, e))
+        encoding = next(fits, ENCODINGS[0])
+        data = _beginning(path, encoding)
     lines = data.split(b"\n", LINES)[:LINES]
     return encoding, [line.decode(errors="replace") for line in lines]
 

@@ -38,9 +38,9 @@ def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) 
         mended = {path for path in broken if suffix_of(path) == ending}
         below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
         anywhere = (*below, f"**/*{ending}")
-        patterns = (f"*{ending}", *one, stem, *anywhere, f"**/{stem}")
-        if one and mended:  # its own name would find none of the files to come
-            patterns = (f"*{ending}", *anywhere)
+        patterns = (f"*{ending}", stem, *anywhere, f"**/{stem}")
+        if one:  # its own name finds none of the files to come, so it is the last resort
+            patterns = (f"*{ending}", *anywhere, *(one if not mended else ()))
         all_others = {*others, *broken}
         hits_of = {pattern: _hits(folder, pattern) for pattern in patterns}
         every = those | (hits_of[anywhere[-1]] - all_others)  # also those that ingest will refuse

@@ -16,28 +16,14 @@ from amad.draft.columns import (
     wide_columns,
     words_for_nothing,
 )
+from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
-SIGNAL = re.compile(
-    r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
-    r"|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
-    r"|(signal|parameter|sensor|metric|measure|diagnostic|property|var(iable)?|channel|tag|point"
-    r"|node|item)[ _]?(name|id|alias)",
-    re.I,
-)
-VALUE = re.compile(
-    r"((signal|var(iable)?|tag|point|item)[ _]?)?"
-    r"(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data|payload)",
-    re.I,
-)
-# The only measured column of a file, whose name does not say what it measures.
-ANY_VALUE = re.compile(
-    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|state)"
-    r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
-    re.I,
+VEHICLE_ID = re.compile(
+    r"(vehicle|car|truck|van|bus|fahrzeug|lkw|pkw)[ _-]?[a-z]{0,3}[ _-]?\d+", re.I
 )
 LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
@@ -58,19 +44,19 @@ IN_HEADERS = (
 )
 
 
-def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns:
     """What the columns hold, except those ``known`` to tell the vehicle or the time.
 
     A wide row holds all channels; a long row names a signal and holds its value.
     """
-    wide = wide_columns(samples, known, decimal)
+    wide = wide_columns(samples, known, marks)
     shared = shared_columns(samples)
     rest = [header for header in shared if header not in known and header != wide.label]
     pair = _pair(rest, shared, wide)
     if pair is None:
         return wide
     signal, value = pair
-    names = _signals(shared[signal], shared[value], decimal)
+    names = _signals(shared[signal], shared[value], marks)
     if names is None:
         return wide
     measured, left_out, nulls = names
@@ -121,10 +107,14 @@ def _pair(
 def apart_in_names(names: list[str]) -> list[str]:
     """Of names such as fleet/van-1/speed: the levels, van-1 and others, with the same signals.
 
+    If all are names such as van-1 alone, they are these.
+
     Levels may also be parted as in bus1_speed and speed.101: these then look like ids, as front and
     rear or the cells 1 and 2 of a battery do not.
     """
     topics = [name.strip("/").split("/") for name in names]
+    if len(names) > 1 and all(VEHICLE_ID.fullmatch(name.strip()) for name in names):
+        return names
     found = _apart(topics, min(map(len, topics), default=0) - 1)
     if found:
         return found[0]
@@ -177,14 +167,14 @@ def _units_of_signals(
 
 
 def _signals(
-    names: list[pa.Array], values: list[pa.Array], decimal: str | None
+    names: list[pa.Array], values: list[pa.Array], marks: Marks
 ) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
     """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
 
     names, values: the cells of the two columns in each file.
     """
     try:
-        read = [numbers(cells, decimal, one_quantity=False) for cells in values]
+        read = [numbers(cells, *marks, one_quantity=False) for cells in values]
     except NotReadableError:
         return None
     bad_N = np.concatenate([told.bad_R for told in read])

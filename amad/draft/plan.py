@@ -11,6 +11,7 @@ from amad.draft.clock_rule import Clock
 from amad.draft.columns import Columns
 from amad.draft.sample import Sampled
 from amad.draft.vehicles import Owner
+from amad.reading.numbers import Marks
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Plan:
     others: list[str]  # files of the folder that are not of this fleet
     broken: list[str]  # files of the folder that cannot be read
     clock: Clock
-    decimal: str | None
+    marks: Marks
     owner: Owner
     columns: Columns
     culprits: str | None
@@ -63,8 +64,10 @@ class Plan:
         if dialect is not None:
             if dialect.delimiter != ",":
                 told["delimiter"] = dialect.delimiter
-            if self.decimal is not None:
-                told["decimal"] = self.decimal
+            if self.marks.decimal != ".":
+                told["decimal"] = self.marks.decimal
+            if self.marks.thousands is not None:
+                told["thousands"] = self.marks.thousands
             if dialect.encoding != "utf-8":
                 told["encoding"] = dialect.encoding
         if self.columns.long is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +23,7 @@ from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rules import is_left_out
+from amad.reading.unpack import PACKED
 
 MOST_FILES = 80
 MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # in all files together
@@ -33,7 +35,7 @@ NO_DATA = {
 }  # fmt: skip
 FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
-PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
+LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -53,6 +55,7 @@ class Sampled:
     scales: dict[str, str]  # header -> how the metadata of a Parquet file makes values of it
     later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
+    restarts: tuple[str, ...]  # other lines before the header where that is repeated further below
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
 
@@ -74,10 +77,17 @@ def shared_columns(samples: list[Sampled]) -> dict[str, list[pa.Array]]:
     return {header: cells for header, cells in columns.items() if all(c is not None for c in cells)}
 
 
+def some_of(column: pa.Array) -> pa.Array:
+    """Cells from all over a column; all if they are few."""
+    if len(column) <= LOOKED_AT:
+        return column
+    return column.take(pa.array(np.linspace(0, len(column) - 1, LOOKED_AT).astype(int)))
+
+
 def suffix_of(path: str) -> str:
     """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``."""
     name = Path(path)
-    if name.suffix.lower() in PACKED and Path(name.stem).suffix:
+    if name.suffix.lower().removeprefix(".") in PACKED and Path(name.stem).suffix:
         return Path(name.stem).suffix + name.suffix
     return name.suffix
 
@@ -221,12 +231,20 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
-        units={
-            tidy(header): unit for batch in batches for header, unit in batch.units.items() if unit
+        units={  # the first ones: where a later line tells others, the rows below it are refused
+            tidy(header): unit
+            for batch in reversed(batches)
+            for header, unit in batch.units.items()
+            if unit
         },
         scales=scales,
         later=tuple(later),
         preamble=batches[0].preamble,
+        restarts=tuple(
+            dict.fromkeys(
+                line for b in batches for line in b.preamble if line not in batches[0].preamble
+            )
+        ),
         rows=min(rows, most) if file == path else rows,
         whole=whole,
     )

@@ -11,7 +11,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, is_time, tells_the_hour
-from amad.draft.undated import LEAST, WORDS
+from amad.draft.undated import LEAST
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
@@ -19,7 +19,11 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)|gwk|gms", re.I
 )
-PART_OF_TIME = re.compile(r"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond")
+OF_YEAR = re.compile(r"doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year|dayofyear")
+PART_OF_TIME = re.compile(
+    rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
+    r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
+)
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
@@ -33,20 +37,6 @@ UNPADDED = (
     "column {!r} has fractions of a second without the zeros before them, as in {} beside {}, so "
     "that milliseconds would be read as tenths or hundredths of a second: write all digits"
 )
-FINEST = {"ms": 3, "us": 6, "ns": 9}  # digits of a second
-# Names of columns of fractions, in which "of the time" or the like is left out.
-FRACTIONS = {
-    unit: re.compile(
-        rf"[ _.]*((date|time|ts|epoch|stamp)s?[ _.]?)*(offset[ _]?in[ _]?)?({words})"
-        r"([ _]?(offset|part))?",
-        re.I,
-    )
-    for unit, words in (
-        ("ms", rf"{WORDS['ms']}|milli(tm)?"),
-        ("us", rf"{WORDS['us']}|micro"),
-        ("ns", rf"{WORDS['ns']}|nano"),
-    )
-}
 
 
 def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> list[str]:
@@ -127,7 +117,10 @@ def of_receivers(columns: dict[str, list[pa.Array]]) -> list[str]:
 def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
     """Headers of the parts of a time, each in a column of its own; none without a whole date."""
     parts = {h: name_and_unit(h)[0].strip().lower() for h in columns}
-    if not {"year", "month", "day"} <= set(parts.values()):
+    told = set(parts.values())
+    if not {"year", "month", "day"} <= told and not (
+        "year" in told and any(map(OF_YEAR.fullmatch, told))
+    ):
         return []
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
@@ -158,7 +151,7 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
 
 
 def beside(clock: Clock, samples: list[Sampled]) -> list[str]:
-    """A guess on each column that seems to tell the milliseconds of the times, or AM and PM."""
+    """A guess on each column that seems to tell AM and PM of the times."""
     told = []
     for header, cells in shared_columns(samples).items():
         if header in clock.columns or header.strip() in TimestampRule(**clock.keys).columns:
@@ -168,34 +161,7 @@ def beside(clock: Clock, samples: list[Sampled]) -> list[str]:
                 f"column {header.strip()!r} tells AM and PM, which is not read, so that times "
                 "after noon are twelve hours too early: write it into the column of the time"
             )
-        digits = _digits(name_and_unit(header)[0].strip(), clock)
-        if not digits:
-            continue
-        with contextlib.suppress(NotReadableError):
-            value_R = numbers(cells[0]).value_R
-            value_R = value_R[~np.isnan(value_R)]
-            whole = len(value_R) and np.all((value_R >= 0) & (value_R < 10**digits))
-            if whole and np.all(value_R == np.round(value_R)) and np.any(np.diff(value_R) < 0):
-                clock.columns.add(header)
-                told.append(
-                    f"column {header.strip()!r} seems to tell fractions of a second, and times are "
-                    "read from one column or from a date and a time of day, so that several rows "
-                    "may have one time: write the whole time into one column"
-                )
     return told
-
-
-def _digits(name: str, clock: Clock) -> int:
-    """The digits of a second of which a column tells some, by its name; 0 if it tells none.
-
-    The beginning that it shares with a column of the times is left out.
-    """
-    rest = {name}
-    for column in TimestampRule(**clock.keys).columns:
-        alike = (at for at, (a, b) in enumerate(zip(name, column, strict=False)) if a != b)
-        rest.add(name[next(alike, min(len(name), len(column))) :])
-    told = (u for u, pattern in FRACTIONS.items() if any(map(pattern.fullmatch, rest)))
-    return FINEST.get(next(told, ""), 0)
 
 
 def _tells_noon(column: pa.Array) -> bool:

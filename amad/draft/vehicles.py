@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.wording import some
+from amad.draft.dialect import CLOCK
 from amad.draft.sample import Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import is_text, numbers
+from amad.reading.numbers import is_text, numbers, shown
 from amad.reading.timestamp_guess import looks_like
 
 NAMED = re.compile(
@@ -43,6 +44,10 @@ RECORDING = re.compile(
     re.I,
 )
 NOT_READ = "a line before the header seems to name the vehicle ({!r}), which is not read"
+OTHER_LINES = (
+    "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
+    "not read: if they name vehicles, write the vehicle into a column"
+)
 UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
@@ -106,6 +111,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
         lines.sort(key=lambda line: not VEHICLE.match(line.strip(' #"')))
         owner.unread += [NOT_READ.format(line) for line in lines[:1]]
+        owner.unread += _other_lines(samples)
         if owner.keys["take"] == "constant" and not named:
             owner.guesses += [
                 MAY_NAME.format(header.strip(), repr(cells[0][0].as_py()))
@@ -117,6 +123,16 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         names = ", ".join(map(repr, others))
         owner.guesses.append(f"{usable[0].strip()!r} is taken for the vehicle, and not {names}")
     return owner
+
+
+def _other_lines(samples: list[Sampled]) -> list[str]:
+    """What is told of lines before later headers of a file that are not those before its first."""
+    for sample in samples:
+        lines = [line for line in sample.restarts if line.strip() and not CLOCK.search(line)]
+        first = next((line for line in sample.preamble if line.strip()), "")
+        if lines and first:
+            return [OTHER_LINES.format(*map(shown, (lines[0].strip(), first.strip())))]
+    return []
 
 
 def _names_vehicle(header: str) -> bool:

@@ -8,7 +8,7 @@ from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
-from amad.reading.rows import SHORT_ROWS
+from amad.reading.rows import of_short_rows
 
 WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
@@ -114,17 +114,17 @@ def _channel_section(plan: Plan) -> list[str]:
 def summary(plan: Plan, trial: Trial) -> list[str]:
     """What was decided, for the terminal."""
     source = plan.source()
+    told_keys = ("delimiter", "decimal", "thousands", "encoding")
     kinds = [c.kind for c in plan.channels]
     told = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
     refused = sum(trial.reasons.values())
     lines = [
         f"files: {len(plan.paths)} in the format {plan.format}"
-        + "".join(f", {key} {source[key]!r}" for key in ("delimiter", "decimal", "encoding")
-                  if key in source),
+        + "".join(f", {key} {source[key]!r}" for key in told_keys if key in source),
         f"vehicle: {plan.owner.seen}",
         f"time: {plan.clock.seen}; a row every {_plain(plan.period)} s",
         f"channels: {len(plan.channels)} ({', '.join(told)})",
-    ]  # fmt: skip
+    ]
     if plan.columns.left_out:
         left = [f"{h.strip()!r} ({why})" for h, why in plan.columns.left_out.items()]
         lines.append(f"columns left out: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}")
@@ -154,8 +154,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
             "so that timezone must be set?"
         )
     if trial.short:
-        short = sum(trial.short.values()), f", such as in {next(iter(trial.short))}"
-        lines.append(f"  {SHORT_ROWS.format(*short)}")
+        example = f", such as in {next(iter(trial.short))}"
+        lines.append(f"  {of_short_rows(sum(trial.short.values()), example)}")
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)

@@ -12,6 +12,7 @@ from statistics import median
 import numpy as np
 
 from amad.config import Fleet
+from amad.config.wording import count
 from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.spill import Spill, content_of
 from amad.reading.times import date_of
@@ -29,7 +30,14 @@ NEVER_SET = {
 }  # fmt: skip
 ROLL_OVER_DAYS = 1024 * 7  # a receiver that counts weeks in ten bits
 
+APART_DAYS = 366  # days of a vehicle that are further apart are told
+TOLD = 3  # files that are named
+
 WRONG = "the clock was wrong"
+FAR_OFF = (
+    "{} has rows of {} that lie more than a year from all others of {}: if they were not measured "
+    "then, its times are written otherwise than source.timestamp tells"
+)
 
 
 class ClockErrors:
@@ -42,6 +50,7 @@ class ClockErrors:
         self._fleet = fleet
         self._judges = fleet.source.has_clock
         self._known: dict[str, set[int]] = defaultdict(set)  # vehicle -> days that it has rows of
+        self._path_of: dict[tuple[str, int], str] = {}  # vehicle and day -> the file read last
         if before is not None:
             columns = (before.origins()[name].to_pylist() for name in ("path", "vehicle", "date"))
             for path, vehicle, date in zip(*columns, strict=True):
@@ -64,6 +73,7 @@ class ClockErrors:
             rows_per_day = {day: rows for day, (_, rows) in times.items()}
             found = wrong_days(rows_per_day, self._known[vehicle])
             self._known[vehicle] |= set(times) - found
+            self._path_of |= dict.fromkeys(((vehicle, day) for day in times), path)
             for day in sorted(found):
                 reason = f"{WRONG}: {date_of(day)} is far from the other days of {vehicle}"
                 rows = spill.withdraw(vehicle, day, number)
@@ -72,6 +82,20 @@ class ClockErrors:
             if found:
                 wrong[vehicle] = found
         return wrong
+
+    def sentences(self) -> list[str]:
+        """What is told of files that were read, with rows far from most days of their vehicle."""
+        told: dict[str, str] = {}
+        for vehicle, days in sorted(self._known.items()):
+            stretches = _stretches(sorted(days), APART_DAYS)
+            usual = max(
+                stretches, default=[], key=lambda s: (len(s), (vehicle, s[0]) not in self._path_of)
+            )
+            for day in (stretch[0] for stretch in stretches if stretch is not usual):
+                if path := self._path_of.get((vehicle, day)):
+                    told.setdefault(path, FAR_OFF.format(path, date_of(day), vehicle))
+        more = count(len(told) - TOLD, "more file")
+        return [*told.values()][:TOLD] + [f"so has {more}"] * (len(told) > TOLD)
 
 
 def wrong_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> set[int]:
@@ -99,9 +123,9 @@ def wrong_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> se
         usual = median(rows_per_day[day] for day in right[rows.index(most)])
         right = [
             stretch
-            for stretch, count in zip(right, rows, strict=True)
+            for stretch, sent in zip(right, rows, strict=True)
             if _near(stretch, known)
-            or count > FEW_OF_ALL * most
+            or sent > FEW_OF_ALL * most
             or max(rows_per_day[day] for day in stretch) > FEW_PER_DAY * usual
         ]
     elif not known:  # nothing says that the clock is wrong
@@ -109,10 +133,10 @@ def wrong_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> se
     return set(rows_per_day) - {day for stretch in right for day in stretch}
 
 
-def _stretches(days: list[int]) -> list[list[int]]:
+def _stretches(days: list[int], apart: int = FAR_DAYS) -> list[list[int]]:
     stretches: list[list[int]] = []
     for day in days:
-        if stretches and day - stretches[-1][-1] <= FAR_DAYS:
+        if stretches and day - stretches[-1][-1] <= apart:
             stretches[-1].append(day)
         else:
             stretches.append([day])

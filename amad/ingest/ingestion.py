@@ -19,7 +19,7 @@ from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import CULPRITS, bring, fingerprint, held_manifest, passed_by
 from amad.ingest.reading_plan import make_plan, refuse_to_forget
-from amad.reading.rows import SHORT_ROWS
+from amad.reading.rows import of_short_rows
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.ingest_result import IngestResult
@@ -139,7 +139,7 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
     for what, lines in result.ignored.items():
         yield f"  no rows and left out, {what}: {lines:,}"
     if result.rows_short:
-        yield f"  {SHORT_ROWS.format(result.rows_short, '')}"
+        yield f"  {of_short_rows(result.rows_short)}"
     nulls = result.nulls_by_channel
     for channel, values in list(nulls.items())[:NAMED]:
         yield f"  values that are words for none, {channel}: {values:,}"

@@ -114,7 +114,7 @@ class Loading:
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for line in self._dates.sentences():
+        for line in (*self._dates.sentences(), *self._clock_errors.sentences()):
             say(line)
         before = self._plan.before.rows() if self._plan.before is not None else 0
         if lost := days_lost(self._plan.before, self._parts.days):
@@ -179,7 +179,7 @@ class Loading:
     def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:
         """Log the refused rows of a batch; those of a copy are counted in its original alone."""
         for row in rows:
-            self._log.add(path, row.row, row.reason, row.content)
+            self._log.add(path, row.row, row.reason, row.content, row.ahead_us)
             if row.vehicle is not None and row.day is not None and not is_copy:
                 self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
 

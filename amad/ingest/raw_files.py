@@ -15,14 +15,24 @@ from amad import simulator
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
+from amad.config.wording import count, some
 from amad.ingest.file_names import escaped, unescaped
 from amad.ingest.raw_objects import RawObjects
 from amad.reading.rules import PARTS, is_left_out, reading_rules
+from amad.reading.unpack import PACKED
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import listed, read_json, staged, write_json
 from amad.telemetry.manifest import Manifest
 
 CULPRITS = "culprits"  # the ``part`` of the file of intervals
+PASSED_LINK = (
+    "{0} is a link to a folder, which '**' does not follow: nothing in it is read. To read it, add "
+    "a glob that begins with {0}/ to source.files"
+)
+NOT_FOUND = (
+    "no glob of source.files finds {} of its folder, which are not read: {}; if they are raw files "
+    "of the fleet, widen a glob"
+)
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
@@ -153,25 +163,47 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
 
 
 def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
-    """A sentence on each link to a folder that ``**`` in a glob passes by: it may run in a circle.
+    """Sentences on what no glob finds: links to folders, and files with the ending of a glob.
 
-    paths: of the raw files that are read. One of them in a link: another glob follows it.
+    A link is passed by by ``**``, as it may run in a circle. paths: of the raw files that are read.
+    One of them in a link: another glob follows it.
     """
     globs = [item.glob for item in reading_rules(fleet).files]
-    if fleet.source.is_stored or not any("**" in glob for glob in globs):
+    if fleet.source.is_stored or fleet.source.format == "simulator":
         return
     folder = fleet.source_folder(settings)
-    read = [unescaped(path) for path in paths]
-    for root, folders, _ in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_left_out(name))
-        for path in map(Path(root).joinpath, folders):
-            below = path.relative_to(folder).as_posix()
-            if path.is_symlink() and not any(p.startswith(below + "/") for p in read):
-                link = escaped(below)
-                yield (
-                    f"{link} is a link to a folder, which '**' does not follow: nothing in it is "
-                    f"read. To read it, add a glob that begins with {link}/ to source.files"
-                )
+    read = {unescaped(path) for path in paths}
+    endings = {_ending(glob) for glob in globs} - {""}
+    links: dict[str, None] = {}
+    missed: dict[str, None] = {}
+    for start in sorted({_fixed(glob) for glob in globs}):
+        for root, folders, names in os.walk(folder / start):
+            folders[:] = sorted(name for name in folders if not is_left_out(name))
+            below = Path(root).relative_to(folder)
+            for link in (below / name for name in folders if (Path(root) / name).is_symlink()):
+                inside = any(path.startswith(f"{link.as_posix()}/") for path in read)
+                if any("**" in glob for glob in globs) and not inside:
+                    links[link.as_posix()] = None
+            found = ((below / name).as_posix() for name in names if _ending(name) in endings)
+            missed |= {path: None for path in found if path not in read and not is_left_out(path)}
+    yield from (PASSED_LINK.format(escaped(link)) for link in links)
+    if missed:
+        yield NOT_FOUND.format(count(len(missed), "file"), some(map(escaped, sorted(missed))))
+
+
+def _fixed(glob: str) -> str:
+    """The folders of a glob before its first wildcard."""
+    parents = PurePosixPath(glob).parent.parts
+    at = next((at for at, name in enumerate(parents) if has_magic(name)), len(parents))
+    return "/".join(parents[:at])
+
+
+def _ending(name: str) -> str:
+    """The ending of a file's name or of a glob, without that of a packed file; empty if unknown."""
+    stem, _, ending = name.lower().rpartition(".")
+    if ending in PACKED:
+        ending = stem.rpartition(".")[2]
+    return "" if has_magic(ending) or "/" in ending else ending
 
 
 def _names(

@@ -10,11 +10,11 @@ from amad.config.wording import some
 from amad.ingest.lake_counts import gone_files, rows_unopened
 from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
+from amad.reading.unpack import PACKED
 from amad.telemetry.lake import Lake, lake_contract, reading_contract
 from amad.telemetry.manifest import IngestedFile, Manifest
 
 NAMED = 5  # files in one sentence
-PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

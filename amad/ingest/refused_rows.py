@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from amad.reading.row_times import first_ahead
+from amad.reading.row_times import iso
 from amad.telemetry.schemas import REJECTED
 
 CHUNK_ROWS = 20_000
@@ -24,16 +24,25 @@ class RejectedLog:
         self.first: tuple[str, str] | None = None  # reason and content of the first one
         self.first_rows: dict[str, str] = {}  # reason -> the first row, and what is told of it
 
-    def add(self, file: str, row: int | None, reason: str, content: str | None) -> None:
+    def add(
+        self,
+        file: str,
+        row: int | None,
+        reason: str,
+        content: str | None,
+        ahead_us: int | None = None,
+    ) -> None:
         """Note a row, or with ``row`` None a whole file, as refused.
 
-        What follows a colon in ``reason`` is detail and not counted apart.
+        What follows a colon in ``reason`` is detail and not counted apart. ahead_us: the row's
+        time, if it is refused as one of the future.
         """
         kind, _, detail = reason.partition(":")
         self.counts[file][kind] += 1
         if row is not None and kind not in self.first_rows:
             self.first_rows[kind] = f"row {row} of {file}" + f":{detail}" * bool(detail)
-        if at := first_ahead(reason):
+        if ahead_us is not None:
+            at = iso(ahead_us)
             self.ahead[file] = min(at, self.ahead.get(file, at))
         where = file if row is None else f"{file}, row {row}"
         self.first = self.first or (f"{where}: {reason}", content or "")

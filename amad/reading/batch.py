@@ -39,7 +39,10 @@ class RawBatch:
     ignored: dict[str, int] = field(default_factory=dict)  # kind of line -> how many
     units: dict[str, str] = field(default_factory=dict)  # name -> what the file tells
     short: int = 0  # rows with fewer fields than the header has names
+    _read: dict[str, pa.Array] | None = None  # what ``texts`` returned
 
     def cells(self) -> dict[str, pa.Array]:
         """The columns as they stand in the file, also where ``columns`` holds numbers of text."""
-        return self.columns if self.texts is None else self.texts()
+        if self._read is None:
+            self._read = self.columns if self.texts is None else self.texts()
+        return self._read

@@ -36,7 +36,7 @@ from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
-from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words
+from amad.reading.scan import clean_lines, levelled, lines_of_words
 from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
@@ -90,8 +90,8 @@ class _Lines:
     short_L: np.ndarray  # bool: lines with fewer fields than the header
 
     @classmethod
-    def of(cls, data: bytes, short_L: np.ndarray, *, is_open: bool) -> Self:
-        start_L, end_L = line_bounds(data)
+    def of(cls, data: bytes, end_L: np.ndarray, short_L: np.ndarray, *, is_open: bool) -> Self:
+        start_L = np.concatenate([[0], end_L[:-1] + 1])
         left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
         return cls(
             data=data, is_open=is_open, start_L=start_L, end_L=end_L, left_out_L=left_out_L,
@@ -147,8 +147,8 @@ class _Reader:
             return
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
         width, named = self._layout.width, self._layout.named
-        data, short_L = levelled(block.data, self._delimiter, width, named, pad=pad)
-        lines = _Lines.of(data, short_L, is_open=block.end == "open")
+        data, end_L, short_L = levelled(block.data, self._delimiter, width, named, pad=pad)
+        lines = _Lines.of(data, end_L, short_L, is_open=block.end == "open")
         first = 0  # line of the part that is not yielded yet
         self._leave_out_units(lines)
         for at, fields in self._header_lines(lines):

@@ -16,7 +16,15 @@ CUT = "a cut row: the file ends in it, without a line end, {}"
 DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
 BEFORE = "a row before the header"
 # The names under which columns are read that hold no channel's value.
-NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
+NO_VALUES = {
+    "timestamp",
+    "timestamp, second",
+    "timestamp, parts",
+    "start",
+    "vehicle",
+    "signal",
+    "label",
+}
 # A cell of a row begins so, or is one of these words; "1/min" does not.
 VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$")
 # A header of times: at most two words, of which one says so.

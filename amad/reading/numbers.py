@@ -4,15 +4,17 @@ A raw column is an Arrow array: text from a CSV file, any type from a Parquet fi
 
 - ``12``, ``+1.5``, ``-.5``, ``1e3``, ``1.5D+03``, with ``decimal`` before the fraction, and the
   minus signs of typesetters;
-- thousands in groups of three, separated by the mark that is not ``decimal`` (``1.234.567,8`` if
-  ``decimal`` is a comma), an apostrophe or a space; and ``1,00,000`` as written in India;
+- thousands in groups of three, separated by an apostrophe, a space, or the mark that is not
+  ``decimal`` (``1.234.567,8`` if ``decimal`` is a comma); and ``1,00,000`` as written in India;
 - true, false, t, f, yes, no, y, n, on and off, as 1 and 0, but not beside fractions;
 - a number with the channel's own unit behind it (``45 %``);
 - words for "no value", as null: an empty cell, -, ---, NaN, null, n/a and the like, and the words
   that the fleet file lists.
 
 A lone group (``1,234``) may also be a fraction of three digits. It is read as thousands if the
-fleet file sets ``decimal``, or if other cells show that the column has no fractions.
+fleet file sets ``thousands``, or if another cell of the column can be nothing else. A column is
+refused that has such fractions (``1.234``) and whole numbers of up to three digits alone, as one of
+thousands has.
 
 Shape legend: R rows of a batch.
 """
@@ -22,6 +24,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,10 +48,35 @@ FALSE_WORDS = ("false", "f", "no", "n", "off")
 LARGEST = float(np.finfo(np.float32).max)  # windows and models hold float32
 EXACT = 2.0**53  # above it a float64 cannot hold every whole number
 SHOWN = 60  # characters of a cell in a reason
+# Different whole numbers of three digits, without a fraction, that show that a column writes none.
+HUNDREDS = 5
+FIRST = 1000  # cells that are looked at before all are
+FOLLOWS = 3  # times the largest of these, at which the least number of four digits must lie
+NAMES = {",": "comma", ".": "point"}
+LONE = (
+    "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
+    "apart, set source.thousands: {!r}"
+)
+GROUPED = (
+    "that seems to set thousands apart, as the other numbers of the column are whole and below "
+    "1000: write them without"
+)
+
+
+class Marks(NamedTuple):
+    """The marks in the numbers of a text file."""
+
+    decimal: str  # before a fraction
+    thousands: str | None  # between groups of three digits, if the fleet file tells it
+
+    @property
+    def other(self) -> str:
+        """The one of comma and point that is not before a fraction."""
+        return "." if self.decimal == "," else ","
 
 
 class NotReadableError(ValueError):
-    """A column has a type that cannot be read as numbers or times, so the file is refused."""
+    """A column cannot be read as numbers or times, so the file is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +86,7 @@ class Numbers:
     value_R: np.ndarray  # float64, NaN where null or refused
     null_R: np.ndarray  # bool: a word or number that the fleet file lists as "no value"
     refused: list[tuple[np.ndarray, str]]  # rows, bool (R,), and what is wrong with them
+    grouped: bool = False  # its decimal marks seem to set thousands apart; refused[0] says so
 
     @property
     def bad_R(self) -> np.ndarray:
@@ -69,7 +98,8 @@ class Numbers:
 
 def numbers(
     column: pa.Array,
-    decimal: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
     *,
     nulls: Iterable[str] = (),
     known: Iterable[float] = (),
@@ -80,12 +110,13 @@ def numbers(
 
     Args:
         column: text, or a type of numbers.
-        decimal: the mark before a fraction in text; None is a point that the fleet file does not
-            set.
+        decimal: the mark before a fraction in text.
+        thousands: the one of comma and point that sets groups of three digits apart, if the fleet
+            file tells it.
         nulls: more words for "no value"; a word that is a number also stands for that number.
         known: numbers for "no value" that are kept, so that the profile can count them.
         unit: the channel's unit, which may follow a number in text.
-        one_quantity: are the cells of one, so that a truth beside fractions is none?
+        one_quantity: are the cells of one, so that its other cells tell how a cell is meant?
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -93,13 +124,14 @@ def numbers(
     words, figures = _split(nulls)
     refused: list[tuple[np.ndarray, str]] = []
     null_R = np.zeros(len(column), bool)
-    raw, whole = column, False
+    raw, whole, grouped = column, False, False
     if is_text(column.type):
-        column = _plain_numbers(raw, decimal or ".")
+        column = _plain_numbers(raw, decimal)
         if column is None:
             text = tidied(raw)
             null_R = flags(pc.is_in(text, pa.array(words, text.type)))
-            column, refused = _of_text(text, raw, decimal, unit, null_R, one_quantity)
+            marks = Marks(decimal, thousands)
+            column, refused, grouped = _of_text(text, raw, marks, unit, null_R, one_quantity)
     elif pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.uint8())
     elif pa.types.is_integer(column.type):
@@ -117,7 +149,8 @@ def numbers(
     refused += [(rows_R & ~known_R, why) for rows_R, why in _beyond(value_R, raw, whole)]
     for rows_R, _ in refused:
         value_R[rows_R] = np.nan
-    return Numbers(value_R=value_R, null_R=null_R, refused=[r for r in refused if r[0].any()])
+    refused = [(rows_R, why) for rows_R, why in refused if rows_R.any()]
+    return Numbers(value_R=value_R, null_R=null_R, refused=refused, grouped=grouped)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -158,9 +191,53 @@ def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:
             return None
         column = pc.replace_substring(column, ",", ".")
     try:
-        return pc.cast(column, pa.float64())
+        value = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
         return None
+    return None if may_be_thousands(value) else value
+
+
+def may_be_thousands(value: pa.Array) -> bool:
+    """May the points of the numbers' text set thousands apart, by the numbers that they make?
+
+    A quick look; whether they may, their text tells (``hide_thousands``).
+    """
+    value_R = np.abs(value.to_numpy(zero_copy_only=False))
+    value_R = value_R[~np.isnan(value_R)]
+    if not len(value_R) or value_R.max() >= 1000:
+        return False
+    fine_R = value_R * 1000
+    if np.any(np.abs(fine_R - np.rint(fine_R)) > 1e-6):
+        return False
+    whole_R = value_R == np.rint(value_R)
+    return not whole_R.all() and len(np.unique(value_R[whole_R & (value_R >= 100)])) >= HUNDREDS
+
+
+def hide_thousands(number: pa.Array, mark: str) -> np.ndarray:
+    """Which texts have a mark that seems to set thousands apart, bool (R,).
+
+    They are all that have one, each has three digits behind it, and the others are whole numbers
+    of up to three digits, from which they go on: 998, 999, 1.000. Or some have two: 1.234.567.
+    """
+    matches, point = partial(_matches, number), re.escape(mark)
+    group, nowhere_R = rf"^[+-]?[1-9]\d{{0,2}}({point}\d{{3}})+$", np.zeros(len(number), bool)
+    for texts in (number[:FIRST], number):  # the first ones tell at once where it is none
+        group_R = _matches(texts, group)
+        if (_matches(texts, point) & ~group_R).any():
+            return nowhere_R
+    if not group_R.any():
+        return nowhere_R
+    if matches(rf"{point}\d+{point}").sum() >= HUNDREDS:
+        return group_R
+    hundreds = pc.unique(number.filter(pc.match_substring_regex(number, r"^[+-]?[1-9]\d\d$")))
+    if matches(r"\d{4}").any() or len(hundreds) < HUNDREDS:
+        return nowhere_R
+    digits = (
+        pc.replace_substring_regex(texts, r"\D", "")
+        for texts in (number.filter(pa.array(group_R)), hundreds)
+    )
+    least, most = (pc.cast(texts, pa.int64()).to_numpy() for texts in digits)
+    return group_R if np.min(least) <= FOLLOWS * np.max(most) else nowhere_R
 
 
 def tidied(column: pa.Array) -> pa.Array:
@@ -194,12 +271,15 @@ def _matches(text: pa.Array, pattern: str) -> np.ndarray:
 def _of_text(
     text: pa.Array,
     raw: pa.Array,
-    decimal: str | None,
+    marks: Marks,
     unit: str,
     null_R: np.ndarray,
     one_quantity: bool,
-) -> tuple[pa.Array, list[tuple[np.ndarray, str]]]:
-    """The slow way: tidied text as float64, null if it is no number, and which rows are refused."""
+) -> tuple[pa.Array, list[tuple[np.ndarray, str]], bool]:
+    """The slow way: tidied text as float64, null if it is no number.
+
+    Also which rows are refused, and whether decimal marks seem to set thousands apart.
+    """
     nothing = pa.scalar(None, text.type)
     text = pc.if_else(pa.array(says_nothing(text) | null_R), nothing, text)
     known_R = flags(pc.is_valid(text))
@@ -211,8 +291,7 @@ def _of_text(
         number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spelt})$", r"\1")
 
     matches = partial(_matches, number)
-    point, other = (",", ".") if decimal == "," else (".", ",")
-    point, other = re.escape(point), re.escape(other)
+    point, other = re.escape(marks.decimal), re.escape(marks.other)
     plain_R = matches(rf"^[+-]?(\d+{point}?\d*|{point}\d+)([ed][+-]?\d+)?$")
     lone_R = matches(rf"^[+-]?[1-9]\d{{0,2}}{other}\d{{3}}$")
     proof_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({other}\d{{3}})+({point}\d*)?$") & ~lone_R
@@ -220,15 +299,9 @@ def _of_text(
     for mark in ("'", " "):
         plain_R |= matches(rf"^[+-]?[1-9]\d{{0,2}}({mark}\d{{3}})+({point}\d*)?$")
     swapped_R = matches(rf"^[+-]?(\d+{other}\d*|{other}\d+)([ed][+-]?\d+)?$") & ~lone_R & ~proof_R
-    if proof_R.any():
-        lone_read = True
-    elif decimal is None:
-        # A logger that writes three digits after the point writes neither 850 nor 850.5.
-        no_fraction_R = matches(rf"^[+-]?\d{{1,3}}({point}\d+)?$")
-        lone_read = bool(no_fraction_R.any()) and not swapped_R.any()
-    else:
-        lone_read = swapped_R.sum() <= lone_R.sum()
-    read_R = plain_R | proof_R | (lone_R & lone_read)
+    told = marks.thousands is not None and swapped_R.sum() <= lone_R.sum()
+    hidden_R = hide_thousands(number, marks.decimal) & one_quantity
+    read_R = (plain_R & ~hidden_R) | proof_R | (lone_R & (told or proof_R.any()))
     truth_R = flags(pc.is_in(text, pa.array((*TRUE_WORDS, *FALSE_WORDS))))
     if one_quantity and truth_R.any() and _matches(number, rf"{point}\d*[1-9]").any():
         read_R &= ~truth_R  # beside fractions, N or off is no 0
@@ -237,28 +310,26 @@ def _of_text(
     cleaned = pc.replace_substring(cleaned, "d", "e")
     cleaned = pc.replace_substring(cleaned, ",", ".")  # only the decimal comma is left
     value = pc.cast(pc.if_else(pa.array(read_R), cleaned, nothing), pa.float64())
-    bad_R = known_R & ~read_R
-    return value, list(_wrong(raw, number, bad_R, swapped_R, lone_R, truth_R, decimal))
+    kinds = [
+        (hidden_R, f"has a {NAMES[marks.decimal]} {GROUPED}"),
+        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
+        (swapped_R, f"has a {NAMES[marks.other]}, but source.decimal is {marks.decimal!r}"),
+        (lone_R, LONE.format(NAMES[marks.other], marks.other)),
+    ]
+    wrong = list(_wrong(raw, number, known_R & ~read_R, kinds))
+    return value, wrong, bool(hidden_R.any())
 
 
 def _wrong(
-    raw: pa.Array,
-    number: pa.Array,
-    bad_R: np.ndarray,
-    swapped_R: np.ndarray,
-    lone_R: np.ndarray,
-    truth_R: np.ndarray,
-    decimal: str | None,
+    raw: pa.Array, number: pa.Array, bad_R: np.ndarray, kinds: list[tuple[np.ndarray, str]]
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """The rows of each kind of fault, and a sentence that quotes the first of them."""
+    """The rows of each kind of fault, and a sentence that quotes the first of them.
+
+    kinds: those that the marks of the column show, before all others.
+    """
     matches = partial(_matches, number)
-    other = "," if decimal != "," else "."
-    names = {",": "comma", ".": "point"}
-    mark, wanted = names[other], "." if other == "," else ","
     kinds = [
-        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
-        (swapped_R, f"has a {mark}, but source.decimal is {wanted!r}"),
-        (lone_R, f"has a {mark} that may set apart thousands or a fraction: see source.decimal"),
+        *kinds,
         (matches(r"^[+-]?0x[0-9a-f]+$"), "is hexadecimal, which is not read"),
         (matches(HEXADECIMAL), "may be hexadecimal, which is not read"),
         (
@@ -271,6 +342,7 @@ def _wrong(
             matches("^#"),
             "is a spreadsheet's error; if it stands for no value, list it in source.nulls",
         ),
+        (matches(r"^'.*'$"), "stands in single quotes: write it without, or in double ones"),
         (matches(r"^[+-]?[\d.,' ]+$"), "has separators that are no groups of three digits"),
         (
             matches(r"^[+-]?[\d.,]+ ?[a-z%°µ/²³]+[a-z0-9%°/²³]*$"),

@@ -17,6 +17,7 @@ from amad.config.source import TimestampRule
 from amad.reading import times, timestamp_guess
 from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
 from amad.reading.day_month import OTHER_WAY, WAY_OUT, OtherWay, is_ordered
+from amad.reading.day_sums import NO_MIDNIGHT, sums_of_days
 from amad.reading.numbers import NotReadableError, flags, is_text, shown
 from amad.reading.readers import FileRefusedError, RawBatch, Resolve, read_batches
 from amad.reading.rules import reading_rules
@@ -26,15 +27,9 @@ from amad.reading.units import are_different
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
-SECOND = "timestamp, second"  # the column of times of day, where dates have a column of their own
+# The names of the columns; that of the second where dates have a column of their own.
+TIME, SECOND, PARTS = "timestamp", "timestamp, second", "timestamp, parts"
 LOOKED_AT = 200  # unreadable texts of a batch that are looked at to tell what they look like
-# A text that tells a time of day: 08:00, or digits behind a date, or a date and a time in digits.
-HAS_HOUR = r":|\d[T ]+\d|\d{10}"
-NEAR_US = 3_600_000_000  # by which rows may come late
-NO_MIDNIGHT = (
-    "tells no time of day, and its midnight does not lie between the times beside it: if the row "
-    "sums up a day, leave it out, else write the time"
-)
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
@@ -92,7 +87,10 @@ class RowTimes:
         rule = self._rule
         if rule.take == "index":
             return {}
-        wanted = dict(zip(("timestamp", SECOND), rule.columns, strict=False))
+        names = [TIME, PARTS] if rule.fraction else [TIME]
+        if len(rule.columns) > len(names):
+            names.insert(1, SECOND)
+        wanted = dict(zip(names, rule.columns, strict=True))
         if rule.take == "elapsed" and rule.start_from == "column":
             wanted["start"] = rule.start_column or ""
         return wanted
@@ -155,8 +153,13 @@ class RowTimes:
         self._refuse_untold(told, column, refuse)
         good_R = told.good_R
         us_R, local_R = told.us_R, told.local_R
+        if rule.fraction:
+            us_R = us_R + self._parts(batch, good_R, rule.fraction, refuse)
         if rule.take == "column" and is_text(column.type):
-            _refuse_sums(us_R, good_R & (code_R >= 0), code_R, column, refuse)
+            bad_R = sums_of_days(us_R, good_R & (code_R >= 0), code_R, column)
+            if bad_R.any():
+                first = shown(column[int(bad_R.argmax())])
+                refuse(bad_R, f"{NOT_READABLE}: {first} {NO_MIDNIGHT}")
         if self._order is not None:
             good_R &= ~self._refuse_other_way(us_R, good_R, column, refuse)
         if rule.take == "time_of_day":
@@ -207,6 +210,24 @@ class RowTimes:
             why = timestamp_guess.describe(texts, f" is not of the form {form!r}" if form else "")
             refuse(told.unreadable_R, f"{NOT_READABLE}: {why}")
 
+    def _parts(self, batch: RawBatch, good_R: np.ndarray, unit: str, refuse: Refuse) -> np.ndarray:
+        """Microseconds (R,) that the last column adds; a row without any is no longer good."""
+        column = batch.columns[PARTS]
+        try:
+            part_R, bad_R = times.parts_of_second(column, unit)
+        except NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers[PARTS]!r}: {error}") from None
+        missing_R = flags(pc.is_null(column))
+        refuse(good_R & missing_R, f"{MISSING}: {batch.headers[PARTS]} tells no {unit}")
+        bad_R &= good_R & ~missing_R
+        good_R &= ~missing_R
+        if bad_R.any():
+            first = shown(column[int(bad_R.argmax())].as_py())
+            why = f"{first} in column {batch.headers[PARTS]!r} is no whole number of {unit} "
+            refuse(bad_R, f"{NOT_READABLE}: {why}below a second")
+            good_R &= ~bad_R
+        return part_R
+
     def _refuse_other_way(
         self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array, refuse: Refuse
     ) -> np.ndarray:
@@ -227,13 +248,13 @@ class RowTimes:
         early_R = good_R & (us_R < times.EARLIEST_US)
         if early_R.any():
             at = int(early_R.argmax())
-            text = str(column[at].as_py()) if self._rule.take == "column" else _iso(int(us_R[at]))
+            text = str(column[at].as_py()) if self._rule.take == "column" else iso(int(us_R[at]))
             unset = f"{text} is of a clock that was never set"
             why = timestamp_guess.describe([text]) if _is_number(text) else unset
             refuse(early_R, f"{EARLY}: {why}")
         ahead_R = good_R & (us_R >= self._latest)
         if ahead_R.any():
-            first = _iso(int(us_R[ahead_R].min()))
+            first = iso(int(us_R[ahead_R].min()))
             refuse(ahead_R, f"{AHEAD}: {first} UTC, by the clock of this machine")
 
     def _midnight_us(self) -> int:
@@ -345,41 +366,8 @@ class RowTimes:
         return 0 if gap is None else max(0, -int(-gap * 1_000_000 // self._fleet.period_us) - 1)
 
 
-def _refuse_sums(
-    us_R: np.ndarray, good_R: np.ndarray, code_R: np.ndarray, column: pa.Array, refuse: Refuse
-) -> None:
-    """Refuse dates among times that are no midnight, as they do not lie between the times beside.
-
-    Exports write midnight as a date alone; a sum of the day stands below all rows of its date.
-    """
-    maybe_R = good_R & (us_R % DAY_US == 0)
-    if not maybe_R.any():
-        return
-    date_R = maybe_R & ~flags(pc.match_substring_regex(column, HAS_HOUR))
-    at_D, at_T = np.flatnonzero(date_R), np.flatnonzero(good_R & ~date_R)
-    if not len(at_D) or not len(at_T):
-        return
-    next_D = np.searchsorted(at_T, at_D)
-    falls = us_R[at_T[-1]] < us_R[at_T[0]]
-    far_us = -times.LATEST_US if falls else times.LATEST_US
-    beside = []
-    for place_D, none_us in ((next_D - 1, -far_us), (next_D, far_us)):
-        row_D = at_T[np.clip(place_D, 0, len(at_T) - 1)]
-        there_D = (place_D >= 0) & (place_D < len(at_T)) & (code_R[row_D] == code_R[at_D])
-        beside.append(np.where(there_D, us_R[row_D], none_us))
-    low_D, high_D = np.minimum(*beside) - NEAR_US, np.maximum(*beside) + NEAR_US
-    bad = at_D[(us_R[at_D] < low_D) | (us_R[at_D] > high_D)]
-    if len(bad):
-        bad_R = np.isin(np.arange(len(us_R)), bad)
-        refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
-
-
-def first_ahead(reason: str) -> str:
-    """The time (ISO, UTC) in the reason of a row that lies in the future; empty for another one."""
-    return reason.removeprefix(f"{AHEAD}: ").partition(" ")[0] if reason.startswith(AHEAD) else ""
-
-
-def _iso(us: int) -> str:
+def iso(us: int) -> str:
+    """Microseconds UTC as ISO 8601, without an offset."""
     return (EPOCH + datetime.timedelta(microseconds=us)).isoformat()
 
 

@@ -6,7 +6,7 @@ Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,19 @@ from amad.reading.numbers import (
     NotReadableError,
     Numbers,
     flags,
+    hide_thousands,
+    is_text,
+    may_be_thousands,
     numbers,
     shown,
 )
 from amad.reading.readers import FileRefusedError, RawBatch
-from amad.reading.row_times import Refuse, RowTimes
+from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
 
-SHORT_ROWS = (
-    "{:,} rows have fewer fields than the header{}: their last columns count as missing; if a "
-    "field in their middle is left out, values stand in wrong columns"
-)
 NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
 ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
 
@@ -64,6 +63,15 @@ class RefusedRow:
     content: str  # JSON
     vehicle: str | None = None
     day: int | None = None  # days since 1970-01-01, from the nearest earlier row that was read
+    ahead_us: int | None = None  # the row's time, if it is refused as one of the future
+
+
+def of_short_rows(rows: int, example: str = "") -> str:
+    """What is told of rows with fewer fields than the header, such as those of a file."""
+    return (
+        f"{rows:,} rows have fewer fields than the header{example}: their last columns count as "
+        "missing; if a field in their middle is left out, values stand in wrong columns"
+    )
 
 
 class FileParser:
@@ -98,8 +106,7 @@ class FileParser:
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file, self.resolve)
-        is_set = "decimal" in self._rules.model_fields_set
-        self._decimal = self._rules.decimal if is_set else None
+        self._fractions: set[str] = set()  # channels whose decimal marks are of fractions
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
         self.rows = 0  # parsed so far, with the refused ones
@@ -120,7 +127,7 @@ class FileParser:
     @property
     def plain(self) -> list[str]:
         """The columns that a reader may give as numbers: see ``read_batches``."""
-        by_row = self._long is None and self._decimal != ","
+        by_row = self._long is None and self._rules.decimal != ","
         return self._fleet.channel_names if by_row else []
 
     def finish(self) -> None:
@@ -231,12 +238,19 @@ class FileParser:
         bad = np.flatnonzero(~good_R).tolist()
         cells = batch.cells() if bad else {}
         refused = [
-            (int(row_R[at]), reasons[reason_R[at] - 1], _content(batch, cells, at),
-             name_of[code_R[at]])
+            RefusedRow(
+                row=int(row_R[at]),
+                reason=(reason := reasons[reason_R[at] - 1]),
+                content=_content(batch, cells, at),
+                vehicle=name_of[code_R[at]],
+                ahead_us=int(timestamp_R[at]) if reason.startswith(AHEAD) else None,
+            )
             for at in bad
-        ]  # fmt: skip
+        ]
         refused += [
-            (number, reason, json.dumps({"line": text}), self._vehicle)
+            RefusedRow(
+                row=number, reason=reason, content=json.dumps({"line": text}), vehicle=self._vehicle
+            )
             for number, reason, text in batch.broken
         ]
         return clean, list(self._dated(refused, clean))
@@ -248,15 +262,15 @@ class FileParser:
             if are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format("the file", unit, channel))
 
-    def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
+    def _dated(self, refused: list[RefusedRow], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""
         day_T = clean.timestamp_T // DAY_US
-        for row, reason, content, vehicle in sorted(refused):
-            at = int(np.searchsorted(clean.row_T, row)) - 1
+        for row in sorted(refused, key=lambda row: row.row):
+            at = int(np.searchsorted(clean.row_T, row.row)) - 1
             day = self._last_day
             if len(day_T) and (at >= 0 or day is None):
                 day = int(day_T[max(at, 0)])
-            yield RefusedRow(row=row, reason=reason, content=content, vehicle=vehicle, day=day)
+            yield replace(row, day=day)
         if len(day_T):
             self._last_day = int(day_T[-1])
 
@@ -317,10 +331,9 @@ class FileParser:
             if channel.name not in batch.columns:
                 refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
-            read = _numbers(
+            read = self._numbers(
                 batch,
                 channel.name,
-                self._decimal,
                 nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
                 known=[n for n in channel.nulls if not isinstance(n, str)],
                 unit=channel.unit,
@@ -356,17 +369,28 @@ class FileParser:
             return None
         if "label" not in batch.columns:
             return np.zeros(rows, np.int8)
-        read = _numbers(batch, "label", None, nulls=self._rules.nulls)
+        read = self._numbers(batch, "label", nulls=self._rules.nulls)
         label_R = np.nan_to_num(read.value_R)
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
 
-
-def _numbers(batch: RawBatch, name: str, decimal: str | None, **words: Any) -> Numbers:
-    try:
-        return numbers(batch.columns[name], decimal, **words)
-    except NotReadableError as error:
-        raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
+    def _numbers(self, batch: RawBatch, name: str, **words: Any) -> Numbers:
+        rules, column = self._rules, batch.columns[name]
+        looks = batch.texts is not None and not is_text(column.type)
+        looks = looks and name not in self._fractions and may_be_thousands(column)
+        if looks:
+            text = batch.cells()[name]
+            if hide_thousands(text, rules.decimal).any():
+                column = text
+            else:
+                self._fractions.add(name)
+        try:
+            read = numbers(column, rules.decimal, rules.thousands, **words)
+            if read.grouped:  # later rows, all above 1000, would show it no more
+                raise NotReadableError(read.refused[0][1])
+        except NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
+        return read
 
 
 def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:

@@ -8,10 +8,9 @@ import numpy as np
 LINE_FEED, QUOTE = 10, 34
 
 
-def line_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end (L,) of each line without its line feed; ``data`` must end in a line feed."""
-    end_L = np.flatnonzero(np.frombuffer(data, np.uint8) == LINE_FEED)
-    return np.concatenate([[0], end_L[:-1] + 1]), end_L
+def line_ends(data: bytes) -> np.ndarray:
+    """The end (L,) of each line without its line feed; ``data`` must end in a line feed."""
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == LINE_FEED)
 
 
 def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.ndarray:
@@ -25,16 +24,17 @@ def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.nd
 
 def levelled(
     data: bytes, delimiter: str, width: int, named: int, *, pad: bool
-) -> tuple[bytes, np.ndarray]:
+) -> tuple[bytes, np.ndarray, np.ndarray]:
     """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 
     This does for many plain lines at once what ``layout.mended`` does for one. Lines with quotes
     and lines with a single field are not changed.
 
     Returns:
-        The data, and which of these lines (L,) had fewer than ``named`` fields.
+        The data, the end (L,) of each line in it without its line feed, and which of these lines
+        (L,) had fewer than ``named`` fields.
     """
-    end_L = line_bounds(data)[1]
+    end_L = line_ends(data)
     byte = np.frombuffer(data, np.uint8)
     at_D = np.flatnonzero(byte == ord(delimiter))
     count_L = np.diff(np.searchsorted(at_D, end_L), prepend=0)
@@ -44,12 +44,14 @@ def levelled(
     short_L = plain_L & (count_L < named - 1)
     over_L = plain_L & (count_L == width) & (byte[end_L - 1] == ord(delimiter))
     if over_L.any():
-        return np.delete(byte, end_L[over_L] - 1).tobytes(), short_L
+        short = np.delete(byte, end_L[over_L] - 1).tobytes()
+        return short, end_L - np.cumsum(over_L), short_L
     under_L = plain_L & (count_L < width - 1)
     if pad and under_L.any():
-        before = np.repeat(end_L[under_L], width - 1 - count_L[under_L])
-        return np.insert(byte, before, ord(delimiter)).tobytes(), short_L
-    return data, short_L
+        missing_L = np.where(under_L, width - 1 - count_L, 0)
+        long = np.insert(byte, np.repeat(end_L, missing_L), ord(delimiter)).tobytes()
+        return long, end_L + np.cumsum(missing_L), short_L
+    return data, end_L, short_L
 
 
 def clean_lines(

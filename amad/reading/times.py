@@ -18,7 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
-from amad.reading.numbers import NotReadableError, flags, is_text, says_nothing, tidied
+from amad.reading.numbers import (
+    NotReadableError,
+    flags,
+    is_text,
+    numbers,
+    says_nothing,
+    tidied,
+)
 from amad.reading.time_forms import carried, strptime
 
 INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
@@ -114,6 +121,17 @@ def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
         date = pc.cast(date, pa.date32(), safe=False)
     texts = [pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in (date, of_day)]
     return pc.binary_join_element_wise(*texts, " ")
+
+
+def parts_of_second(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds (R,) of whole numbers of ms, us or ns below a second, and where there are none.
+
+    Raises:
+        NotReadableError: the column's type holds no numbers.
+    """
+    value_R = numbers(column).value_R
+    fits_R = (value_R >= 0) & (value_R * UNIT_US[unit] < 1e6) & (value_R == np.rint(value_R))
+    return np.rint(np.where(fits_R, value_R, 0) * UNIT_US[unit]).astype(np.int64), ~fits_R
 
 
 def times_of_day(column: pa.Array, form: str | None = None) -> Times:

@@ -21,6 +21,7 @@ CHUNK_BYTES = 1 << 20  # the most that is yielded at once
 STEP_BYTES = 1 << 16  # read at once
 SMALL_STEP_BYTES = 1 << 12  # read at once of bzip2 and xz, whose decoders lose a step that fails
 
+PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")  # endings of names; the content decides
 EXPORT = "export its table as CSV or Parquet"
 UNPACK = "unpack it, so that each of its files lies in the folder"
 DECODE = "decode it with the bus's DBC file, and export the signals as CSV or Parquet"
@@ -35,6 +36,8 @@ NO_TABLE = {
     b"MDF     ": f"an ASAM MDF recording: {CONVERT}",
     b"UnFinMF ": f"an ASAM MDF recording that was not finished: {CONVERT}",
     b"LOGG": f"a Vector BLF log of raw bus frames: {DECODE}",
+    b"\xd4\xc3\xb2\xa1": f"a capture of packets: {DECODE}",
+    b"\n\r\r\n": f"a capture of packets: {DECODE}",
     b"#ROSBAG": f"a ROS bag: {CONVERT}",
     b"\x89MCAP0\r\n": f"an MCAP recording: {CONVERT}",
     b"TDSm": f"a LabVIEW TDMS recording: {CONVERT}",
@@ -43,10 +46,7 @@ NO_TABLE = {
     b"ORC": f"an ORC file: {EXPORT}",
     b"FEA1": f"a Feather file: {EXPORT}",
     b"\x93NUMPY": f"a NumPy array: {EXPORT}",
-    b"<!doctype": f"an HTML page: {EXPORT}",
     b"<?xml": f"an XML document: {EXPORT}",
-    b"<!DOCTYPE": f"an HTML page: {EXPORT}",
-    b"<html": f"an HTML page: {EXPORT}",
     b"version https://git-lfs": "a pointer of Git LFS and not the file: fetch it with git lfs pull",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": f"an Excel workbook of the old form: {EXPORT}",
     b"%PDF-": f"a PDF document: {EXPORT}",
@@ -105,6 +105,8 @@ def _refuse_tables_of_others(start: bytes) -> None:
     for magic, what in NO_TABLE.items():
         if start.startswith(magic):
             raise FileRefusedError(f"it is {what}")
+    if start.lower().startswith((b"<!doctype", b"<html")):
+        raise FileRefusedError(f"it is an HTML page: {EXPORT}")
     if start[8:12] == b".FIT":
         raise FileRefusedError(f"it is a FIT recording: {CONVERT}")
 

@@ -140,7 +140,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     )
     # Pages of single dates are not made again, so they wait until all that they show can be read.
     # What follows here is not on them.
-    archives = out is None and not run.unscored and not unread
+    archives = out is None and not run.unscored and not unread.sentences
     health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake))
     jobs, _ = job_logs(stage.runs)
     behind = [] if run.unscored else open_troubles(lake, jobs, stage.runs)
@@ -157,7 +157,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     links = archive.links(None, days, here) if days else ""
     html, report = _page(sources, run, health, since, neighbours=links, behind=behind)
     archive.write_page(place, html)
-    return replace(report, path=place, pages=made, waiting=waiting, unread=unread)
+    return replace(report, path=place, pages=made, waiting=waiting, unread=unread.sentences)
 
 
 def join_archive(stage: Stage) -> None:
@@ -263,7 +263,7 @@ def _page(
             behind=behind,
             archived=facts is not None,
             drift=drift,
-            unread=[] if facts else sources.unread,
+            unread=[] if facts else sources.unread.sentences,
             told=TOLD,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for level in reversed(LEVELS)],

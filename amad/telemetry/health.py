@@ -21,7 +21,7 @@ from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
-from amad.telemetry.refusals import intake_of
+from amad.telemetry.refusals import files_of, much_refused
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
@@ -50,8 +50,8 @@ KINDS = (
     Kind(
         name="silent",
         title="Silent vehicles",
-        remedy="look at the vehicle, its logger and its upload; name one that is out of service "
-        "under quality: retired: in the fleet file",
+        remedy="look at the vehicle, its logger, its upload and refused files; name one that is "
+        "out of service under quality: retired: in the fleet file",
     ),
     Kind(
         name="vanished",
@@ -231,6 +231,7 @@ def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
 def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
     days = [(vehicle, day) for vehicle, day, _ in lake.days()]
     newest = max((day for _, day in days), default=None)
+    refused = much_refused(lake, fleet)
     return [
         Trouble(
             kind="silent",
@@ -240,9 +241,15 @@ def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
             f"date, {newest}; it "
             + ("reported on that date alone, and a vehicle of this fleet " if item.of_fleet else "")
             + "usually reports "
-            + ("every day" if item.usual == 1 else f"every {item.usual} days at the least"),
+            + ("every day" if item.usual == 1 else f"every {item.usual} days at the least")
+            + (
+                f"; it is not, if its rows are among those refused of {some(files)}"
+                if files
+                else ""
+            ),
         )
         for item in silent_vehicles(days, newest, fleet.quality.retired)
+        for files in [files_of(item.vehicle, refused, fleet)]
     ]
 
 
@@ -326,8 +333,8 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
             text=f"has {file.refused_rows:,} of {count(file.rows, 'row')} refused, most often: "
             f"{file.reason}",
         )
-        for file in intake_of(lake).files
-        if file.whole is None and file.refused_share > fleet.quality.max_refused_share
+        for file in much_refused(lake, fleet)
+        if file.whole is None
     ]
 
 

@@ -384,7 +384,6 @@ def reading_contract(fleet: Fleet) -> str:
         del content["period_seconds"]
     for item, channel in zip(content["channels"], fleet.channels, strict=True):
         item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
-    content["decimal_told"] = "decimal" in fleet.source.model_fields_set
     content["format"] = FORMAT
     return json_digest(content)
 

@@ -4,6 +4,7 @@ A refused file counts with the rows that it would have had: its size divided by 
 the files that were read. Otherwise a file of many rows would weigh as little as a single row.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,9 @@ from typing import ClassVar, Self
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
+from amad.reading.batch import FileRefusedError
+from amad.reading.rules import reading_rules
+from amad.reading.vehicle_ids import vehicle_of_path
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed
 from amad.telemetry.lake import Lake
@@ -121,6 +125,22 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
             scope.refused_rows += file.refused_rows
             scope.reasons.update(reasons)
     return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
+
+
+def much_refused(lake: Lake, fleet: Fleet) -> list[FileRefusals]:
+    """The files that were refused, whole or in more rows than the fleet file allows."""
+    limit = fleet.quality.max_refused_share
+    return [f for f in intake_of(lake).files if f.whole is not None or f.refused_share > limit]
+
+
+def files_of(vehicle: str, refused: list[FileRefusals], fleet: Fleet) -> list[str]:
+    """The paths of the refused files that may hold rows of the vehicle."""
+    found = []
+    for file in refused:
+        with contextlib.suppress(FileRefusedError):
+            if vehicle_of_path(reading_rules(fleet), file.path) in (None, vehicle):
+                found.append(file.path)
+    return found
 
 
 def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
