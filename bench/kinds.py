@@ -2,10 +2,11 @@
 
 Does the detector hold on kinds of machine on which nothing was settled?
 
-Twelve fleets are simulated, with labelled faults in their test parts (``bench.kinds_fleets``): wind
-turbines, photovoltaic inverters, pumps, heating, presses, web servers, and six whose channels are
-mixtures of hidden states. The detector in closed form and simple methods are judged on them by the
-jobs of ``bench.quality``, so with --home an interrupted run goes on where it stopped.
+Fifteen fleets are simulated, with labelled faults in their test parts (``bench.kinds_fleets``):
+wind turbines, photovoltaic inverters, pumps, heating, presses, web servers, six whose channels are
+mixtures of hidden states, and three of these once more with channels of events. The detector in
+closed form and simple methods are judged on them by the jobs of ``bench.quality``, so with --home
+an interrupted run goes on where it stopped.
 
 The JSON has the keys ``machine``, ``params_digest``, ``seeds``, ``alarm_budget``, ``fleets`` (per
 fleet what it simulates, period_seconds, vehicles, channels, rows by part, faults and events) and

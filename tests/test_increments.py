@@ -77,6 +77,14 @@ def test_a_coarse_counter_has_the_pace_of_its_last_steps():
     same(seen([0, 1, 2, 4, 9, 10, 11, 12]), [NAN, NAN, 1, 2, 5, 1, 1, 1])  # not coarse
 
 
+def test_two_steps_of_a_rare_counter_that_fall_together_are_no_burst():
+    values = np.cumsum(np.isin(np.arange(2000), [400, 900, 1400, 1405]))
+    pace = seen(values.tolist())
+    same(pace[[1400, 1405]], [1 / LONGEST, 2 / (LONGEST + 5)])
+    burst = np.cumsum(np.isin(np.arange(2000), [400, 900, *range(1400, 1430, 3)]))
+    assert seen(burst.tolist())[1427] > 0.3, "ten steps, three rows apart"
+
+
 def test_a_stuck_counter_stops_at_once_if_it_is_fine():
     same(seen([0, 5, 10, 15, 15, 15, 15, 18, 21])[2:], [5, 5, 5, 0, 0, 3 / 4, 3])
 

@@ -3,8 +3,8 @@
 Every detector and baseline uses this one implementation. docs/explanation/detector.md has the
 formulas and the reasons for them.
 
-    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2; the scale is the root mean square,
-    and more for a channel of events (``amad.detect.event_channels``)
+    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2; the scale is the root mean
+    square, and more for a channel of events (``amad.detect.event_channels``)
     habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
     hour), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2

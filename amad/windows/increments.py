@@ -11,8 +11,9 @@ border of a segment, so a vehicle that starts after a night shows no jump.
   spikes. So the pace of the last step holds until the next one is late. Then a *fine* counter, most
   of whose last steps took one period, has stopped: its pace is 0. The pace of any other falls to
   the step divided by the time waited, and to 0 after ``LONGEST`` periods. A *coarse* counter, which
-  moves by one or two units and not in every row, has the pace of its last ``STEPS`` steps, because
-  the pace of one is only known to within a period. At the beginning of a segment and after a reset,
+  moves by one or two units and not in every row, has the pace of its last ``STEPS`` steps that
+  ended within ``LONGEST`` periods: the pace of one is only known to within a period, and two steps
+  of a rare counter that fall together by chance are no burst. At the beginning of a segment and after a reset,
   the pace is unknown until the count has changed twice, because nobody knows how old the first
   value was. See ``amad.telemetry.counter_events`` for resets and wraps.
 
@@ -29,7 +30,7 @@ from amad.config import Channel, Fleet
 from amad.telemetry.counter_events import RECENT, Count, count_of
 
 LONGEST = 300  # periods; a step that took longer counts as if it had taken this long
-STEPS = 8  # of a coarse counter, as far as they lie within LONGEST periods
+STEPS = 8  # of a coarse counter, as far as they ended within LONGEST periods
 COARSE_STEP = 2.5  # units per step at most; the unit is the smallest of the steps
 HISTORY_ROWS = 2 * LONGEST + 1
 

@@ -1,4 +1,6 @@
-"""Twelve simulated fleets of kinds on which the detector was not settled, with labelled faults.
+"""Simulated fleets of kinds on which the detector was not settled, with labelled faults.
+
+Twelve kinds, and three of them once more with channels of events.
 
 Each vehicle has a train part without faults and a test part in which faults come in turn, with gaps
 between them. Everything is drawn from fixed seeds: the same code makes the same rows.
@@ -14,6 +16,8 @@ from bench.kinds_fleets.web import WEB
 from bench.kinds_fleets.wind import WIND
 from bench.kinds_fleets.written import write_fleet
 
-KINDS = (WIND, SOLAR, PUMP, HEATING, PRESS, WEB, *HIDDEN)
+PLAIN = (WIND, SOLAR, PUMP, HEATING, PRESS, WEB, *HIDDEN)
+WITH_EVENTS = ("pump", "web", "fast")
+KINDS = (*PLAIN, *(kind.with_events() for kind in PLAIN if kind.name in WITH_EVENTS))
 
 __all__ = ["KINDS", "Kind", "write_fleet"]

@@ -5,12 +5,14 @@ faults: with another plan of faults, or none, all else is the same.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import lfilter
 from scipy.stats import poisson
+
+from bench.kinds_fleets.events import event_channels
 
 STRENGTHS = (0.5, 1.0, 2.0)
 CALM_END = 50  # rows without a fault at the end of a vehicle
@@ -132,6 +134,7 @@ class Kind:
     logarithmic scale. gaps: rows between two faults, from the least to before the most. calm: rows
     of the test part before the first gap. turn: by how many faults a vehicle's plan begins later
     than that of the vehicle before. varied: do gains and offsets of channels differ by vehicle?
+    events: are there channels of events as well?
     """
 
     name: str
@@ -148,6 +151,12 @@ class Kind:
     vehicles: int = 5
     turn: int = 1
     varied: bool = True
+    events: bool = False
+
+    def with_events(self) -> "Kind":
+        """The same fleet, with four channels of events beside the others."""
+        what = f"the fleet {self.name} with a door, a count of fault codes, a set point and a mode"
+        return replace(self, name=f"{self.name}_events", what=what, events=True)
 
     def plan(self, number: int) -> list[Fault]:
         """The faults of a vehicle, all in its test part and none beside another."""
@@ -171,6 +180,9 @@ class Kind:
         if self.varied:
             rng = np.random.default_rng([self.seed, number, 2])
             found = {name: self._varied(value, rng) for name, value in found.items()}
+        if self.events:
+            rng = np.random.default_rng([self.seed, number, 3])
+            found |= event_channels(self.rows, rng)
         return {name: value.astype(np.float32) for name, value in found.items()}
 
     def label(self, faults: Sequence[Fault]) -> np.ndarray:

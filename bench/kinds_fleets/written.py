@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from bench.kinds_fleets.events import NOT_CONTINUOUS
 from bench.kinds_fleets.vehicle import Kind
 
 START = "2024-06-01T00:00:00Z"
@@ -49,7 +50,9 @@ def contract(kind: Kind) -> dict:
             "timestamp": {"take": "index", "start": START},
             "obtain": "`python -m bench.kinds` makes it.",
         },
-        "channels": [{"name": name} for name in names],
+        "channels": [
+            {"name": name, "kind": NOT_CONTINUOUS.get(name, "continuous")} for name in names
+        ],
         "labels": {"kind": "column"},
         "missing": {"max_gap_seconds": 5 * kind.period_seconds, "min_segment_rows": 100},
         "quality": {"min_rows": 60},
