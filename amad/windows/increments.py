@@ -13,9 +13,9 @@ border of a segment, so a vehicle that starts after a night shows no jump.
   the step divided by the time waited, and to 0 after ``LONGEST`` periods. A *coarse* counter, which
   moves by one or two units and not in every row, has the pace of its last ``STEPS`` steps that
   ended within ``LONGEST`` periods: the pace of one is only known to within a period, and two steps
-  of a rare counter that fall together by chance are no burst. At the beginning of a segment and after a reset,
-  the pace is unknown until the count has changed twice, because nobody knows how old the first
-  value was. See ``amad.telemetry.counter_events`` for resets and wraps.
+  of a rare counter that fall together by chance are no burst. At the beginning of a segment and
+  after a reset, the pace is unknown until the count has changed twice, because nobody knows how old
+  the first value was. See ``amad.telemetry.counter_events`` for resets and wraps.
 
 A row depends on at most ``HISTORY_ROWS`` rows before it.
 
