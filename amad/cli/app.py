@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from amad.cli import drifting, exporting, reviewing
+from amad.cli.alerts import run_daily
 from amad.cli.error_sentences import MEANINGS
 from amad.cli.running import (
     DAY,
@@ -17,7 +18,6 @@ from amad.cli.running import (
     FleetsOption,
     load,
     one_fleet,
-    run_daily,
     run_stage,
     settings_of,
 )

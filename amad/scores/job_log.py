@@ -27,7 +27,7 @@ from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
-HOLDER = "scoring.holder.json"  # names the job that holds the lock
+LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
@@ -176,9 +176,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             yield log
             log.status = "done"
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
-            log.status = "killed" if stopped else "failed"
-            log.error = _told(error)
+            log.status, log.error = status_after(error), words_of(error)
             raise
         finally:
             log.ended = datetime.now(UTC)
@@ -194,7 +192,7 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         ServiceError: a job of this fleet is running; the message says which.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / "scoring.lock")
+    lock = FileLock(runs / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -208,13 +206,13 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         lock.release()
 
 
-def _lock_is_free(runs: Path) -> bool:
-    """Is the fleet's scoring lock free? Then no job of it is running.
+def is_free(lock: Path) -> bool:
+    """Is a lock file held by nobody? Then nobody does what it is for.
 
     Whoever may only read the file can ask.
     """
     try:
-        with (runs / "scoring.lock").open("rb") as file:
+        with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return True
@@ -250,7 +248,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
-    if logs and logs[-1].status == "running" and _lock_is_free(runs):
+    if logs and logs[-1].status == "running" and is_free(runs / LOCK):
         logs[-1].status = "killed"
     return logs, unreadable
 
@@ -274,7 +272,13 @@ def left_undone(job: JobLog) -> list[Trouble]:
     ]
 
 
-def _told(error: BaseException) -> str:
+def status_after(error: BaseException) -> Literal["failed", "killed"]:
+    """How a log calls work that ended with this error."""
+    stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
+    return "killed" if stopped else "failed"
+
+
+def words_of(error: BaseException) -> str:
     """An error as a log tells it: what a user can mend without its type."""
     if isinstance(error, KeyboardInterrupt):
         return str(InterruptionError())

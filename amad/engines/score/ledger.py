@@ -19,6 +19,7 @@ from amad.notify.published import Window, read_window
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.step_log import StepLog, failed_steps, step_logs
 from amad.scores.unscored import first_date
 from amad.telemetry.checksums import Checksums
 
@@ -74,6 +75,7 @@ class Ledger:
     scores them without being asked. newest_row: the watermark of the lake. newest_scored: the
     newest date with scores. behind: dates of the lake after that. unjudged: vehicle-days that the
     next job judges before it scores. job: the last one. damaged_logs: files that are left out.
+    steps: the last run of each step of a night. failed_steps: what went wrong with them.
     """
 
     fleet: str
@@ -85,6 +87,8 @@ class Ledger:
     unjudged: int
     job: JobLog | None
     damaged_logs: list[str]
+    steps: list[StepLog] = field(default_factory=list)
+    failed_steps: list[str] = field(default_factory=list)
 
     @property
     def open(self) -> list[DateEntry]:
@@ -109,9 +113,14 @@ class Ledger:
         return None
 
     @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the last job as a whole, and with the other steps of the night."""
+        return [*([self.job_trouble] if self.job_trouble else []), *self.failed_steps]
+
+    @property
     def is_well(self) -> bool:
         """Is nothing left to do?"""
-        return not self.open and self.job_trouble is None
+        return not self.open and not self.troubles
 
     def content(self, days: int) -> dict:
         """For a monitor: all that is open, and the newest ``days`` dates."""
@@ -121,7 +130,7 @@ class Ledger:
             "fleet": self.fleet,
             "ok": self.is_well,
             "open": len(self.open),
-            "trouble": self.job_trouble,
+            "trouble": "; ".join(self.troubles) or None,
             "first": _text(self.first),
             "newest_row": _text(self.newest_row),
             "newest_scored": _text(self.newest_scored),
@@ -135,6 +144,7 @@ class Ledger:
                 "error": job.error,
             },
             "damaged_logs": self.damaged_logs,
+            "steps": [step.content() for step in self.steps],
             "dates": [
                 asdict(item) | {"date": str(item.date)}
                 for item in self.dates
@@ -169,6 +179,7 @@ def read_ledger(stage: Stage) -> Ledger:
         entries.append(entry)
     _count_causes(entries, read_window(runs, version))
     scored = [item.date for item in entries if item.model_version is not None]
+    steps = step_logs(runs)
     newest_scored = max(scored, default=None)
     return Ledger(
         fleet=stage.fleet.name,
@@ -180,6 +191,8 @@ def read_ledger(stage: Stage) -> Ledger:
         unjudged=snapshot.unjudged,
         job=logs[-1] if logs else None,
         damaged_logs=[str(path) for path in unreadable],
+        steps=steps,
+        failed_steps=[str(trouble) for trouble in failed_steps(steps, logs)],
     )
 
 
