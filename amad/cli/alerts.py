@@ -31,12 +31,19 @@ def score(
     champion to score; it returns the exit code of what it found.
 
     If scoring and telling both fail, the error of scoring decides the exit code.
+
+    Raises:
+        NothingScoredError: no row of the newest date could get a score.
     """
+    from amad.config import NothingScoredError
+
     run = import_module("pipelines.score").run
 
     def work(params: "Params", settings: "Settings") -> int | None:
         with _failure_told(params, settings):
             receipt = run(params, settings, request=request)
+            if receipt.blank is not None:
+                raise NothingScoredError(receipt.blank)
         found = then(params, settings, receipt.no_champion is None)
         # A night in which no champion scored is no error, but nobody may think that all is watched.
         _tell(params, settings, well=receipt.no_champion is None)

@@ -10,7 +10,7 @@ import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, Stri
 
 from amad.config import DataError, InterruptionError, ServiceError, usable_error
 from amad.config.console import say
+from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed, read_json, write_json
@@ -28,6 +29,12 @@ from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
+STATUS = {  # in words
+    "no_history": "without a history to judge by",
+    "no_values": "without a usable value",
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch",
+}
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
@@ -67,7 +74,9 @@ class JobLog(Artifact):
     digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
     published. attempts: those begun, published or not. rows, scored, alarms, vehicle_days: sums
     over the dates published; so are ``unscored`` (rows by status), ``made_null`` (values by
-    channel) and ``unseen`` (rows by channel and code). incidents: of these dates; one that goes on
+    channel) and ``unseen`` (rows by channel and code). without_score: of each date that is over by
+    the clock and of which no row has a score, its rows by status; a job that publishes nothing has
+    what the one before had, if that was ``blank``. incidents: of these dates; one that goes on
     over midnight counts once. causes: of them, those that are told as one counted once; None in a
     log without. quarantined: vehicle-days.
     withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
@@ -107,6 +116,7 @@ class JobLog(Artifact):
     vehicle_days: int = 0
     quarantined: int = 0
     unscored: dict[str, int] = {}
+    without_score: dict[Day, dict[str, int]] = {}
     made_null: dict[str, int] = {}
     withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]] = {}
@@ -128,9 +138,26 @@ class JobLog(Artifact):
         """Has it ended, in whichever way, with dates that a page can show?"""
         return self.status != "running" and bool(self.dates) and self.model_version is not None
 
+    @property
+    def blank(self) -> bool:
+        """Has the newest date, which the night was for, no row with a score?"""
+        return bool(self.without_score) and (
+            not self.dates or max(self.dates) in self.without_score
+        )
+
+    @property
+    def dates_without_score(self) -> str:
+        """The dates of which no row has a score, with the reasons."""
+        rows_of = self.without_score.items()
+        return some((f"{day} ({why_unscored(rows)})" for day, rows in rows_of), separator="; ")
+
     def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""
+        if not self.dates:
+            self.without_score = {}
         self.dates.append(manifest.date)
+        if manifest.rows and not manifest.scored and manifest.date < self.started.date():
+            self.without_score[manifest.date] = manifest.unscored
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(manifest, name))
         self.quarantined += len(manifest.quarantined)
@@ -169,6 +196,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             host=socket.gethostname(),
             pid=os.getpid(),
             dates=[],
+            without_score=earlier[-1].without_score if earlier and earlier[-1].blank else {},
         )
         write_json(holder, log.model_dump(mode="json", include={"id", "pid", "host", "started"}))
         save(runs, log)
@@ -259,17 +287,26 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
-    """A finding for a job that did not get to its end, and each day or date it could not score."""
+    """A finding for a job that did not get to its end, and each day or date that has no scores."""
     whole = []
     if job.status in ("failed", "killed"):
         text = "was killed" if job.status == "killed" else f"failed: {job.error}"
         whole = [Trouble(kind="unscored", subject="the last scoring job", text=text)]
-    found = [(item.vehicle, item.date, item.reason) for item in job.failed]
-    found += [(str(item.date), item.date, item.reason) for item in job.refused]
-    return whole + [
-        Trouble(kind="unscored", subject=subject, text=f"was not scored: {reason}", since=day)
-        for subject, day, reason in found
+    found = [(item.vehicle, item.date, f"was not scored: {item.reason}") for item in job.failed]
+    found += [(str(item.date), item.date, f"was not scored: {item.reason}") for item in job.refused]
+    found += [
+        (str(day), day, f"has no row with a score: {why_unscored(rows)}")
+        for day, rows in job.without_score.items()
     ]
+    return whole + [
+        Trouble(kind="unscored", subject=subject, text=text, since=day)
+        for subject, day, text in found
+    ]
+
+
+def why_unscored(rows: Mapping[str, int]) -> str:
+    """Why rows have no score, in words. rows: their number, by status."""
+    return ", ".join(f"{many:,} {STATUS.get(name, name)}" for name, many in sorted(rows.items()))
 
 
 def status_after(error: BaseException) -> Literal["failed", "killed"]:
@@ -279,11 +316,11 @@ def status_after(error: BaseException) -> Literal["failed", "killed"]:
 
 
 def words_of(error: BaseException) -> str:
-    """An error as a log tells it: what a user can mend without its type."""
+    """An error as a log tells it, to stand in a sentence: what a user can mend without its type."""
     if isinstance(error, KeyboardInterrupt):
         return str(InterruptionError())
     known = usable_error(error)
-    words = " ".join(str(known or error).split())[:500]
+    words = " ".join(str(known or error).split())[:500].rstrip(".")
     return words if known else f"{type(error).__name__}: {words}"
 
 

@@ -17,13 +17,16 @@ from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
 from amad.notify.published import Window, read_window
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, job_logs
+from amad.scores.job_log import JobLog, job_logs, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.step_log import StepLog, failed_steps, step_logs
 from amad.scores.unscored import first_date
 from amad.telemetry.checksums import Checksums
 
-State = Literal["scored", "quarantined", "not scored", "stale", "incomplete", "damaged", "refused"]
+State = Literal[
+    "scored", "quarantined", "without scores", "not scored", "stale", "incomplete", "damaged",
+    "refused",
+]  # fmt: skip
 OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")
 
 
@@ -31,14 +34,15 @@ OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")
 class DateEntry:
     """One date.
 
-    state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score; ``not
-    scored`` yet; ``stale``, so that the next job scores it again; ``incomplete``, published without
-    vehicles that failed; ``damaged``, a file is missing or altered; ``refused``, left as it is
-    until somebody acts. why: of a state that is open. over: see ``watermark``. causes: of its
-    incidents, for the newest dates; None for others. inputs, detector: short digests. attempts:
-    jobs that began it; seconds: of the last one that finished it. job: the last one that began it,
-    and job_status how that ended. failed: vehicles that the next job tries again. quarantined:
-    vehicle-days that are not scored. withheld: by vehicle, channels that failed their checks.
+    state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score;
+    ``without scores``, no row could get one for other reasons; ``not scored`` yet; ``stale``, so
+    that the next job scores it again; ``incomplete``, published without vehicles that failed;
+    ``damaged``, a file is missing or altered; ``refused``, left as it is until somebody acts. why:
+    of other states than ``scored``. over: see ``watermark``. causes: of its incidents, for the
+    newest dates; None for others. inputs, detector: short digests. attempts: jobs that began it;
+    seconds: of the last one that finished it. job: the last one that began it, and job_status how
+    that ended. failed: vehicles that the next job tries again. quarantined: vehicle-days that are
+    not scored. withheld: by vehicle, channels that failed their checks.
     """
 
     date: date
@@ -110,6 +114,8 @@ class Ledger:
                 )
             how = "failed" if self.job.status == "failed" else "was killed"
             return f"the last job {how}; run 'amad score' again"
+        if self.job.blank:
+            return f"no row has a score of {self.job.dates_without_score}"
         return None
 
     @property
@@ -226,7 +232,7 @@ def _entry(
         return DateEntry(date=day, state="damaged", why=DAMAGED, vehicles=len(here))
     entry = DateEntry(
         date=day,
-        state="scored" if len(manifest.quarantined) < len(manifest.vehicles) else "quarantined",
+        state="scored",
         vehicles=manifest.vehicle_days,
         rows=manifest.rows,
         scored=manifest.scored,
@@ -237,6 +243,10 @@ def _entry(
         inputs=manifest.inputs,
         detector=manifest.detector,
     )
+    if manifest.rows and not manifest.scored:
+        whole = len(manifest.quarantined) == len(manifest.vehicles)
+        entry.state = "quarantined" if whole else "without scores"
+        entry.why = why_unscored(manifest.unscored)
     if here and (lost := sorted(set(manifest.vehicles) - set(here))):
         entry.state = "refused"
         entry.why = f"the lake no longer has rows of {some(lost)}, which are published"
