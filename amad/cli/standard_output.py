@@ -19,7 +19,7 @@ class _Output(FileIO):
             raise
         except OSError as error:
             # What follows goes nowhere, as Python would else fail again at its end.
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             reason = os.strerror(error.errno or 0).lower()
             raise DataError(
                 f"standard output: {reason}; what was done is kept, but not all of it could be "

@@ -28,6 +28,7 @@ from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
+KEPT = 1000  # logs of jobs
 LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
 STATUS = {  # in words
     "no_history": "without a history to judge by",
@@ -182,7 +183,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
     """
     holder = runs / HOLDER
     with scoring_lock(runs, fleet):
-        earlier = _mark_killed(runs)
+        earlier = _without_superseded(runs, _mark_killed(runs))
         now = datetime.now(UTC)
         if earlier and now < earlier[-1].started:
             at = f"{earlier[-1].started:%Y-%m-%d %H:%M} UTC"
@@ -330,6 +331,23 @@ def _read_holder(holder: Path) -> str:
     except DataError:
         return "it has just started or is just ending"
     return f"{content['id']}, process {content['pid']} on {content['host']}"
+
+
+def _without_superseded(runs: Path, logs: list[JobLog]) -> list[JobLog]:
+    """Remove old logs whose dates were all published again, once there are many; returns the rest.
+
+    With a job per minute every job would read half a million logs after a year.
+
+    logs: the newest last. The newest ``KEPT`` stay, and the newest one of each date and version.
+    """
+    if len(logs) <= KEPT + KEPT // 2:
+        return logs
+    newest = {(day, log.model_version): log.id for log in logs for day in log.dates}
+    wanted = {*newest.values(), *(log.id for log in logs[-KEPT:])}
+    for log in logs:
+        if log.id not in wanted:
+            (runs / "jobs" / f"{log.id}.json").unlink(missing_ok=True)
+    return [log for log in logs if log.id in wanted]
 
 
 def _mark_killed(runs: Path) -> list[JobLog]:

@@ -15,7 +15,7 @@ from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
-from amad.notify.published import Window, read_window
+from amad.notify.published import Window, window_of
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
@@ -183,7 +183,7 @@ def read_ledger(stage: Stage) -> Ledger:
         entry.over = newest is None or is_over(day, newest, lateness)
         _add_jobs(entry, touches.get(day, []))
         entries.append(entry)
-    _count_causes(entries, read_window(runs, version))
+    _count_causes(entries, window_of(runs, partitions.finished(found), version, sums))
     scored = [item.date for item in entries if item.model_version is not None]
     steps = step_logs(runs)
     newest_scored = max(scored, default=None)
