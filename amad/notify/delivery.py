@@ -3,6 +3,7 @@
 A sink that fails stops neither the job nor another sink. It is told again by the next job.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, save
 from amad.telemetry.temporary import remove_unfinished
 
+FEW = 20  # parcels that wait; of more, the ledger is not written after each one
+SECONDS_UNKEPT = 1.0  # what was sent within it is sent again, with the same keys, after a kill
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
@@ -229,29 +232,36 @@ def _deliver(channel: Channel, news: News) -> str:
     runs = news.stage.runs
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
+    kept, kept_at = ledger, 0.0
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
-    for fresh in (False, True):
-        if fresh and (added := news.added_to(ledger, channel)) != ledger:
-            ledger = added
+    try:
+        for fresh in (False, True):
+            if fresh and (added := news.added_to(ledger, channel)) != ledger:
+                kept = ledger = added
+                ledger.write_file(file)
+            for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
+                tried.add(parcel.key)
+                try:
+                    if not parcel.is_too_old(news.window.first):
+                        channel.send(parcel)
+                        sent += max(1, len(parcel.messages))
+                    ledger = ledger.taken(parcel)
+                except PartlyRefusedError as error:
+                    sent += 0 if parcel.left else max(1, len(parcel.messages))
+                    left.append(str(error))
+                    ledger = ledger.left_to(parcel, error.left)
+                except RefusedError as error:
+                    (left if parcel.left else refused).append(str(error))
+                    back = ledger.left_to(parcel, parcel.left)
+                    ledger = back if parcel.left else ledger.taken_back(parcel)
+                if len(ledger.parcels) < FEW or time.monotonic() - kept_at > SECONDS_UNKEPT:
+                    ledger.write_file(file)
+                    kept, kept_at = ledger, time.monotonic()
+            if refused:  # what is new now is told by the next job, together with what was refused
+                break
+    finally:
+        if kept is not ledger:
             ledger.write_file(file)
-        for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
-            tried.add(parcel.key)
-            try:
-                if not parcel.is_too_old(news.window.first):
-                    channel.send(parcel)
-                    sent += max(1, len(parcel.messages))
-                ledger = ledger.taken(parcel)
-            except PartlyRefusedError as error:
-                sent += 0 if parcel.left else max(1, len(parcel.messages))
-                left.append(str(error))
-                ledger = ledger.left_to(parcel, error.left)
-            except RefusedError as error:
-                (left if parcel.left else refused).append(str(error))
-                back = ledger.left_to(parcel, parcel.left)
-                ledger = back if parcel.left else ledger.taken_back(parcel)
-            ledger.write_file(file)
-        if refused:  # what is new now is told by the next job, together with what was refused
-            break
     done = f"{count(sent, 'notice')} sent" if sent or refused else "nothing to tell"
     if refused or left:
         raise RefusedError(f"{'; '.join(dict.fromkeys([*refused, *left]))} ({done})")
