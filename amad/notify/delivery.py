@@ -39,7 +39,7 @@ from amad.scores.job_log import JobLog, job_logs, save
 from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
-SECONDS_UNKEPT = 1.0  # what was sent within it is sent again, with the same keys, after a kill
+SECONDS_UNKEPT = 5.0  # what was sent within it is sent again, with the same keys, after a kill
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
