@@ -42,12 +42,13 @@ def export(
         look(stage, "export")
         with noted(stage.runs, "export"):
             done = write(stage, url)
-            print(done)
             if done.left_out:
+                print(done)
                 raise DataError(
                     f"{count(len(done.left_out), 'date')} cannot be read and was left as it is in "
                     f"the database: {some(done.left_out, 3)}; run 'amad score', which mends them, "
                     "and export again"
                 )
+        print(done)
 
     for_each_fleet(context, fleet, work)
