@@ -57,8 +57,14 @@ def test_a_step_that_was_killed_is_known_by_its_lock(tmp_path: Path):
     log = StepLog(step="validate", status="running", started=NOW)
     log.write_file(tmp_path / "steps" / "validate.json")
     assert [item.status for item in step_logs(tmp_path)] == ["killed"]
-    (tmp_path / "steps" / "validate.json").write_text("{")
+    note = tmp_path / "steps" / "validate.json"
+    note.write_text("{")
     assert step_logs(tmp_path) == [], "a damaged note is none"
+    note.unlink()
+    note.mkdir()
+    assert step_logs(tmp_path) == []
+    with noted(tmp_path, "validate"):
+        pass
 
 
 def test_nothing_is_noted_of_a_second_run_beside_the_first_nor_where_nothing_can_be(tmp_path: Path):
