@@ -13,7 +13,8 @@ from amad.cli.doctor.operation_checks import steps_of_the_night
 from amad.config import DataError, InterruptionError
 from amad.notify.delivery import tell
 from amad.scores.job_log import JobLog
-from amad.scores.step_log import StepLog, failed_steps, noted, step_logs
+from amad.scores.step_log import StepLog, noted, step_logs
+from amad.scores.unscored import failed_steps
 from pipelines import follows_storage
 
 NOW = datetime(2026, 1, 12, 4, 30, tzinfo=UTC)

@@ -5,7 +5,6 @@ shared file system without locks two jobs may overlap; even then no partition is
 ``partitions``.
 """
 
-import fcntl
 import os
 import socket
 import uuid
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from amad.config import DataError, InterruptionError, ServiceError, usable_error
+from amad.config import DataError, ServiceError
 from amad.config.console import say
 from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.step_log import Moment, is_free, status_after, words_of
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
@@ -38,7 +38,6 @@ STATUS = {  # in words
 }
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 Day = date
 
 
@@ -235,21 +234,6 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         lock.release()
 
 
-def is_free(lock: Path) -> bool:
-    """Is a lock file held by nobody? Then nobody does what it is for.
-
-    Whoever may only read the file can ask.
-    """
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
 def save(runs: Path, log: JobLog) -> None:
     """Write the log as it stands."""
     log.write_file(runs / "jobs" / f"{log.id}.json")
@@ -308,21 +292,6 @@ def left_undone(job: JobLog) -> list[Trouble]:
 def why_unscored(rows: Mapping[str, int]) -> str:
     """Why rows have no score, in words. rows: their number, by status."""
     return ", ".join(f"{many:,} {STATUS.get(name, name)}" for name, many in sorted(rows.items()))
-
-
-def status_after(error: BaseException) -> Literal["failed", "killed"]:
-    """How a log calls work that ended with this error."""
-    stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
-    return "killed" if stopped else "failed"
-
-
-def words_of(error: BaseException) -> str:
-    """An error as a log tells it, to stand in a sentence: what a user can mend without its type."""
-    if isinstance(error, KeyboardInterrupt):
-        return str(InterruptionError())
-    known = usable_error(error)
-    words = " ".join(str(known or error).split())[:500].rstrip(".")
-    return words if known else f"{type(error).__name__}: {words}"
 
 
 def _read_holder(holder: Path) -> str:

@@ -8,19 +8,21 @@ went, for ``amad status``, ``amad doctor``, the report and the sinks.
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from amad.config import DataError
-from amad.scores.job_log import JobLog, Moment, is_free, status_after, words_of
+from pydantic import AwareDatetime, PlainSerializer
+
+from amad.config import DataError, InterruptionError, usable_error
 from amad.telemetry.artifact import Artifact
-from amad.telemetry.health import Trouble
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
 BESIDE = ("drift", "export")  # those that not every night has
+
+Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 
 
 class StepLog(Artifact):
@@ -104,19 +106,34 @@ def step_logs(runs: Path) -> list[StepLog]:
     return found
 
 
-def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Trouble]:
-    """A finding for each step whose last run did not get to its end.
+def is_free(lock: Path) -> bool:
+    """Is a lock file held by nobody? Then nobody does what it is for.
 
-    jobs: the newest last. A ``score`` that began a job is told by the job's log, and a step that
-    not every night has is told until the next job.
+    Whoever may only read the file can ask.
     """
-    newest = jobs[-1].started if jobs else None
-    return [
-        Trouble(kind="unscored", subject=f"the last 'amad {log.step}'", text=log.trouble)
-        for log in steps
-        if log.trouble
-        if not (log.step in ("score", *BESIDE) and newest is not None and newest >= log.started)
-    ]
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def status_after(error: BaseException) -> Literal["failed", "killed"]:
+    """How a log calls work that ended with this error."""
+    stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
+    return "killed" if stopped else "failed"
+
+
+def words_of(error: BaseException) -> str:
+    """An error as a log tells it, to stand in a sentence: what a user can mend without its type."""
+    if isinstance(error, KeyboardInterrupt):
+        return str(InterruptionError())
+    known = usable_error(error)
+    words = " ".join(str(known or error).split())[:500].rstrip(".")
+    return words if known else f"{type(error).__name__}: {words}"
 
 
 def _end(runs: Path, log: StepLog, status: str, error: str | None = None) -> None:

@@ -9,7 +9,7 @@ from amad.config import DataError
 from amad.config.wording import count, some
 from amad.scores.job_log import JobLog, left_undone
 from amad.scores.retention import Retention
-from amad.scores.step_log import failed_steps, step_logs
+from amad.scores.step_log import BESIDE, StepLog, step_logs
 from amad.telemetry.health import Trouble
 from amad.telemetry.lake import Lake
 
@@ -24,6 +24,21 @@ def first_date(jobs: Sequence[JobLog], runs: Path) -> date | None:
     with suppress(DataError):  # the job says what to do about it
         kept = Retention.read(runs)
     return max([*starts[-1:], *([kept.first] if kept else [])], default=None)
+
+
+def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Trouble]:
+    """A finding for each step whose last run did not get to its end.
+
+    jobs: the newest last. A ``score`` that began a job is told by the job's log, and a step that
+    not every night has is told until the next job.
+    """
+    newest = jobs[-1].started if jobs else None
+    return [
+        Trouble(kind="unscored", subject=f"the last 'amad {log.step}'", text=log.trouble)
+        for log in steps
+        if log.trouble
+        if not (log.step in ("score", *BESIDE) and newest is not None and newest >= log.started)
+    ]
 
 
 def undone(jobs: Sequence[JobLog], runs: Path) -> list[Trouble]:

@@ -14,7 +14,8 @@ from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
-from amad.scores.step_log import failed_steps, step_logs
+from amad.scores.step_log import step_logs
+from amad.scores.unscored import failed_steps
 from amad.telemetry.files import listed
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night

@@ -19,8 +19,8 @@ from amad.notify.published import Window, window_of
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.step_log import StepLog, failed_steps, step_logs
-from amad.scores.unscored import first_date
+from amad.scores.step_log import StepLog, step_logs
+from amad.scores.unscored import failed_steps, first_date
 from amad.telemetry.checksums import Checksums
 
 State = Literal[
