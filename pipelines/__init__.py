@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -29,15 +30,18 @@ Run = Callable[Concatenate[Params, Settings, P], T]
 def follows_storage(stage: str) -> Callable[[Run[P, T]], Run[P, T]]:
     """Let a stage's ``run`` fetch what it needs before it works, and put what it made after.
 
-    Nothing changes where the cluster profile names no storage.
+    Nothing is fetched or put where the cluster profile names no storage. How a step of a night went
+    is noted, see ``amad.scores.step_log``.
     """
 
     def decorate(run: Run[P, T]) -> Run[P, T]:
         @wraps(run)
         def whole(params: Params, settings: Settings, *args: P.args, **kwargs: P.kwargs) -> T:
+            from amad.scores.step_log import STEPS, noted
             from amad.storage import step
 
-            with step(Stage.of(params, settings), stage):
+            of = Stage.of(params, settings)
+            with step(of, stage), noted(of.runs, stage) if stage in STEPS else nullcontext():
                 return run(params, settings, *args, **kwargs)
 
         return whole

@@ -130,7 +130,7 @@ class Yard:
             incidents=list(incidents),
             vehicles={
                 vehicle: partitions.VehicleDay(
-                    rows=len(us_T), history=(), quarantined=False, inputs="i"
+                    rows=len(us_T), quarantined=False, inputs="i"
                 )
                 for vehicle, us_T in rows.items()
             },

@@ -141,7 +141,6 @@ def write_run(
             vehicles={
                 vehicle: partitions.VehicleDay(
                     rows=table.num_rows,
-                    history=(),
                     quarantined=(vehicle, n) in quarantined,
                     inputs="i",
                 )

@@ -19,7 +19,7 @@ from pipelines import ingest, report, score
 
 PARAMS = kit_params(members=["innovation", "amad"])
 # What differs between two runs of the same work: clocks, hosts and processes.
-OF_THE_RUN = ("runs/jobs/", "runs/timings.json", "data/report.html")
+OF_THE_RUN = ("runs/jobs/", "runs/steps/", "runs/timings.json", "data/report.html")
 JOB = rb"Scoring job [^<]*"  # its id and its times, at the foot of the page of a date
 
 

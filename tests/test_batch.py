@@ -230,7 +230,7 @@ def test_too_few_rows_are_never_published(place):
     from amad.scores.partition_manifest import Provenance
     from amad.scores.partitions import VehicleDay
 
-    made_of = {"a-1": VehicleDay(rows=5, history=(), quarantined=False, inputs="x")}
+    made_of = {"a-1": VehicleDay(rows=5, quarantined=False, inputs="x")}
     with pytest.raises(DataError, match="0 score rows of vehicle a-1 for 5 lake rows"):
         partitions.publish(
             runs,

@@ -53,7 +53,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         def record(*args, _name=name, _signature=signature, **options):
             bound = _signature.bind(*args, **options)
             calls.append((_name, *bound.args, bound.kwargs))
-            return SimpleNamespace(path="there", no_champion=None)
+            return SimpleNamespace(path="there", no_champion=None, blank=None)
 
         monkeypatch.setattr(module, "run", record)
     return calls
@@ -153,7 +153,7 @@ def test_an_error_comes_before_what_was_found_and_critical_before_nothing_new(
     def work(params, settings, request):
         if found.get(params.fleet) == 8:
             raise PartlyDoneError("a vehicle is left")
-        return SimpleNamespace(no_champion=None)
+        return SimpleNamespace(no_champion=None, blank=None)
 
     monkeypatch.setattr(import_module("pipelines.score"), "run", work)
     monkeypatch.setattr(scoring, "_found", lambda p, *_, **__: {found[p.fleet]} & {9, 10}

@@ -311,7 +311,7 @@ def test_what_a_fleet_lacks_is_a_warning_each_with_what_to_do(home: Path):
     assert found["vanished channels"].status == "warn"
     assert "amad validate" in found["vanished channels"].remedy
     assert found["counters that ran backwards"].finding == "not looked at yet"
-    assert "not scored, or left as it was" not in found, "'last scoring' tells it"
+    assert "not done, or left as it was" not in found, "'last scoring' tells it"
     write_profile(fleet, settings)
     counts = read_json(folder / "ingest.json", "")
     found = findings(home, fleet="kit")

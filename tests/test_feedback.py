@@ -14,6 +14,8 @@ from amad.config import ConfigError, NotifyError
 from amad.config.sinks import Rule
 from amad.notify.delivery import preview, tell
 from amad.notify.hushed import applies
+from amad.notify.published import read_window
+from amad.report.verdicts import Verdicts
 from amad.scores.feedback import Feedback, find_incident, read_feedback
 
 
@@ -99,6 +101,27 @@ def test_a_verdict_stays_with_an_incident_whose_start_moves(yard):
     tell(yard.stage)
     assert run(["feedback", early.incident_id, "planned"]) == 0
     assert list(read_feedback(yard.runs).incidents) == [moved.incident_id]
+
+
+def test_a_verdict_on_a_small_part_hushes_nothing_of_the_whole(yard):
+    """Later rows join two incidents: nobody has said anything of the longer one."""
+    yard.sinks(file={})
+    long, short = an_incident(hour=10.0, hours=3.0), an_incident(hour=14.0, hours=0.5)
+    yard.publish(0, long, short)
+    tell(yard.stage)
+    judge(yard.runs, short.incident_id, "false")
+    whole = an_incident(hour=10.0, hours=4.5, severity=80.0)
+    yard.publish(0, whole)
+    tell(yard.stage)
+    assert job(yard)["hushed"] == {}
+    states = {(item["state"], item["part_of"]) for line in lines(yard)[1:]
+              for item in line["incidents"]}  # fmt: skip
+    assert states == {("over", None), ("withdrawn", whole.incident_id)}
+    assert Verdicts.read(yard.stage).with_lessons(read_window(yard.runs, "1")).by_id.keys() == {
+        short.incident_id
+    }
+    assert run(["feedback", short.incident_id, "true"]) == 0
+    assert whole.incident_id in read_feedback(yard.runs).incidents
 
 
 def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):

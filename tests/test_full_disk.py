@@ -48,7 +48,7 @@ def content_of(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.parent.name != "jobs" and file.suffix != ".lock"
+        if file.is_file() and file.parent.name not in ("jobs", "steps") and file.suffix != ".lock"
     }
 
 

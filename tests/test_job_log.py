@@ -10,6 +10,7 @@ import pytest
 
 from amad.cli.doctor import diagnose
 from amad.config import Settings
+from amad.scores import job_log
 from amad.scores.job_log import JobLog, job_logs, save, scoring_job
 from amad.storage import lease
 
@@ -30,6 +31,19 @@ def test_a_job_after_the_clock_was_put_back_is_the_newest(tmp_path: Path, capsys
     found, _ = job_logs(tmp_path)
     assert [log.id for log in found] == [first.id, ahead.id, back.id]
     assert back.started < ahead.started
+
+
+def test_of_many_logs_the_newest_stay_and_the_newest_of_each_date(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(job_log, "KEPT", 4)
+    day = datetime(2026, 1, 5, tzinfo=UTC)
+    for number in range(1, 11):
+        dates = [(day + timedelta(days=number // 4)).date()]  # jobs 1 to 3, 4 to 7, 8 to 10
+        log = JobLog(id=f"{number:02}", number=number, status="done", started=day, dates=dates)
+        save(tmp_path, log.model_copy(update={"model_version": "2" if number == 1 else "1"}))
+    run(tmp_path)
+    assert [log.number for log in job_logs(tmp_path)[0]] == [1, 3, 7, 8, 9, 10, 11]
+    run(tmp_path)
+    assert len(job_logs(tmp_path)[0]) == 5 + 3, "there are too few to look again"
 
 
 def test_a_file_that_may_not_be_read_is_told_in_the_log_with_the_way_out(tmp_path: Path):

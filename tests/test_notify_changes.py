@@ -275,10 +275,20 @@ def test_one_that_is_over_and_moved_is_told_once_under_its_new_id():
 def test_of_two_that_became_one_the_second_is_withdrawn():
     one, two, both = an_incident(hour=7), an_incident(hour=7.6), an_incident(hour=6.9, hours=2)
     _, told = told_after({}, window(published(one), published(two)))
-    changes, _ = told_after(told, window(published(both)))
+    now = window(published(both))
+    changes, told = told_after(told, now)
     assert {c.state: c.incident_id for c in changes} == {
         "over": both.incident_id, "withdrawn": two.incident_id,
     }  # fmt: skip
+    assert told[both.incident_id].earlier == [one.incident_id, two.incident_id], "feedback finds it"
+    (notice,) = (notice_of(g, kit_fleet(), "") for g in grouped(changes, now)
+                 if g.changes[0].state == "withdrawn")  # fmt: skip
+    assert notice.incidents[0].part_of == both.incident_id
+    assert notice.sentences[0] == (
+        f"Later rows joined incident {two.incident_id} with incident {both.incident_id}, under "
+        "whose id the whole is told."
+    )
+    assert told_after(told, now)[0] == []
 
 
 def kit_fleet():

@@ -16,6 +16,7 @@ from stop_kit import KILL, stopped
 from amad.config import NotifyError
 from amad.notify import delivery
 from amad.notify.delivery import tell
+from amad.notify.ledger import Ledger, read_ledger
 from amad.notify.sinks import http
 
 pytestmark = pytest.mark.slow
@@ -178,3 +179,18 @@ def test_fleets_that_share_a_file_take_turns(yard):
     assert [line["key"] for line in lines(yard)] == [
         "half a line", f"{an_incident().incident_id}-1-new",
     ]  # fmt: skip
+
+
+def test_a_flood_writes_no_ledger_after_each_message(yard, web, monkeypatch):
+    """Else the time to tell n incidents would grow with the square of n."""
+    writes = []
+    real = Ledger.write_file
+    monkeypatch.setattr(Ledger, "write_file", lambda *given: (writes.append(given), real(*given)))
+    monkeypatch.setattr(delivery, "FEW", 3)
+    monkeypatch.setattr(delivery, "SECONDS_UNKEPT", 600.0)
+    yard.vehicles = [f"van-{n}" for n in range(40)]
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, *(an_incident(f"van-{n}", hour=n / 2) for n in range(40)))
+    tell(yard.stage)
+    assert len(web.taken) == 40 and len(writes) <= 6
+    assert read_ledger(yard.runs, "webhook").parcels == []

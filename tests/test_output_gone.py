@@ -46,6 +46,18 @@ def test_a_closed_pipe_is_no_bug():
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("command", ["--help", "--version", "doctor --json"])
+def test_a_full_disk_under_standard_output_is_named(command: str, home: Path):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*AMAD, *command.split()], env=os.environ | {"AMAD_HOME": str(home)}, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    told = ended.stderr.splitlines()
+    assert ended.returncode == 3 and len(told) == 1
+    assert told[0].startswith("error: standard output: no space left on device; ")
+
+
 def test_letters_that_the_locale_lacks_are_escaped(home: Path):
     ascii_only = os.environ | {"PYTHONIOENCODING": "ascii", "AMAD_HOME": str(home)}
     ended = subprocess.run([*AMAD, "doctor"], env=ascii_only, capture_output=True, check=False)

@@ -13,7 +13,7 @@ from amad.report.scoring_run import ScoringRun
 from amad.scores.job_log import JobLog, job_logs, save
 
 LATER = datetime(2026, 1, 12, 4, 30, tzinfo=UTC)
-NOTE = "Not all is scored: "
+NOTE = "Not all is done: "
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def page_of(stage: Stage) -> str:
 def test_dates_that_no_job_has_come_to_are_named(stage: Stage):
     page = page_of(stage)
     assert f"{NOTE}1 date of the lake has no scores yet: 2026-01-11." in page
-    assert "Not scored, or left as it was" in page, "it stands under Fleet health with its remedy"
+    assert "Not done, or left as it was" in page, "it stands under Fleet health with its remedy"
     assert build_report(stage).troubles == 1
     write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
     assert NOTE not in page_of(stage) and build_report(stage).troubles == 0

@@ -293,8 +293,8 @@ def test_a_damaged_vehicle_day_does_not_stop_the_others_and_is_tried_again(place
     assert receipt["by_date"][str(FAULTY)]["vehicle_days"] == 2
     report.run(kit_params(), settings)
     page = (settings.fleet_dir(FLEET) / "report.html").read_text(encoding="utf-8")
-    assert "Not scored, or left as it was" in page
-    assert "Not all is scored: a-1 was not scored" in page, "it is told first"
+    assert "Not done, or left as it was" in page
+    assert "Not all is done: a-1 was not scored" in page, "it is told first"
     assert page.count("was not scored") == 3
     # Published as it is now, it keeps what it has when another one is damaged too.
     other = lake.part("a-2", FAULTY)

@@ -30,8 +30,8 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def killed(outside: str, ready, apart: bool) -> None:
     tempfile.tempdir = outside
     if apart:
-        keep_apart("trial")
-        keep_apart("trial")  # as the next trial in the same process
+        keep_apart()
+        keep_apart()  # as the next trial in the same process
         assert user_folder().parent == Path(outside)
         Path(tempfile.mkdtemp(), "state.pt").touch()
         ready.set()
@@ -45,10 +45,11 @@ def killed(outside: str, ready, apart: bool) -> None:
 def card(outside: str) -> None:
     tempfile.tempdir = outside
     with temporary_folder("card") as folder:
-        later = folder.with_name("left-meanwhile")
+        later = folder.parent.with_name("left-meanwhile")
         later.mkdir()
-    with temporary_folder("card"):
+    with temporary_folder("card") as other:
         assert not folder.exists() and later.is_dir(), "a process looks for leftovers once"
+        assert other.parent == folder.parent
     later.rmdir()
 
 
@@ -82,6 +83,12 @@ def test_a_folder_in_use_is_no_leftover_and_goes_after_an_error(outside: Path) -
         remove_leftovers()
         assert folder.is_dir() and folder.name.startswith("detector-")
         raise KeyError
+    (own,) = (user_folder() / "processes").iterdir()
+    assert list(own.iterdir()) == []
+
+
+def test_the_folder_of_a_process_goes_with_it(outside: Path) -> None:
+    begin_another(outside)
     assert list((user_folder() / "processes").iterdir()) == []
 
 

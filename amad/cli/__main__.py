@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 
 from amad.cli.error_sentences import UNREAD, complain, explain
 
@@ -19,10 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
-    if isinstance(sys.stdout, TextIOWrapper):  # in a locale without such letters they are escaped
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:  # also around the imports, which take a second in which Ctrl-C may be pressed
+        from amad.cli.standard_output import name_errors_of_output
         from amad.config.interruption import interruptible
+
+        name_errors_of_output()
 
         with interruptible():
             from amad.cli.app import app
@@ -30,9 +30,11 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
             with never_silent():
                 code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
+                if sys.stdout is not None:  # it may be closed
+                    sys.stdout.flush()
     except KeyboardInterrupt:
         code = None
-    except SystemExit:  # so Typer ends where standard output is a closed pipe
+    except (SystemExit, BrokenPipeError):  # so Typer ends where standard output is a closed pipe
         return UNREAD
     except Exception as error:
         return explain(error, debug=debug)

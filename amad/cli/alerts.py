@@ -1,7 +1,8 @@
 """The commands that tell people what changed, and that hear what people say of it."""
 
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -9,7 +10,7 @@ from amad.cli.error_sentences import complain
 from amad.cli.running import for_each_fleet, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from amad.config import Params, Settings, Stage
@@ -30,26 +31,63 @@ def score(
     champion to score; it returns the exit code of what it found.
 
     If scoring and telling both fail, the error of scoring decides the exit code.
+
+    Raises:
+        NothingScoredError: no row of the newest date could get a score.
     """
-    from amad.config import AmadError, DataError, ServiceError, usable_error
+    from amad.config import NothingScoredError
 
     run = import_module("pipelines.score").run
 
     def work(params: "Params", settings: "Settings") -> int | None:
-        try:
+        with _failure_told(params, settings):
             receipt = run(params, settings, request=request)
-        except (DataError, ServiceError, OSError):  # a full or closed disk is the last of these
-            try:
-                _tell(params, settings, well=False)
-            except (AmadError, OSError) as error:
-                complain(str(usable_error(error) or error))
-            raise
+            if receipt.blank is not None:
+                raise NothingScoredError(receipt.blank)
         found = then(params, settings, receipt.no_champion is None)
         # A night in which no champion scored is no error, but nobody may think that all is watched.
         _tell(params, settings, well=receipt.no_champion is None)
         return found
 
     for_each_fleet(context, fleets, work, cluster)
+
+
+def run_daily(
+    name: str,
+    context: typer.Context,
+    fleets: list[str] | None,
+    told: "Callable[[Any], None]" = lambda result: None,
+    **options: Any,
+) -> None:
+    """Run another stage of the night on each fleet; where it fails, its sinks are told.
+
+    told: what to do with each result.
+    """
+    run = import_module(f"pipelines.{name}").run
+
+    def work(params: "Params", settings: "Settings") -> None:
+        with _failure_told(params, settings):
+            result = run(params, settings, **options)
+        told(result)
+
+    for_each_fleet(context, fleets, work)
+
+
+@contextmanager
+def _failure_told(params: "Params", settings: "Settings") -> "Iterator[None]":
+    """Tell the fleet's sinks where the body fails; the error of the body comes first."""
+    from amad.config import AmadError, InterruptionError, usable_error
+
+    try:
+        yield
+    except InterruptionError:
+        raise
+    except Exception:
+        try:
+            _tell(params, settings, well=False)
+        except (AmadError, OSError) as error:
+            complain(str(usable_error(error) or error))
+        raise
 
 
 def notify(context: typer.Context, fleets: list[str] | None, *, dry_run: bool) -> None:

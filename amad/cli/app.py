@@ -1,5 +1,6 @@
 """Every command of ``amad``. The command of a stage calls the same ``run`` as its DVC stage."""
 
+import inspect
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from amad.cli import drifting, exporting, reviewing
+from amad.cli.alerts import run_daily
 from amad.cli.error_sentences import MEANINGS
 from amad.cli.running import (
     DAY,
@@ -17,7 +19,6 @@ from amad.cli.running import (
     FleetsOption,
     load,
     one_fleet,
-    run_daily,
     run_stage,
     settings_of,
 )
@@ -201,23 +202,28 @@ def notify(
 def feedback(
     context: typer.Context,
     incident: Annotated[
-        str | None, typer.Argument(help="Its id; default: list what was said so far.")
+        str | None, typer.Argument(help="Its id, which stands in the message and the report.")
     ] = None,
     verdict: Annotated[
         Literal["true", "false", "planned"] | None,
-        typer.Argument(help="Something was wrong, nothing was, or work that was planned."),
+        typer.Argument(
+            help="true: something was wrong with the vehicle; false: nothing was; planned: work "
+            "that was known."
+        ),
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with your name.")] = "",
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Verdicts of a file, as the report makes it."),
+        typer.Option(metavar="FILE", help="Keep all verdicts of a file that the report saved."),
     ] = None,
     fleet: FleetOption = None,
 ) -> None:
-    """Say whether an incident was true; of one that was not, nobody is told any more.
+    """Say what an incident was. Without arguments: list what was said so far.
 
-    It also says how many of the judged incidents were true. Of incidents like several false ones
-    nobody is told either.
+    For example: amad feedback 20260110T071200-3f9c1b22aa false --note "a cold start"
+
+    Of an incident that was false or planned nobody is told any more, and of later ones like several
+    false ones neither. Each call says how many of the judged incidents were true.
     """
     from amad.cli import alerts
 
@@ -362,3 +368,8 @@ def simulate(
 
     stage = load(context, fleet)
     print(simulated(stage, vehicles=vehicles, days=days, seed=seed, out=out))
+
+
+for _command in app.registered_commands:  # the lines of a docstring are broken for code, not here
+    _paragraphs = (inspect.getdoc(_command.callback) or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(text.split()) for text in _paragraphs)

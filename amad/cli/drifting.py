@@ -83,15 +83,16 @@ def _measured(stage: "Stage", days: int) -> "Drift":
         version_title,
     )
     from amad.engines.shared.tracking import connected
+    from amad.scores.step_log import noted
     from amad.storage import step
 
-    with connected(stage.settings) as client:
-        champion = champion_version(client, stage.fleet.name)
-    with fetched(client, champion) as folder:
-        detector = load_detector(folder, to_score=True, called=version_title(champion))
-    point = detector.operating_point
-    assert point is not None, "a saved detector is fitted"
-    with step(stage, "drift"):
+    with step(stage, "drift"), noted(stage.runs, "drift"):
+        with connected(stage.settings) as client:
+            champion = champion_version(client, stage.fleet.name)
+        with fetched(client, champion) as folder:
+            detector = load_detector(folder, to_score=True, called=version_title(champion))
+        point = detector.operating_point
+        assert point is not None, "a saved detector is fitted"
         found = measure(
             stage,
             version=str(champion.version),

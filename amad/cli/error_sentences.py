@@ -16,6 +16,7 @@ MEANINGS = {
     8: "partly done: some vehicles or dates could not be scored, or the report lacks something",
     9: "done, and --fail-on found critical incidents",
     10: "done, and --fail-on found nothing new",
+    11: "done, but no row of the newest date could get a score",
     130: "interrupted",
     141: "whoever read the output has gone",
 }

@@ -35,17 +35,20 @@ def export(
     def work(params: "Params", settings: "Settings") -> None:
         from amad.config import DataError, Stage
         from amad.config.wording import count, some
+        from amad.scores.step_log import noted
         from amad.storage import look
 
         stage = Stage.of(params, settings)
         look(stage, "export")
-        done = write(stage, url)
+        with noted(stage.runs, "export"):
+            done = write(stage, url)
+            if done.left_out:
+                print(done)
+                raise DataError(
+                    f"{count(len(done.left_out), 'date')} cannot be read and was left as it is in "
+                    f"the database: {some(done.left_out, 3)}; run 'amad score', which mends them, "
+                    "and export again"
+                )
         print(done)
-        if done.left_out:
-            raise DataError(
-                f"{count(len(done.left_out), 'date')} cannot be read and was left as it is in the "
-                f"database: {some(done.left_out, 3)}; run 'amad score', which mends them, and "
-                "export again"
-            )
 
     for_each_fleet(context, fleet, work)

@@ -73,7 +73,7 @@ def _print(ledger: "Ledger", days: int) -> None:
 
 
 def _head(ledger: "Ledger") -> list[str]:
-    """Watermark and last job, a line each."""
+    """Watermark, last job and the last run of each step, a line each."""
     from amad.config.wording import count
 
     newest = ledger.newest_row and f"{ledger.newest_row:%Y-%m-%d %H:%M} UTC"
@@ -87,6 +87,9 @@ def _head(ledger: "Ledger") -> list[str]:
         lines.append(
             f"last job {job.id}: {job.status}{took}, {count(len(job.dates), 'date')} published"
         )
+    if ledger.steps:
+        ran = (f"{log.step} {log.started:%Y-%m-%d %H:%M} {log.status}" for log in ledger.steps)
+        lines.append(f"last steps (UTC): {', '.join(ran)}")
     if ledger.unjudged:
         lines.append(f"{count(ledger.unjudged, 'vehicle-day')} to be judged by the next job")
     lines += [f"the job log {path} is damaged and left out" for path in ledger.damaged_logs]
@@ -123,7 +126,7 @@ def _verdict(ledger: "Ledger") -> str:
     """One sentence: is anything left to do?"""
     from amad.config.wording import count
 
-    parts = [ledger.job_trouble] if ledger.job_trouble else []
+    parts = ledger.troubles
     states: dict[str, int] = {}
     for item in ledger.open:
         states[item.state] = states.get(item.state, 0) + 1

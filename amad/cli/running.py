@@ -104,22 +104,6 @@ def run_stage(
     return import_module(f"pipelines.{name}").run(stage.params, stage.settings, **options)
 
 
-def run_daily(
-    name: str,
-    context: typer.Context,
-    fleets: list[str] | None,
-    told: Callable[[Any], None] = lambda result: None,
-    **options: Any,
-) -> None:
-    """Run a stage on each fleet, see ``for_each_fleet``. told: what to do with each result."""
-    run = import_module(f"pipelines.{name}").run
-
-    def work(params: "Params", settings: "Settings") -> None:
-        told(run(params, settings, **options))
-
-    for_each_fleet(context, fleets, work)
-
-
 def for_each_fleet(
     context: typer.Context,
     fleets: list[str] | None,

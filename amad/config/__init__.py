@@ -7,6 +7,7 @@ from amad.config.errors import (
     DataError,
     GateError,
     InterruptionError,
+    NothingScoredError,
     NotifyError,
     PartlyDoneError,
     ServiceError,
@@ -19,6 +20,7 @@ from amad.config.stage import Stage
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "InterruptionError", "NotifyError", "Params", "PartlyDoneError", "ServiceError", "Settings",
+    "InterruptionError", "NothingScoredError", "NotifyError", "Params", "PartlyDoneError",
+    "ServiceError", "Settings",
     "Stage", "load_cluster", "load_fleet", "load_params", "read_params", "usable_error",
 ]  # fmt: skip

@@ -47,6 +47,12 @@ class PartlyDoneError(DataError):
     exit_code = 8
 
 
+class NothingScoredError(DataError):
+    """All is done, but no row of the newest date could get a score: nobody knows how it was."""
+
+    exit_code = 11
+
+
 class ServiceError(AmadError):
     """The tracking store, the registry or the cluster does not answer or lacks what was asked."""
 

@@ -15,6 +15,7 @@ from amad.config.number_text import day as day_of
 from amad.detect.incidents import GAPS, Incident
 from amad.detect.severity import LEVELS
 from amad.notify.published import Published, Window
+from amad.scores.feedback import Judgement
 from amad.telemetry.artifact import Entry
 
 State = Literal["new", "ongoing", "over", "withdrawn"]
@@ -63,7 +64,8 @@ class Change:
 
     told: as the ledger says once it is told. before: as it says now; None: nothing yet. withheld:
     of a withdrawn one, those of its channels that failed their checks; all, where its vehicle-day
-    is quarantined.
+    is quarantined. part_of: of a withdrawn one, the id of the incident that later rows joined it
+    with.
     """
 
     incident_id: str
@@ -71,6 +73,7 @@ class Change:
     told: Told
     before: Told | None
     withheld: tuple[str, ...] = ()
+    part_of: str | None = None
 
     @property
     def key(self) -> str:
@@ -117,7 +120,9 @@ def find_changes(
                 update={"state": "withdrawn", "changes": before.changes + 1},
             )
             change = _change(name, "withdrawn", after, before)
-            found.append(replace(change, withheld=_withheld(before, window)))
+            whole = _part_of(before, window)
+            out = () if whole else _withheld(before, window)
+            found.append(replace(change, withheld=out, part_of=whole))
     return sorted(found, key=lambda c: (c.told.start, c.incident_id))
 
 
@@ -143,7 +148,26 @@ def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, To
             item = _told(now, item).model_copy(update=kept)
         if first is None or item.last >= first:
             found[name] = item
+    for old, item in told.items():
+        whole = None if old in moved or old in window.incidents else _part_of(item, window)
+        if whole in found and old not in found[whole].earlier:
+            earlier = [*found[whole].earlier, *item.earlier, old]
+            found[whole] = found[whole].model_copy(update={"earlier": earlier})
     return found
+
+
+def _part_of(item: Told, window: Window) -> str | None:
+    """The incident that one that is not published under its own id any more is a part of now."""
+    for name, now in window.incidents.items():
+        if now.incident.vehicle == item.vehicle and overlap(item, now.incident) > 0:
+            return name
+    return None
+
+
+def overlap(one: Told | Judgement, other: Incident) -> int:
+    """How long two incidents overlap, in microseconds; below 0, where they do not."""
+    assert one.end is not None
+    return min(one.end, other.end) - max(one.start, other.start)
 
 
 def _withheld(item: Told, window: Window) -> tuple[str, ...]:
@@ -171,8 +195,7 @@ def _moved(told: Mapping[str, Told], window: Window) -> dict[str, str]:
         if not gone or before.last not in window.dates:
             continue
         for name, now in free.items():
-            overlaps = before.start < now.end and now.start < before.end
-            if overlaps and now.vehicle == before.vehicle:
+            if overlap(before, now) > 0 and now.vehicle == before.vehicle:
                 found[old] = name
                 del free[name]
                 break

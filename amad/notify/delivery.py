@@ -3,6 +3,7 @@
 A sink that fails stops neither the job nor another sink. It is told again by the next job.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
-from amad.notify.health_notices import HealthNotice, health_notices
+from amad.notify.health_notices import HealthNotice, Look, health_notices
 from amad.notify.hushed import followed, hushed, not_told
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
@@ -34,9 +35,11 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, last_look, save
+from amad.scores.job_log import JobLog, job_logs, save
 from amad.telemetry.temporary import remove_unfinished
 
+FEW = 20  # parcels that wait; of more, the ledger is not written after each one
+SECONDS_UNKEPT = 5.0  # what was sent within it is sent again, with the same keys, after a kill
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
@@ -45,8 +48,8 @@ class News:
     """What may be told.
 
     hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, for the sake of verdicts on others. looked: the log of the
-    newest job that could look at what the fleet lacks.
+    unless somebody was told before, for the sake of verdicts on others. look: what is wrong beside
+    incidents; None before any job or step.
     """
 
     stage: Stage
@@ -54,16 +57,17 @@ class News:
     window: Window
     hushed: dict[str, str]
     quiet: frozenset[str]
-    looked: JobLog | None
+    look: Look | None
 
     @classmethod
-    def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
+    def read(cls, stage: Stage, sinks: Sinks) -> Self:
         """The published incidents, judged by people and by the rules of the file of sinks.
 
         Raises:
             NotifyError: the file of what people said is damaged; names it and the way out.
         """
-        window = read_window(stage.runs, _champion(jobs))
+        jobs, _ = job_logs(stage.runs)
+        window = read_window(stage.runs, _champion(_ended(jobs)))
         try:
             feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
@@ -72,7 +76,7 @@ class News:
         quiet = frozenset(set(learnt(window, feedback)) - set(silent))
         return cls(
             stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet,
-            looked=last_look(jobs),
+            look=Look.of(stage.runs, jobs),
         )  # fmt: skip
 
     @property
@@ -96,11 +100,11 @@ class News:
         report = report.replace("{fleet}", fleet.name)
         step = 1 if channel.single else max(1, len(groups))
         common: dict[str, Any] = {"fleet": fleet.name, "report": report}
-        looked = self.looked
-        findings = ledger.findings if looked is None else looked.findings or []
+        look = self.look
+        findings = ledger.findings if look is None else look.findings(ledger.findings)
         fresh = [name for name in findings if name not in ledger.findings]
-        if channel.people and looked is not None:
-            common |= {"health": health_lines(looked.health), "findings": fresh}
+        if channel.people and look is not None:
+            common |= {"health": health_lines(look.by_kind), "findings": fresh}
         parcels = []
         for first in range(0, len(groups), step):
             own = groups[first : first + step]
@@ -114,11 +118,11 @@ class News:
                     **common,
                 )
             )
-        if looked is not None and channel.people and fresh and not groups:
-            key = json_digest([looked.id, *fresh])
+        if look is not None and channel.people and fresh and not groups:
+            key = json_digest([look.seen_by, *fresh])
             parcels = [Parcel(key=key, notices=[], before={}, **common)]
-        if looked is not None and not channel.people:
-            of_health = health_notices(looked, ledger.findings, fleet.name, report)
+        if look is not None and not channel.people:
+            of_health = health_notices(look, ledger.findings, fleet.name, report)
             parcels += [_of_health(notice, common) for notice in of_health]
         return ledger.with_parcels(after(told, changes), parcels, findings)
 
@@ -168,8 +172,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
         remove_unfinished(stage.runs / Ledger.FILE)
-        jobs = _ended(stage.runs)
-        news = News.read(stage, sinks, jobs)
+        jobs = _ended(job_logs(stage.runs)[0])
+        news = News.read(stage, sinks)
         for channel in channels(sinks, stage):
             with waiting_for(f"telling the sink {channel.name}"):
                 outcomes[channel.name] = _guarded(_deliver, channel, news)
@@ -206,7 +210,7 @@ def preview(stage: Stage) -> Preview:
     sinks = load_sinks(stage.fleet.name, stage.settings)
     if sinks is None:
         return Preview(sinks={})
-    news = News.read(stage, sinks, _ended(stage.runs))
+    news = News.read(stage, sinks)
     found = {}
     for channel in channels(sinks, stage):
         found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
@@ -228,29 +232,36 @@ def _deliver(channel: Channel, news: News) -> str:
     runs = news.stage.runs
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
+    kept, kept_at = ledger, 0.0
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
-    for fresh in (False, True):
-        if fresh and (added := news.added_to(ledger, channel)) != ledger:
-            ledger = added
+    try:
+        for fresh in (False, True):
+            if fresh and (added := news.added_to(ledger, channel)) != ledger:
+                kept = ledger = added
+                ledger.write_file(file)
+            for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
+                tried.add(parcel.key)
+                try:
+                    if not parcel.is_too_old(news.window.first):
+                        channel.send(parcel)
+                        sent += max(1, len(parcel.messages))
+                    ledger = ledger.taken(parcel)
+                except PartlyRefusedError as error:
+                    sent += 0 if parcel.left else max(1, len(parcel.messages))
+                    left.append(str(error))
+                    ledger = ledger.left_to(parcel, error.left)
+                except RefusedError as error:
+                    (left if parcel.left else refused).append(str(error))
+                    back = ledger.left_to(parcel, parcel.left)
+                    ledger = back if parcel.left else ledger.taken_back(parcel)
+                if len(ledger.parcels) < FEW or time.monotonic() - kept_at > SECONDS_UNKEPT:
+                    ledger.write_file(file)
+                    kept, kept_at = ledger, time.monotonic()
+            if refused:  # what is new now is told by the next job, together with what was refused
+                break
+    finally:
+        if kept is not ledger:
             ledger.write_file(file)
-        for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
-            tried.add(parcel.key)
-            try:
-                if not parcel.is_too_old(news.window.first):
-                    channel.send(parcel)
-                    sent += max(1, len(parcel.messages))
-                ledger = ledger.taken(parcel)
-            except PartlyRefusedError as error:
-                sent += 0 if parcel.left else max(1, len(parcel.messages))
-                left.append(str(error))
-                ledger = ledger.left_to(parcel, error.left)
-            except RefusedError as error:
-                (left if parcel.left else refused).append(str(error))
-                back = ledger.left_to(parcel, parcel.left)
-                ledger = back if parcel.left else ledger.taken_back(parcel)
-            ledger.write_file(file)
-        if refused:  # what is new now is told by the next job, together with what was refused
-            break
     done = f"{count(sent, 'notice')} sent" if sent or refused else "nothing to tell"
     if refused or left:
         raise RefusedError(f"{'; '.join(dict.fromkeys([*refused, *left]))} ({done})")
@@ -272,9 +283,9 @@ def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
         return Outcome(failed=True, text=str(usable_error(error) or error))
 
 
-def _ended(runs: Path) -> list[JobLog]:
+def _ended(jobs: list[JobLog]) -> list[JobLog]:
     """The logs of the jobs that have ended, the newest last."""
-    return [job for job in job_logs(runs)[0] if job.ended is not None]
+    return [job for job in jobs if job.ended is not None]
 
 
 def _champion(jobs: list[JobLog]) -> str | None:

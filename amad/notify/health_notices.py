@@ -4,23 +4,71 @@ A finding is told once when it is new and once when it is mended, also where no 
 People get the same in their digest, see ``amad.notify.wording.health_lines``.
 """
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field
 
 from amad.config.digest import sha256_of
 from amad.config.wording import capitalised, some
 from amad.notify.wording import LISTED, NoticeIncident
-from amad.scores.job_log import JobLog
+from amad.scores.job_log import JobLog, last_look
+from amad.scores.step_log import step_logs
+from amad.scores.unscored import undone
 from amad.telemetry.artifact import Entry
 from amad.telemetry.health import KINDS, Kind
 
 DIGITS = 10  # of the digest of a finding in its key
+UNDONE = "unscored"  # the kind of what a night left undone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is wrong with a fleet and its nights beside incidents.
+
+    seen_by: the job or the step that ran last. texts: a sentence per finding, by its id. by_kind:
+    all sentences of each kind. whole: whether a job could look at the fleet; else only what was
+    left undone is known.
+    """
+
+    seen_by: str
+    texts: dict[str, str]
+    by_kind: dict[str, list[str]]
+    whole: bool
+
+    @classmethod
+    def of(cls, runs: Path, jobs: Sequence[JobLog]) -> Self | None:
+        """What the newest job that could look saw, and what is left undone; None before any.
+
+        jobs: all of them, the newest last.
+        """
+        job, texts = last_look(jobs), dict[str, str]()
+        if job is not None:
+            for kind in KINDS:
+                own = [name for name in job.findings or [] if _kind_of(name) == kind.name]
+                said = dict(zip(own, job.health.get(kind.name, []), strict=False))
+                texts |= {name: said.get(name, name) for name in own}
+        by_kind = dict(job.health) if job else {}
+        for trouble in undone(jobs, runs):
+            texts.setdefault(trouble.id, str(trouble))
+            by_kind.setdefault(UNDONE, []).append(str(trouble))
+        ran = [(log.started, f"{log.started:%Y%m%dT%H%M%S}-{log.step}") for log in step_logs(runs)]
+        ran += [(item.started, item.id) for item in jobs[-1:]]
+        if not ran or not (job or texts):
+            return None
+        seen_by = max(ran)[1]
+        return cls(seen_by=seen_by, texts=texts, by_kind=by_kind, whole=job is not None)
+
+    def findings(self, known: Collection[str]) -> list[str]:
+        """The ids of what is wrong now. known: those told, which last where nobody looked."""
+        lasting = [name for name in known if not self.whole and _kind_of(name) != UNDONE]
+        return [*self.texts, *(name for name in lasting if name not in self.texts)]
 
 
 class HealthFinding(Entry):
-    """One finding. key: of the finding, its state and the job that saw it. text: a sentence."""
+    """One finding. key: of the finding, its state and what saw it. text: a sentence."""
 
     key: str
     finding_id: str
@@ -47,29 +95,29 @@ class HealthNotice(Entry):
 
 
 def health_notices(
-    job: JobLog, known: Collection[str], fleet: str, report: str
+    look: Look, known: Collection[str], fleet: str, report: str
 ) -> list[HealthNotice]:
-    """What a job found and nobody was told, and what was told and it did not find.
+    """What is wrong and nobody was told, and what was told and is wrong no more.
 
-    job: one that looked at the fleet's health. known: ids of the findings that were told.
+    known: ids of the findings that were told.
     """
-    now = job.findings or []
+    now = look.findings(known)
     found = []
     for kind in KINDS:
         of_kind = [name for name in now if _kind_of(name) == kind.name]
-        text = dict(zip(of_kind, job.health.get(kind.name, []), strict=False))
-        new = {name: text.get(name, name) for name in of_kind if name not in known}
+        new = {name: look.texts[name] for name in of_kind if name not in known}
         gone = sorted(name for name in known if _kind_of(name) == kind.name and name not in now)
-        mended = {name: f"{_subject_of(name)} is no longer found." for name in gone}
+        end = ": nothing is left undone." if kind.name == UNDONE else " is no longer found."
+        mended = {name: f"{_subject_of(name)}{end}" for name in gone}
         if new:
-            found.append(_notice(job, kind, "new", new, fleet, report))
+            found.append(_notice(look, kind, "new", new, fleet, report))
         if mended:
-            found.append(_notice(job, kind, "mended", mended, fleet, report))
+            found.append(_notice(look, kind, "mended", mended, fleet, report))
     return found
 
 
 def _notice(
-    job: JobLog,
+    look: Look,
     kind: Kind,
     state: Literal["new", "mended"],
     texts: dict[str, str],
@@ -78,7 +126,7 @@ def _notice(
 ) -> HealthNotice:
     findings = [
         HealthFinding(
-            key=f"{job.id}-{sha256_of(name)[:DIGITS]}-{state}",
+            key=f"{look.seen_by}-{sha256_of(name)[:DIGITS]}-{state}",
             finding_id=name,
             subject=_subject_of(name),
             text=text,

@@ -11,11 +11,12 @@ from amad.config.sinks import Rule
 from amad.config.wording import of_causes
 from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident
-from amad.notify.changes import RANK
+from amad.notify.changes import RANK, overlap
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback
 
+LEAST = 0.5  # of an incident that a verdict on a part of it is about
 JUDGED = {"false": "judged as false", "planned": "judged as planned"}
 
 
@@ -23,7 +24,8 @@ def followed(feedback: Feedback, window: Window) -> Feedback:
     """The judgements, also under the ids that their incidents have since their start moved.
 
     A judged incident that is not published any more is the one of its vehicle that overlaps it and
-    has no verdict of its own, if there is one.
+    has no verdict of its own, if there is one of which it was at least half: of a longer one, which
+    later rows made of several, nobody has said anything yet.
     """
     found = dict(feedback.incidents)
     for name, judged in feedback.incidents.items():
@@ -31,8 +33,8 @@ def followed(feedback: Feedback, window: Window) -> Feedback:
             continue
         for new, item in window.incidents.items():
             now = item.incident
-            overlaps = judged.start < now.end and now.start < judged.end
-            if overlaps and now.vehicle == judged.vehicle and new not in found:
+            share = overlap(judged, now) / max(1, now.end - now.start)
+            if share >= LEAST and now.vehicle == judged.vehicle and new not in found:
                 found[new] = judged
                 break
     return Feedback(incidents=found)

@@ -19,7 +19,8 @@ from amad.notify.published import Window
 from amad.notify.sinks import http
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, last_look, left_undone
+from amad.scores.job_log import JobLog, last_look
+from amad.scores.unscored import undone
 from amad.telemetry.files import staged
 from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
@@ -68,7 +69,7 @@ def job_metrics(
         for kind in KINDS:
             many = len(looked.health.get(kind.name, []))
             if kind.name == "unscored":  # the log has these under failed and refused
-                many = len(left_undone(jobs[-1]))
+                many = len(undone(jobs, stage.runs))
             gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))

@@ -40,7 +40,7 @@ class NoticeIncident(Entry):
     normal rows, None where nobody knows. context: value of each channel of ``context`` when it
     began. past_gaps to peers: of each channel, as of ``Incident``. suspect: what the fault looks
     like. check: where to look first. replaces: the id under which it was told before its start
-    moved.
+    moved. part_of: of a withdrawn one, the incident that later rows joined it with.
     """
 
     key: str
@@ -69,6 +69,7 @@ class NoticeIncident(Entry):
     check: list[str] = []
     model_version: str
     replaces: str | None = None
+    part_of: str | None = None
 
 
 class Notice(Entry):
@@ -224,10 +225,7 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
     state = main[0].state
     found = []
     if state == "withdrawn":
-        found.append(
-            f"A later run scored the same {'date' if len(main) == 1 else 'dates'} and no longer "
-            f"finds {'it' if len(main) == 1 else 'them'}: {_why_gone(main, fleet)}."
-        )
+        found += _gone(main, fleet)
     if group.reporting:
         found.append(
             f"Vehicles: {some(group.vehicles, LISTED)}. Look first at what they share, such as "
@@ -261,6 +259,22 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
     ids = some([change.incident_id for change in main], LISTED)
     many = "Incident" if len(main) == 1 else "Incidents"
     return [*found, f"{many} {ids}, model version {told.model_version}."]
+
+
+def _gone(changes: Sequence[Change], fleet: Fleet) -> list[str]:
+    """What became of incidents that are withdrawn."""
+    found = [
+        f"Later rows joined incident {change.incident_id} with incident {change.part_of}, under "
+        "whose id the whole is told."
+        for change in changes
+        if change.part_of is not None
+    ]
+    if gone := [change for change in changes if change.part_of is None]:
+        found.append(
+            f"A later run scored the same {'date' if len(gone) == 1 else 'dates'} and no longer "
+            f"finds {'it' if len(gone) == 1 else 'them'}: {_why_gone(gone, fleet)}."
+        )
+    return found
 
 
 def _why_gone(changes: Sequence[Change], fleet: Fleet) -> str:
@@ -382,4 +396,5 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         check=_checks(told, fleet),
         model_version=told.model_version,
         replaces=change.replaces,
+        part_of=change.part_of,
     )

@@ -39,7 +39,7 @@ from amad.report.usual_context import Driving, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs
-from amad.scores.unscored import open_troubles
+from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
 from amad.telemetry.health import Health, Trouble, fleet_health
 from amad.telemetry.lake import Lake
@@ -143,7 +143,11 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     archives = out is None and not run.unscored and not unread.sentences
     health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake))
     jobs, _ = job_logs(stage.runs)
-    behind = [] if run.unscored else open_troubles(lake, jobs, stage.runs)
+    behind = (
+        undone(jobs, stage.runs)
+        if run.unscored
+        else open_troubles(lake, jobs, stage.runs, sources.published.manifests)
+    )
     if health is not None:
         health.troubles.extend(behind)
     made = waiting = 0

@@ -5,32 +5,39 @@ shared file system without locks two jobs may overlap; even then no partition is
 ``partitions``.
 """
 
-import fcntl
 import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from amad.config import DataError, InterruptionError, ServiceError, usable_error
+from amad.config import DataError, ServiceError
 from amad.config.console import say
+from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.step_log import Moment, is_free, status_after, words_of
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
-HOLDER = "scoring.holder.json"  # names the job that holds the lock
+KEPT = 1000  # logs of jobs
+LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
+STATUS = {  # in words
+    "no_history": "without a history to judge by",
+    "no_values": "without a usable value",
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch",
+}
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 Day = date
 
 
@@ -67,7 +74,9 @@ class JobLog(Artifact):
     digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
     published. attempts: those begun, published or not. rows, scored, alarms, vehicle_days: sums
     over the dates published; so are ``unscored`` (rows by status), ``made_null`` (values by
-    channel) and ``unseen`` (rows by channel and code). incidents: of these dates; one that goes on
+    channel) and ``unseen`` (rows by channel and code). without_score: of each date that is over by
+    the clock and of which no row has a score, its rows by status; a job that publishes nothing has
+    what the one before had, if that was ``blank``. incidents: of these dates; one that goes on
     over midnight counts once. causes: of them, those that are told as one counted once; None in a
     log without. quarantined: vehicle-days.
     withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
@@ -107,6 +116,7 @@ class JobLog(Artifact):
     vehicle_days: int = 0
     quarantined: int = 0
     unscored: dict[str, int] = {}
+    without_score: dict[Day, dict[str, int]] = {}
     made_null: dict[str, int] = {}
     withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]] = {}
@@ -128,9 +138,26 @@ class JobLog(Artifact):
         """Has it ended, in whichever way, with dates that a page can show?"""
         return self.status != "running" and bool(self.dates) and self.model_version is not None
 
+    @property
+    def blank(self) -> bool:
+        """Has the newest date, which the night was for, no row with a score?"""
+        return bool(self.without_score) and (
+            not self.dates or max(self.dates) in self.without_score
+        )
+
+    @property
+    def dates_without_score(self) -> str:
+        """The dates of which no row has a score, with the reasons."""
+        rows_of = self.without_score.items()
+        return some((f"{day} ({why_unscored(rows)})" for day, rows in rows_of), separator="; ")
+
     def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""
+        if not self.dates:
+            self.without_score = {}
         self.dates.append(manifest.date)
+        if manifest.rows and not manifest.scored and manifest.date < self.started.date():
+            self.without_score[manifest.date] = manifest.unscored
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(manifest, name))
         self.quarantined += len(manifest.quarantined)
@@ -155,7 +182,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
     """
     holder = runs / HOLDER
     with scoring_lock(runs, fleet):
-        earlier = _mark_killed(runs)
+        earlier = _without_superseded(runs, _mark_killed(runs))
         now = datetime.now(UTC)
         if earlier and now < earlier[-1].started:
             at = f"{earlier[-1].started:%Y-%m-%d %H:%M} UTC"
@@ -169,6 +196,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             host=socket.gethostname(),
             pid=os.getpid(),
             dates=[],
+            without_score=earlier[-1].without_score if earlier and earlier[-1].blank else {},
         )
         write_json(holder, log.model_dump(mode="json", include={"id", "pid", "host", "started"}))
         save(runs, log)
@@ -176,9 +204,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             yield log
             log.status = "done"
         except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
-            log.status = "killed" if stopped else "failed"
-            log.error = _told(error)
+            log.status, log.error = status_after(error), words_of(error)
             raise
         finally:
             log.ended = datetime.now(UTC)
@@ -194,7 +220,7 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         ServiceError: a job of this fleet is running; the message says which.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / "scoring.lock")
+    lock = FileLock(runs / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -206,21 +232,6 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _lock_is_free(runs: Path) -> bool:
-    """Is the fleet's scoring lock free? Then no job of it is running.
-
-    Whoever may only read the file can ask.
-    """
-    try:
-        with (runs / "scoring.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def save(runs: Path, log: JobLog) -> None:
@@ -250,7 +261,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
-    if logs and logs[-1].status == "running" and _lock_is_free(runs):
+    if logs and logs[-1].status == "running" and is_free(runs / LOCK):
         logs[-1].status = "killed"
     return logs, unreadable
 
@@ -261,26 +272,26 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
-    """A finding for a job that did not get to its end, and each day or date it could not score."""
+    """A finding for a job that did not get to its end, and each day or date that has no scores."""
     whole = []
     if job.status in ("failed", "killed"):
         text = "was killed" if job.status == "killed" else f"failed: {job.error}"
         whole = [Trouble(kind="unscored", subject="the last scoring job", text=text)]
-    found = [(item.vehicle, item.date, item.reason) for item in job.failed]
-    found += [(str(item.date), item.date, item.reason) for item in job.refused]
+    found = [(item.vehicle, item.date, f"was not scored: {item.reason}") for item in job.failed]
+    found += [(str(item.date), item.date, f"was not scored: {item.reason}") for item in job.refused]
+    found += [
+        (str(day), day, f"has no row with a score: {why_unscored(rows)}")
+        for day, rows in job.without_score.items()
+    ]
     return whole + [
-        Trouble(kind="unscored", subject=subject, text=f"was not scored: {reason}", since=day)
-        for subject, day, reason in found
+        Trouble(kind="unscored", subject=subject, text=text, since=day)
+        for subject, day, text in found
     ]
 
 
-def _told(error: BaseException) -> str:
-    """An error as a log tells it: what a user can mend without its type."""
-    if isinstance(error, KeyboardInterrupt):
-        return str(InterruptionError())
-    known = usable_error(error)
-    words = " ".join(str(known or error).split())[:500]
-    return words if known else f"{type(error).__name__}: {words}"
+def why_unscored(rows: Mapping[str, int]) -> str:
+    """Why rows have no score, in words. rows: their number, by status."""
+    return ", ".join(f"{many:,} {STATUS.get(name, name)}" for name, many in sorted(rows.items()))
 
 
 def _read_holder(holder: Path) -> str:
@@ -289,6 +300,23 @@ def _read_holder(holder: Path) -> str:
     except DataError:
         return "it has just started or is just ending"
     return f"{content['id']}, process {content['pid']} on {content['host']}"
+
+
+def _without_superseded(runs: Path, logs: list[JobLog]) -> list[JobLog]:
+    """Remove old logs whose dates were all published again, once there are many; returns the rest.
+
+    With a job per minute every job would read half a million logs after a year.
+
+    logs: the newest last. The newest ``KEPT`` stay, and the newest one of each date and version.
+    """
+    if len(logs) <= KEPT + KEPT // 2:
+        return logs
+    newest = {(day, log.model_version): log.id for log in logs for day in log.dates}
+    wanted = {*newest.values(), *(log.id for log in logs[-KEPT:])}
+    for log in logs:
+        if log.id not in wanted:
+            (runs / "jobs" / f"{log.id}.json").unlink(missing_ok=True)
+    return [log for log in logs if log.id in wanted]
 
 
 def _mark_killed(runs: Path) -> list[JobLog]:

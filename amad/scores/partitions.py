@@ -43,17 +43,18 @@ TIMES = ("start", "end", "peak")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
 
+Manifests = dict[date, dict[str, PartitionManifest]]  # by date and model version
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VehicleDay:
     """What the scores of one vehicle-day depend on, apart from the detector.
 
-    history: the days before it whose rows are read. inputs: hash of the lake's files of the day and
-    its history, and of whether the day is quarantined.
+    inputs: hash of the lake's files of the day and of its history, the days before it whose rows
+    are read, and of whether the day is quarantined.
     """
 
     rows: int
-    history: tuple[str, ...]
     quarantined: bool
     inputs: str
 
@@ -82,13 +83,18 @@ def read_manifest(runs: Path, version: str, day: date) -> PartitionManifest | No
     return None
 
 
-def manifests(runs: Path) -> dict[date, dict[str, PartitionManifest]]:
+def manifests(runs: Path) -> Manifests:
     """The manifest of every finished partition, by date and model version."""
-    found = {
+    return finished(begun(runs))
+
+
+def finished(found: Mapping[date, Mapping[str, PartitionManifest | None]]) -> Manifests:
+    """Those that are finished. found: as ``begun`` returns it."""
+    whole = {
         day: {version: manifest for version, manifest in versions.items() if manifest is not None}
-        for day, versions in begun(runs).items()
+        for day, versions in found.items()
     }
-    return {day: versions for day, versions in found.items() if versions}
+    return {day: versions for day, versions in whole.items() if versions}
 
 
 def begun(runs: Path) -> dict[date, dict[str, PartitionManifest | None]]:

@@ -49,7 +49,8 @@ class PublishedDate(BaseModel):
 class ScoringReceipt(Artifact):
     """What is published of every date. model_version: the version that the last job scored with.
 
-    no_champion: why nothing is scored, where the gate has refused every version so far.
+    no_champion: why nothing is scored, where the gate has refused every version so far. blank: why
+    no row of the newest date could get a score, where that is so.
     """
 
     FILE: ClassVar[str] = "scoring.json"
@@ -61,3 +62,4 @@ class ScoringReceipt(Artifact):
     by_date: dict[date, PublishedDate] = {}
     rows: int = 0
     no_champion: str | None = None
+    blank: str | None = None

@@ -1,6 +1,6 @@
-"""Which dates of the lake have no scores, though jobs score them without being asked to."""
+"""What is left to do: dates without scores, which jobs score unasked, and steps that failed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -8,8 +8,8 @@ from pathlib import Path
 from amad.config import DataError
 from amad.config.wording import count, some
 from amad.scores.job_log import JobLog, left_undone
-from amad.scores.partitions import manifests
 from amad.scores.retention import Retention
+from amad.scores.step_log import BESIDE, StepLog, step_logs
 from amad.telemetry.health import Trouble
 from amad.telemetry.lake import Lake
 
@@ -26,20 +26,42 @@ def first_date(jobs: Sequence[JobLog], runs: Path) -> date | None:
     return max([*starts[-1:], *([kept.first] if kept else [])], default=None)
 
 
-def unscored_dates(lake: Lake, jobs: Sequence[JobLog], runs: Path) -> list[date]:
-    """The dates of the lake from the first one on that have no scores. jobs: the newest last."""
-    first, scored = first_date(jobs, runs), manifests(runs)
+def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Trouble]:
+    """A finding for each step whose last run did not get to its end.
+
+    jobs: the newest last. A ``score`` that began a job is told by the job's log, and a step that
+    not every night has is told until the next job.
+    """
+    newest = jobs[-1].started if jobs else None
+    return [
+        Trouble(kind="unscored", subject=f"the last 'amad {log.step}'", text=log.trouble)
+        for log in steps
+        if log.trouble
+        if not (log.step in ("score", *BESIDE) and newest is not None and newest >= log.started)
+    ]
+
+
+def undone(jobs: Sequence[JobLog], runs: Path) -> list[Trouble]:
+    """The steps that failed, and what the last job left undone. jobs: the newest last."""
+    return [*failed_steps(step_logs(runs), jobs), *(left_undone(jobs[-1]) if jobs else [])]
+
+
+def unscored_dates(lake: Lake, first: date | None, scored: Collection[date]) -> list[date]:
+    """The dates of the lake from the first one on, see ``first_date``, that have no scores."""
     return [day for day in lake.dates() if first and day >= first and day not in scored]
 
 
-def open_troubles(lake: Lake, jobs: Sequence[JobLog], runs: Path) -> list[Trouble]:
-    """What the last job left undone, and the dates that no job has come to.
+def open_troubles(
+    lake: Lake, jobs: Sequence[JobLog], runs: Path, scored: Collection[date]
+) -> list[Trouble]:
+    """Steps that failed, what the last job left undone, and the dates that no job has come to.
 
-    jobs: the newest last.
+    jobs: the newest last. scored: the dates with scores.
     """
-    found = left_undone(jobs[-1]) if jobs else []
+    found = undone(jobs, runs)
     told = {item.since for item in found}
-    if dates := [day for day in unscored_dates(lake, jobs, runs) if day not in told]:
+    unscored = unscored_dates(lake, first_date(jobs, runs), scored)
+    if dates := [day for day in unscored if day not in told]:
         text = f"of the lake {'has' if len(dates) == 1 else 'have'} no scores yet: {some(dates)}"
         found.append(Trouble(kind="unscored", subject=count(len(dates), "date"), text=text))
     return found

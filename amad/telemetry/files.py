@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from amad.config import AmadError, DataError
-from amad.config.digest import json_digest
+from amad.config.digest import json_digest, sha256_of
 from amad.telemetry import disk
 from amad.telemetry.temporary import OLD, STAGE, written_into
 
@@ -257,8 +257,12 @@ def read_json(
     return content
 
 
-def read_table(path: Path, schema: "pa.Schema", remedy: str) -> "pa.Table":
+def read_table(
+    path: Path, schema: "pa.Schema", remedy: str, hashes: dict[str, str] | None = None
+) -> "pa.Table":
     """The table in a Parquet file of state, checked against ``schema``.
+
+    hashes: gets the hash of the file's content by its name, so that it is read once.
 
     Raises:
         DataError: the file is missing or damaged, or it has other columns; names it and the remedy.
@@ -269,8 +273,13 @@ def read_table(path: Path, schema: "pa.Schema", remedy: str) -> "pa.Table":
     from amad.telemetry.schemas import check
 
     try:
+        source: Path | pa.BufferReader = path
+        if hashes is not None:
+            content = path.read_bytes()
+            hashes[path.name] = sha256_of(content)
+            source = pa.BufferReader(content)
         # Unlike pq.read_table, it does not add the keys that stand in the path.
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             table = file.read()
         table.validate(full=True)
     except FileNotFoundError:

@@ -108,8 +108,8 @@ KINDS = (
     ),
     Kind(
         name="unscored",
-        title="Not scored, or left as it was",
-        remedy="mend what each one names; the next 'amad score' tries again",
+        title="Not done, or left as it was",
+        remedy="mend what each one names; the next night tries again",
     ),
 )
 

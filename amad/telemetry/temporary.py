@@ -1,8 +1,8 @@
 """What is there for a while, of which nothing is left for ever where its process is killed.
 
-Temporary folders lie in one folder per user. A process locks each of its own, and the kernel frees
-the lock when the process ends, however that is. So an unlocked one is a leftover, which the next
-process that makes such a folder removes.
+Temporary folders lie in one folder per process, and these in one per user. A process locks its own,
+and the kernel frees the lock when the process ends, however that is. So an unlocked one is a
+leftover, which the next process that makes such a folder removes.
 
 What is being written has a name that begins with ``.stage-``, and a folder that is being replaced
 one with ``.old-``. Whoever writes shares a lock of the folder that they lie in. So where that can
@@ -51,39 +51,28 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
     Raises:
         ServiceError: another user has made the folder that it is to lie in.
     """
-    folder, lock = _new(purpose)
+    folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=_own(user_folder(), os.getpid())))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
-def keep_apart(purpose: str) -> None:
-    """Let ``tempfile`` make files and folders of this process in a temporary folder of its own.
+def keep_apart() -> None:
+    """Let ``tempfile`` make files and folders of this process in the folder of this process.
 
-    For a worker of Ray, which is killed when it is no longer needed. purpose: as above.
+    For a worker of Ray, which is killed when it is no longer needed.
     """
     global _outside
     if _outside is None:
-        folder, _ = _new(purpose)  # locked until the process ends
+        folder = _own(user_folder(), os.getpid())
         _outside, tempfile.tempdir = tempfile.gettempdir(), str(folder)
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def remove_leftovers() -> None:
     """Remove the temporary folders of processes that were killed."""
-    with _all_locked() as place:
-        for folder in place.iterdir():
-            with suppress(BlockingIOError, FileNotFoundError):  # its process is alive; or done
-                os.close(_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-@cache
-def _look_once() -> None:
-    """Remove leftovers, when this process makes its first folder."""
-    remove_leftovers()
+    with _all_locked(user_folder()) as place:
+        _remove_unlocked(place)
 
 
 @contextmanager
@@ -134,18 +123,37 @@ def remove_unfinished(folder: Path, *, alone: bool = False, of: str | None = Non
             os.close(handle)
 
 
-def _new(purpose: str) -> tuple[Path, int]:
-    """A new folder, and the open handle by which it is locked."""
-    _look_once()
-    with _all_locked() as place:  # nobody takes the new folder for a leftover before it is locked
-        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=place))
-        return folder, _lock(folder, fcntl.LOCK_SH)  # shared with what is written into it
+@cache
+def _own(user: Path, process: int) -> Path:
+    """The folder of a process, locked until it ends; leftovers are removed when it is made.
+
+    process: this one, so that one that is forked off has a folder of its own.
+    """
+    with _all_locked(user) as place:  # nobody takes the folder for a leftover before it is locked
+        _remove_unlocked(place)
+        folder = Path(tempfile.mkdtemp(prefix=f"{process}-", dir=place))
+        _lock(folder, fcntl.LOCK_SH)  # shared with what is written into it
+    atexit.register(_remove, folder, process)
+    return folder
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove the folder of a process, unless this is one that was forked off it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unlocked(place: Path) -> None:
+    for folder in place.iterdir():
+        with suppress(BlockingIOError, FileNotFoundError):  # its process is alive; or done
+            os.close(_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _all_locked() -> Iterator[Path]:
-    """The folder of all temporary folders, of which no other process makes or removes one."""
-    place = user_folder() / "processes"
+def _all_locked(user: Path) -> Iterator[Path]:
+    """The folder of the folders of all processes, of which no other one makes or removes one."""
+    place = user / "processes"
     place.mkdir(exist_ok=True)
     lock = _lock(place, fcntl.LOCK_EX)
     try:

@@ -40,10 +40,10 @@ class Validation(Artifact):
         """The hash of each of the tables in the fleet's folder."""
         return {name: file_sha256(folder / name) for name in TABLES}
 
-    def is_of_tables_in(self, folder: Path) -> bool:
-        """Do the tables in the fleet's folder belong to this verdict?
+    def is_of(self, tables: dict[str, str]) -> bool:
+        """Do tables belong to this verdict? tables: the hash of each of ``TABLES``.
 
         They do not while ``validate`` writes them, after it was stopped at that, or where only some
         of the files come from a backup.
         """
-        return not self.tables or self.tables == self.tables_in(folder)
+        return not self.tables or self.tables == tables

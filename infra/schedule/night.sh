@@ -33,10 +33,11 @@ for fleet in "$@"; do
   run ingest --fleet "$fleet" && run validate --fleet "$fleet" && run score --fleet "$fleet"
   scored=$?
   keep "$scored"
-  if [ "$scored" = 0 ] || [ "$scored" = 7 ] || [ "$scored" = 8 ]; then
+  case $scored in 0 | 7 | 8 | 11)  # 8 is partly done, and 11 is done without a score
     if [ -n "${NIGHT_DRIFT:-}" ]; then run drift --fleet "$fleet"; keep $?; fi
     if [ -n "${NIGHT_EXPORT:-}" ]; then run export --to "$NIGHT_EXPORT" --fleet "$fleet"; keep $?; fi
-  fi
+    ;;
+  esac
   run report --fleet "$fleet"
   keep $?
   run status --fleet "$fleet"

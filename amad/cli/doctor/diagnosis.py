@@ -53,6 +53,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         service_checks.tracking_store,
         service_checks.registry,
         service_checks.cluster,
+        operation_checks.steps_of_the_night,
         operation_checks.last_scoring,
         sink_checks.sinks,
         operation_checks.freshness,

@@ -14,6 +14,8 @@ from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
+from amad.scores.step_log import step_logs
+from amad.scores.unscored import failed_steps
 from amad.telemetry.files import listed
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
@@ -57,6 +59,9 @@ def last_scoring(stage: Stage) -> Finding:
             f"{some(sorted({str(day) for day, _ in undone}), SHOWN)}: {undone[0][1]}"
         )
         return warn(finding, "mend that and run 'amad score' again")
+    if last.blank:
+        finding = f"job {last.id} could give no row a score of {last.dates_without_score}"
+        return warn(finding, "see 'quarantined vehicle-days' above, and mend the data")
     if age < -timedelta(hours=1):  # no missed night would be seen until the clock is there
         remedy = "see that the clock of this machine is right, then run 'amad score'"
         finding = f"job {last.id} ended at {ended:%Y-%m-%d %H:%M} UTC, which is in the future"
@@ -68,17 +73,29 @@ def last_scoring(stage: Stage) -> Finding:
     return ok(finding)
 
 
+def steps_of_the_night(stage: Stage) -> Finding:
+    """How did the last run of each step go? A scoring job is told by ``last_scoring``."""
+    steps, (jobs, _) = step_logs(stage.runs), job_logs(stage.runs)
+    if failed := failed_steps(steps, jobs):
+        named = some((str(item) for item in failed), SHOWN, "; ")
+        return fail(named, "mend that and run them again, in the order of the night")
+    now = datetime.now(UTC)
+    ran = (f"{log.step} {log.status} {_ago(now - (log.ended or log.started))}" for log in steps)
+    return ok(", ".join(ran) or "none has run yet")
+
+
 def freshness(stage: Stage) -> Finding:
     """Is every date scored that ``amad score`` scores without being asked for it?"""
     from amad.scores.partitions import manifests
     from amad.scores.unscored import first_date, unscored_dates
     from amad.telemetry.lake import Lake
 
-    folder, jobs = stage.folder / "lake", job_logs(stage.runs)[0]
-    if not folder.is_dir() or not manifests(stage.runs) or first_date(jobs, stage.runs) is None:
+    folder, scored = stage.folder / "lake", manifests(stage.runs)
+    first = first_date(job_logs(stage.runs)[0], stage.runs)
+    if not folder.is_dir() or not scored or first is None:
         return warn("nothing to compare yet", FIRST_SCORE)
     lake = Lake(folder, stage.fleet)
-    behind = unscored_dates(lake, jobs, stage.runs)
+    behind = unscored_dates(lake, first, scored)
     if behind:
         many = f"{count(len(behind), 'date')} of the lake without scores: {some(behind, SHOWN)}"
         return warn(many, "run 'amad score'")

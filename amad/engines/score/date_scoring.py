@@ -118,7 +118,6 @@ class _Date:
         if now is None or now.inputs != part.inputs:
             now = VehicleDay(
                 rows=published.rows(vehicle),
-                history=(),
                 quarantined=vehicle in manifest.quarantined,
                 inputs=part.inputs,
             )

@@ -75,12 +75,10 @@ class Snapshot:
             out = self.quarantined.get(vehicle, frozenset())
             kept_out = day in out
             history = [d for d in past if (vehicle, d) in self.parts and d not in out]
-            if kept_out:
-                history = []
+            history = [] if kept_out else history
             hashes = [(str(d), self.parts[vehicle, d][1]) for d in [*history, day]]
             found[vehicle] = VehicleDay(
                 rows=self.parts[vehicle, day][0],
-                history=tuple(map(str, history)),
                 quarantined=kept_out,
                 inputs=json_digest([partitions.CONTRACT, kept_out, hashes]),
             )
@@ -191,11 +189,12 @@ def _kept_out(
     failed: dict[Day, frozenset[str]] = {}
     verdict = Validation.read(stage.folder)
     if verdict is not None and verdict.digest == stage.fleet.digest:
+        hashes = dict[str, str]()
         profile, quarantine = (
-            read_table(stage.folder / name, schema, Validation.REMEDY)
+            read_table(stage.folder / name, schema, Validation.REMEDY, hashes)
             for name, schema in zip(TABLES, (PROFILE, QUARANTINE), strict=True)
         )
-        if verdict.is_of_tables_in(stage.folder):
+        if verdict.is_of(hashes):
             columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))
             validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
             failed = kept_out(stage.fleet, quarantine.to_pylist())

@@ -15,14 +15,18 @@ from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
-from amad.notify.published import Window, read_window
+from amad.notify.published import Window, window_of
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, job_logs
+from amad.scores.job_log import JobLog, job_logs, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.unscored import first_date
+from amad.scores.step_log import StepLog, step_logs
+from amad.scores.unscored import failed_steps, first_date
 from amad.telemetry.checksums import Checksums
 
-State = Literal["scored", "quarantined", "not scored", "stale", "incomplete", "damaged", "refused"]
+State = Literal[
+    "scored", "quarantined", "without scores", "not scored", "stale", "incomplete", "damaged",
+    "refused",
+]  # fmt: skip
 OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")
 
 
@@ -30,14 +34,15 @@ OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")
 class DateEntry:
     """One date.
 
-    state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score; ``not
-    scored`` yet; ``stale``, so that the next job scores it again; ``incomplete``, published without
-    vehicles that failed; ``damaged``, a file is missing or altered; ``refused``, left as it is
-    until somebody acts. why: of a state that is open. over: see ``watermark``. causes: of its
-    incidents, for the newest dates; None for others. inputs, detector: short digests. attempts:
-    jobs that began it; seconds: of the last one that finished it. job: the last one that began it,
-    and job_status how that ended. failed: vehicles that the next job tries again. quarantined:
-    vehicle-days that are not scored. withheld: by vehicle, channels that failed their checks.
+    state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score;
+    ``without scores``, no row could get one for other reasons; ``not scored`` yet; ``stale``, so
+    that the next job scores it again; ``incomplete``, published without vehicles that failed;
+    ``damaged``, a file is missing or altered; ``refused``, left as it is until somebody acts. why:
+    of other states than ``scored``. over: see ``watermark``. causes: of its incidents, for the
+    newest dates; None for others. inputs, detector: short digests. attempts: jobs that began it;
+    seconds: of the last one that finished it. job: the last one that began it, and job_status how
+    that ended. failed: vehicles that the next job tries again. quarantined: vehicle-days that are
+    not scored. withheld: by vehicle, channels that failed their checks.
     """
 
     date: date
@@ -74,6 +79,7 @@ class Ledger:
     scores them without being asked. newest_row: the watermark of the lake. newest_scored: the
     newest date with scores. behind: dates of the lake after that. unjudged: vehicle-days that the
     next job judges before it scores. job: the last one. damaged_logs: files that are left out.
+    steps: the last run of each step of a night. failed_steps: what went wrong with them.
     """
 
     fleet: str
@@ -85,6 +91,8 @@ class Ledger:
     unjudged: int
     job: JobLog | None
     damaged_logs: list[str]
+    steps: list[StepLog] = field(default_factory=list)
+    failed_steps: list[str] = field(default_factory=list)
 
     @property
     def open(self) -> list[DateEntry]:
@@ -106,12 +114,19 @@ class Ledger:
                 )
             how = "failed" if self.job.status == "failed" else "was killed"
             return f"the last job {how}; run 'amad score' again"
+        if self.job.blank:
+            return f"no row has a score of {self.job.dates_without_score}"
         return None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the last job as a whole, and with the other steps of the night."""
+        return [*([self.job_trouble] if self.job_trouble else []), *self.failed_steps]
 
     @property
     def is_well(self) -> bool:
         """Is nothing left to do?"""
-        return not self.open and self.job_trouble is None
+        return not self.open and not self.troubles
 
     def content(self, days: int) -> dict:
         """For a monitor: all that is open, and the newest ``days`` dates."""
@@ -121,7 +136,7 @@ class Ledger:
             "fleet": self.fleet,
             "ok": self.is_well,
             "open": len(self.open),
-            "trouble": self.job_trouble,
+            "trouble": "; ".join(self.troubles) or None,
             "first": _text(self.first),
             "newest_row": _text(self.newest_row),
             "newest_scored": _text(self.newest_scored),
@@ -135,6 +150,7 @@ class Ledger:
                 "error": job.error,
             },
             "damaged_logs": self.damaged_logs,
+            "steps": [step.content() for step in self.steps],
             "dates": [
                 asdict(item) | {"date": str(item.date)}
                 for item in self.dates
@@ -167,8 +183,9 @@ def read_ledger(stage: Stage) -> Ledger:
         entry.over = newest is None or is_over(day, newest, lateness)
         _add_jobs(entry, touches.get(day, []))
         entries.append(entry)
-    _count_causes(entries, read_window(runs, version))
+    _count_causes(entries, window_of(runs, partitions.finished(found), version, sums))
     scored = [item.date for item in entries if item.model_version is not None]
+    steps = step_logs(runs)
     newest_scored = max(scored, default=None)
     return Ledger(
         fleet=stage.fleet.name,
@@ -180,6 +197,8 @@ def read_ledger(stage: Stage) -> Ledger:
         unjudged=snapshot.unjudged,
         job=logs[-1] if logs else None,
         damaged_logs=[str(path) for path in unreadable],
+        steps=steps,
+        failed_steps=[str(trouble) for trouble in failed_steps(steps, logs)],
     )
 
 
@@ -213,7 +232,7 @@ def _entry(
         return DateEntry(date=day, state="damaged", why=DAMAGED, vehicles=len(here))
     entry = DateEntry(
         date=day,
-        state="scored" if len(manifest.quarantined) < len(manifest.vehicles) else "quarantined",
+        state="scored",
         vehicles=manifest.vehicle_days,
         rows=manifest.rows,
         scored=manifest.scored,
@@ -224,6 +243,10 @@ def _entry(
         inputs=manifest.inputs,
         detector=manifest.detector,
     )
+    if manifest.rows and not manifest.scored:
+        whole = len(manifest.quarantined) == len(manifest.vehicles)
+        entry.state = "quarantined" if whole else "without scores"
+        entry.why = why_unscored(manifest.unscored)
     if here and (lost := sorted(set(manifest.vehicles) - set(here))):
         entry.state = "refused"
         entry.why = f"the lake no longer has rows of {some(lost)}, which are published"

@@ -10,15 +10,8 @@ from amad.config.wording import count, of_causes, some
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.scores import partitions
-from amad.scores.job_log import JobLog
+from amad.scores.job_log import JobLog, why_unscored
 from amad.scores.receipts import PublishedDate, RegistrationReceipt, ScoringReceipt
-
-STATUS = {
-    "no_history": "without a history to judge by",
-    "no_values": "without a usable value",
-    "quarantined": "quarantined",
-    "too_short": "in too short a stretch",
-}
 
 
 def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
@@ -50,6 +43,7 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
         dates=sorted(dates),
         by_date=dates,
         rows=sum(item.rows for item in dates.values()),
+        blank=_blank(log, stage.folder) if log.blank else None,
     )
     receipt.write(stage.folder)
     say(_done(log))
@@ -97,14 +91,21 @@ def _done(log: JobLog) -> str:
     if not log.dates:
         asked = log.told or log.failed or log.refused
         return "nothing was scored" if asked else "nothing to score: no date is new or has changed"
-    counts = (f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log.unscored.items()))
-    left = f"; not scored: {', '.join(counts)}" if log.unscored else ""
+    left = f"; not scored: {why_unscored(log.unscored)}" if log.unscored else ""
     only = f"; only {some(log.vehicles)} scored again" if log.vehicles else ""
     causes = log.incidents if log.causes is None else log.causes
     return (
         f"scored {log.scored:,} of {count(log.rows, 'row')} in "
         f"{count(log.vehicle_days, 'vehicle-day')} of {count(len(log.dates), 'date')} with version "
         f"{log.model_version}: {of_causes(causes, log.incidents)}{left}{only}"
+    )
+
+
+def _blank(log: JobLog, folder: Path) -> str:
+    """Which dates have no row with a score, and why."""
+    return (
+        f"no row has a score of {log.dates_without_score}, so how the vehicles are is not known; "
+        f"{folder / 'docs' / 'index.html'} and fleet health name what is wrong with the data"
     )
 
 

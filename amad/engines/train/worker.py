@@ -15,7 +15,7 @@ class RayReporter:
         import ray.train
         from ray.train.torch import get_device
 
-        keep_apart("training")
+        keep_apart()
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = get_device()

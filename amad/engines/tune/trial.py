@@ -29,7 +29,7 @@ class TuneReporter:
     def __init__(self, device: str) -> None:
         import torch
 
-        keep_apart("trial")
+        keep_apart()
         self.device = torch.device(device)
         self._curve: list[float] = []
 
