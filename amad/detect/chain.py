@@ -204,10 +204,12 @@ class EvidenceChain:
         prior: Calibration | None = None,
         prior_rows: float = 0.0,
         tail: Tail = OVER_TIME,
+        events_C: np.ndarray | None = None,
     ) -> tuple[Calibration, np.ndarray] | None:
         """Learn what is ordinary from cross-fitted train residuals (NaN where undefined).
 
         prior: a calibration that every figure is moved towards; it counts as ``prior_rows`` rows.
+        events_C: which channels are of events, bool; default: none.
 
         Returns: the calibration, and the evidence (T,) of the same rows under it. If no channel has
         a finite residual, the prior without evidence; where there is none either, None, because the
@@ -215,6 +217,7 @@ class EvidenceChain:
         """
         known_TC = np.isfinite(residual_TC) & layout.present_TC
         usable_C = known_TC.any(axis=0)
+        events_C = np.zeros(len(usable_C), bool) if events_C is None else events_C
         if not usable_C.any():
             return None if prior is None else (prior, np.zeros(0))
         count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
@@ -225,7 +228,7 @@ class EvidenceChain:
 
         z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
         scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
-        for c in np.flatnonzero(usable_C):
+        for c in np.flatnonzero(usable_C & events_C):
             scale_C[c] = max(scale_C[c], events_scale(z2_TC[known_TC[:, c], c]))
         scale_C = moved("scale_C", scale_C, own_C, log=True)
         z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)

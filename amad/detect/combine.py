@@ -35,6 +35,7 @@ import numpy as np
 from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.contributions import Evidence, Mixture, Rowwise
+from amad.detect.event_channels import channels_of_events
 from amad.detect.foretold import Foretold, foretold_by
 from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
@@ -86,7 +87,7 @@ class Ensemble:
         """
         layout = self.chain.layout(group, present)
         calibration, evidence, foretold = {}, {}, {}
-        folds = self.chain.params.folds
+        folds, events_C = self.chain.params.folds, channels_of_events(group)
         for member in self.members:
             if prior is None:
                 known, added, counts_as = None, {}, 0.0
@@ -100,11 +101,11 @@ class Ensemble:
             residual_TC = np.concatenate(residuals)
             residual_TC[:, list(constant)] = np.nan
             z_TC = residual_TC / np.concatenate(tolerances) if tolerances else residual_TC
-            found = self.chain.calibrate(z_TC, layout, known, counts_as, member.tail)
+            found = self.chain.calibrate(z_TC, layout, known, counts_as, member.tail, events_C)
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
-                    foretold[member.name] = foretold_by(residual_TC, group)
+                    foretold[member.name] = foretold_by(residual_TC, group, events_C)
         return calibration, evidence, foretold
 
     def evidence(

@@ -27,12 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amad.detect.event_channels import (
-    LEAST_ROWS,
-    LEAST_VARIANCE,
-    is_of_events,
-    share_of_others,
-)
+from amad.detect.event_channels import LEAST_ROWS, LEAST_VARIANCE, share_of_others
 from amad.detect.members import Member
 from amad.windows.series import Series
 
@@ -93,13 +88,15 @@ def best_foretold(members: Iterable[Member], foretold: Mapping[str, Foretold]) -
     )
 
 
-def foretold_by(residual_TC: np.ndarray, group: Sequence[Series]) -> Foretold:
+def foretold_by(
+    residual_TC: np.ndarray, group: Sequence[Series], events_C: np.ndarray | None = None
+) -> Foretold:
     """What the member with these residuals foretells of the group's rows.
 
-    No channel of events counts in how firmly the channels foretell each other: nothing foretells
-    it, however firm the relations of the others are.
+    events_C: the channels of events, bool; default: none. They do not count in how firmly the
+    channels foretell each other: nothing foretells them, however firm the other relations are.
     """
-    others_TC = np.where(is_of_events(residual_TC), np.nan, residual_TC)
+    others_TC = residual_TC if events_C is None else np.where(events_C, np.nan, residual_TC)
     firm = explained_share(others_TC, group) * evenness(others_TC)
     return Foretold(explained_share(residual_TC, group), evenness(residual_TC), firm)
 
