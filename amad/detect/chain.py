@@ -3,8 +3,7 @@
 Every detector and baseline uses this one implementation. docs/explanation/detector.md has the
 formulas and the reasons for them.
 
-    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2; the scale is the root mean
-    square, and more for a channel of events (``amad.detect.event_channels``)
+    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
     habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
     hour), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2
@@ -70,8 +69,7 @@ class Calibration:
     A channel without a measured train row is NaN in every (C,) array and gives no evidence.
     """
 
-    scale_C: np.ndarray  # of cross-fitted residuals in scaled units, floored: their root mean
-    # square, or what suits a channel of events
+    scale_C: np.ndarray  # root mean square of cross-fitted residuals, floored, or ``events_scale``
     ordinary_C: np.ndarray  # train mean of z2
     tail_C: np.ndarray  # train 99 % quantile of smoothed z2, floored
     tail_ordinary_C: np.ndarray  # train mean of sqrt(smoothed z2 / tail)
@@ -217,7 +215,6 @@ class EvidenceChain:
         """
         known_TC = np.isfinite(residual_TC) & layout.present_TC
         usable_C = known_TC.any(axis=0)
-        events_C = np.zeros(len(usable_C), bool) if events_C is None else events_C
         if not usable_C.any():
             return None if prior is None else (prior, np.zeros(0))
         count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
@@ -228,7 +225,7 @@ class EvidenceChain:
 
         z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
         scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
-        for c in np.flatnonzero(usable_C & events_C):
+        for c in () if events_C is None else np.flatnonzero(usable_C & events_C):
             scale_C[c] = max(scale_C[c], events_scale(z2_TC[known_TC[:, c], c]))
         scale_C = moved("scale_C", scale_C, own_C, log=True)
         z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
