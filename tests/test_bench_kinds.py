@@ -58,6 +58,7 @@ def test_faults_lie_in_the_test_part_apart_from_each_other_and_all_names_come(ki
 def test_a_fault_changes_its_labelled_rows_and_no_others_but_while_slow_states_fade(
     kind: Kind,
 ) -> None:
+    fades = FADES.get(kind.name.removesuffix("_events"), 0)  # the machine is the same
     for number in (0, 1):
         faults = kind.plan(number)
         with_faults, without = stacked(kind, number, faults), stacked(kind, number, [])
@@ -65,12 +66,8 @@ def test_a_fault_changes_its_labelled_rows_and_no_others_but_while_slow_states_f
         may_change = kind.label(faults) > 0
         for fault in faults:
             assert change[fault.rows].any() or fault.name in UNSEEN, fault
-            may_change[fault.end : fault.end + FADES.get(kind.name.removesuffix("_events"), 0)] = (
-                True
-            )
-        assert change[~may_change].max() < (
-            0.001 if kind.name.removesuffix("_events") in FADES else 1e-9
-        )
+            may_change[fault.end : fault.end + fades] = True
+        assert change[~may_change].max() < (0.001 if fades else 1e-9)
         assert not change[: faults[0].first].any(), "nothing is known of a fault before it"
 
 
