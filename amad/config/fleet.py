@@ -93,6 +93,11 @@ class Channel(Strict):
         return self.kind in ("counter", "angle")
 
     @property
+    def has_codes(self) -> bool:
+        """Whether the values are codes, between which there are no distances."""
+        return self.kind in ("categorical", "binary")
+
+    @property
     def turn(self) -> float:
         """The whole turn of an angle: the width of its range, 360 if it has none."""
         width = 360.0 if self.range is None else self.range[1] - self.range[0]

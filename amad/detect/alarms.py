@@ -9,8 +9,9 @@ Shape legend: T rows of a vehicle.
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -31,7 +32,8 @@ class OperatingPoint:
     rows; see ``amad.detect.moving_threshold``. budget: promised incidents per vehicle-day.
     vehicle_days: length of the normal rows that it was chosen on. tail_level: the score that a
     tenth of these rows exceed. tail_rate: incidents per vehicle-day above it. first_moves:
-    incidents per vehicle-day that first moves alone were on these rows, see ``constant_channels``.
+    incidents per vehicle-day that first moves of each kind alone were on these rows, see
+    ``constant_channels``; empty for methods that report none.
     usual: the percentiles 1 to 100 of the scores of the calibration rows, by vehicle, and of all
     vehicles under "".
     """
@@ -41,18 +43,24 @@ class OperatingPoint:
     vehicle_days: float
     tail_level: float
     tail_rate: float
-    first_moves: float = 0.0
+    first_moves: Mapping[str, float] = field(default_factory=dict)
     usual: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
-    def reports_first_moves(self) -> bool:
-        """Whether first moves raise alarms: not where they alone would break the promise."""
-        return self.first_moves <= FIRST_MOVES_SHARE * self.budget
+    def reported_moves(self) -> frozenset[str]:
+        """The kinds of first moves that raise alarms.
+
+        From the rarest on, as long as they use up no more than ``FIRST_MOVES_SHARE`` of the budget.
+        """
+        by_rate = sorted(self.first_moves, key=lambda kind: (self.first_moves[kind], kind))
+        used = accumulate(self.first_moves[kind] for kind in by_rate)
+        most = FIRST_MOVES_SHARE * self.budget
+        return frozenset(kind for kind, total in zip(by_rate, used, strict=True) if total <= most)
 
     @property
     def score_budget(self) -> float:
         """The incidents per vehicle-day that first moves leave to the scores."""
-        return self.budget - self.first_moves if self.reports_first_moves else self.budget
+        return self.budget - sum(self.first_moves[kind] for kind in sorted(self.reported_moves))
 
     def return_days(self, score: float, threshold: float, tail_scale: float) -> float:
         """Vehicle-days between two incidents of normal rows that reach such a score.
@@ -112,12 +120,12 @@ def choose_threshold(
     period_us: int,
     gap_us: int,
     tail_scale: float | None,
-    first_moves: float = 0.0,
+    first_moves: Mapping[str, float] | None = None,
 ) -> OperatingPoint:
     """The lowest threshold at which, and above which, the budget of incidents is kept.
 
     First moves are incidents whatever the threshold is, and leave less of the budget to the scores.
-    Where they alone would use up more than ``FIRST_MOVES_SHARE`` of it, they are not reported.
+    A kind of them that would use up more than ``FIRST_MOVES_SHARE`` of it is not reported.
 
     Few vehicle-days say little about what happens once in two of them, and calibration rows may
     hold unknown faults. So the incidents counted at a threshold s are averaged with those of the
@@ -136,7 +144,7 @@ def choose_threshold(
     scores, timestamps: of the calibration rows of each vehicle; rows with a NaN score are ignored.
     days: the vehicle-days of these rows. budget: incidents per vehicle-day. tail_scale: None where
     nothing is known of the tail, so that the incidents counted decide alone. first_moves: incidents
-    per vehicle-day that are first moves.
+    per vehicle-day that are first moves, by kind; default: none is reported.
     """
     known = np.concatenate([score_T[np.isfinite(score_T)] for score_T in scores])
     assert len(known) and days > 0, "a threshold needs calibration rows"
@@ -154,7 +162,7 @@ def choose_threshold(
         vehicle_days=float(days),
         tail_level=level,
         tail_rate=float(rate),
-        first_moves=first_moves,
+        first_moves=first_moves or {},
     )
     allowed = point.score_budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
     most, most_a_date = point.score_budget * days + UNKNOWN_FAULTS, math.ceil(budget) + 1

@@ -8,6 +8,9 @@ when it moves:
 - A *first move* is a measured value that differs from the one value that the channel held for the
   last ``MEMORY_DAYS`` days. If it was not measured in that time, the value is compared with those
   that it is known to have had: in train, and last in calibration.
+- It is a *switched* one if the channel has codes, or went from 0 to 1 or back; any other is a
+  *measured* one. A command that is sent for the first time, or a lamp that lights, is news of
+  another kind than a sensor that leaves a value which it always had, and may come far more often.
 - In the ``REPORTED_ROWS`` periods from a first move on, the score is at least ``REPORTED_MARGIN``
   above the threshold, and the channel is to blame.
 
@@ -26,16 +29,20 @@ Shape legend: T rows of a vehicle, C channels, K constant channels, M measured r
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from amad.config import Fleet
 from amad.detect.alarms import DAY_US
 from amad.detect.learnt_figures import LearntFigures
+from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 
 MEMORY_DAYS = 8  # a vehicle that drives once a week remembers the week before
 MEMORY_US = MEMORY_DAYS * DAY_US
-REPORTED_ROWS = 5  # periods; a move is one moment, even if the new value stays
+SWITCHED, MEASURED = "switched", "measured"  # kinds of first moves
+REPORTED_ROWS = {SWITCHED: 5, MEASURED: 20}  # periods; a move is one moment, even if it stays
 REPORTED_MARGIN = 1.0  # score units above the threshold; a severity of about 40, medium
 MOSTLY = 0.99  # of the measured train rows
 SETTLED_ROWS = 60  # periods
@@ -44,13 +51,37 @@ DIGITS, FLOAT32 = 1e-12, 1e-6  # rounding: of a value in float64, of a scaled va
 Known = Mapping[int, tuple[float, ...]]  # channel -> scaled values that it is known to have had
 
 
-def noise_of(scaling: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """By how much equal values can differ in scaled units through rounding alone, (C,).
+class Units(NamedTuple):
+    """What the scaled values of each channel are in engineering units.
 
-    scaling: (mean_C, scale_C) that the values were scaled with.
+    noise_C: by how much equal values can differ through rounding alone. zero_C, one_C: the scaled
+    values of 0 and of 1. codes_C: bool, the channel has codes, whatever they are.
     """
-    mean_C, scale_C = scaling
-    return DIGITS * np.abs(mean_C) / scale_C
+
+    noise_C: np.ndarray
+    zero_C: np.ndarray
+    one_C: np.ndarray
+    codes_C: np.ndarray
+
+    @classmethod
+    def of(cls, fleet: Fleet, scaler: Scaler | None, vehicle: str, vehicle_class: str) -> "Units":
+        """Those of the scaler; without one, values are not scaled."""
+        codes_C = np.array([channel.has_codes for channel in fleet.channels], bool)
+        mean_C, scale_C = np.zeros(len(codes_C)), np.ones(len(codes_C))
+        if scaler is not None:
+            mean_C, scale_C = scaler.figures(vehicle, vehicle_class)
+        noise_C = DIGITS * np.abs(mean_C) / scale_C
+        return cls(noise_C, -mean_C / scale_C, (1.0 - mean_C) / scale_C, codes_C)
+
+    def switched(self, c: int, known: Sequence[float], value_M: np.ndarray) -> np.ndarray:
+        """Which values a channel is switched to from those that it is known to have had."""
+        if self.codes_C[c]:
+            return np.ones(len(value_M), bool)
+        known_M = np.concatenate([np.asarray(known, value_M.dtype), value_M])
+        flag_M = np.zeros(len(known_M), bool)
+        for value in (self.zero_C[c], self.one_C[c]):
+            flag_M |= _near(known_M, value, self.noise_C[c])
+        return flag_M[len(known) :] & flag_M[: len(known)].all()
 
 
 def constant_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
@@ -243,39 +274,52 @@ def hold(series: Series, channels: Iterable[int]) -> Series:
 def first_moves(
     series: Series,
     learnt: LearntFigures,
-    noise_C: np.ndarray,
+    units: Units,
     usable_T: np.ndarray,
     memory: Memory,
     first: int = 0,
     *,
+    kinds: Collection[str],
     period_us: int,
 ) -> dict[int, np.ndarray]:
     """For each constant channel that moves, the rows in which a first move is reported, bool (T,).
 
-    series: scaled. learnt: the figures that serve the vehicle. noise_C: see ``noise_of``.
-    usable_T: False for rows of segments that are too short to be scored. They are ignored, so a
-    move in one is reported when the value is next seen.
+    series: scaled. learnt: the figures that serve the vehicle. usable_T: False for rows of segments
+    that are too short to be scored. They are ignored, so a move in one is reported when the value
+    is next seen. kinds: of the moves that are reported.
     memory: what the rows before row ``first`` of the series, where a day begins, are taken from;
     without it they are those of the series.
     """
-    if not series.rows:
+    if not series.rows or not kinds:
         return {}
-    moves = {}
+    moves: dict[int, np.ndarray] = {}
     for c in sorted(learnt.constant):
         rows = first + np.flatnonzero((series.valid_TC[first:, c] == 1) & usable_T[first:])
         time_M, value_M = series.timestamp_T[rows], series.value_TC[rows, c]
         if c in memory:
             time_M = np.concatenate([memory[c].time_M, time_M])
             value_M = np.concatenate([memory[c].value_M, value_M])
-        first_M = _first_moves(time_M, value_M, learnt.constant[c], noise_C[c])
-        if first_M.any():
-            begin_M = time_M[first_M]
-            begun_T = np.searchsorted(begin_M, series.timestamp_T, side="right")
-            ended_T = np.searchsorted(
-                begin_M + REPORTED_ROWS * period_us, series.timestamp_T, side="right"
-            )
-            moves[c] = begun_T > ended_T
+        known = learnt.constant[c]
+        first_M = _first_moves(time_M, value_M, known, units.noise_C[c])
+        if not first_M.any():
+            continue
+        begin_M, switched_M = time_M[first_M], units.switched(c, known, value_M[first_M])
+        for kind, of_kind_M in ((SWITCHED, switched_M), (MEASURED, ~switched_M)):
+            if kind in kinds and of_kind_M.any():
+                rows_T = _reported(begin_M[of_kind_M], REPORTED_ROWS[kind] * period_us, series)
+                moves[c] = moves[c] | rows_T if c in moves else rows_T
     return moves
+
+
+def _reported(begin_M: np.ndarray, for_us: int, series: Series) -> np.ndarray:
+    """The rows of the series in the ``for_us`` microseconds after any of these times, bool (T,)."""
+    begun_T = np.searchsorted(begin_M, series.timestamp_T, side="right")
+    return begun_T > np.searchsorted(begin_M + for_us, series.timestamp_T, side="right")
+
+
+def moved(moves: Mapping[int, np.ndarray], series: Series) -> np.ndarray:
+    """The rows in which a first move of any channel is reported, bool (T,)."""
+    return np.any([*moves.values(), np.zeros(series.rows, bool)], axis=0)
 
 
 def raise_scores(

@@ -61,7 +61,7 @@ def history_us(detector: "Detector") -> int:
     """
     before_us = figure_days(detector) * DAY_US + _settling_us(detector)
     still = any(figures.constant for figures in detector.figures.values())
-    if still and detector.reports_moves:
+    if still and detector.reported_moves:
         before_us = max(before_us, MEMORY_US)
     return before_us + context_us(detector)
 

@@ -11,7 +11,7 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ import numpy as np
 from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
-from amad.detect.alarms import TAIL_SCALE, merge_alarms
+from amad.detect.alarms import TAIL_SCALE
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import (
     EXCESS_QUANTILE,
@@ -138,7 +138,7 @@ class Detector(Scorer):
     def _fit_figures(
         self, owner: str, group: list[Series], prior: Prior | None = None
     ) -> LearntFigures:
-        noise_C = self._noise(group[0], owner)
+        noise_C = self._units(group[0], owner).noise_C
         never_move = constant.constant_channels(group, noise_C)
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
@@ -177,7 +177,8 @@ class Detector(Scorer):
             owner = f"vehicle/{part.vehicle}"
             if (figures := self.figures.get(owner)) is not None and figures.constant:
                 series = read(part)
-                known = constant.last_known(figures.constant, series, self._noise(series, owner))
+                units = self._units(series, owner)
+                known = constant.last_known(figures.constant, series, units.noise_C)
                 self.figures[owner] = replace(figures, constant=known)
 
     def measure_excess_thresholds(self, calibration: Sequence[Part]) -> None:
@@ -249,32 +250,33 @@ class Detector(Scorer):
 
     def _first_moves_per_day(
         self, calibration: Sequence[Part], history: Mapping[str, Part]
-    ) -> float:
-        """Incidents per vehicle-day that first moves alone are on the calibration rows.
+    ) -> dict[str, float]:
+        """Incidents per vehicle-day that first moves of each kind alone are on calibration rows.
 
         A single one tells no rate, and counts as none.
         """
-        incidents = 0
-        for part in calibration:
-            if not self.figures[self.owner_of(part)].constant:
-                continue
-            series = read(part)
-            moves, time_T = self._first_moves(series), series.timestamp_T
-            moved_T = np.any([*moves.values(), np.zeros(series.rows, bool)], axis=0)
-            incidents += len(
-                merge_alarms(moved_T, time_T, period_us=self.fleet.period_us, gap_us=self.gap_us)
-            )
-        return incidents / self._days(calibration, history) if incidents > 1 else 0.0
+        incidents = dict.fromkeys((constant.SWITCHED, constant.MEASURED), 0)
+        still = [p for p in calibration if self.figures[self.owner_of(p)].constant]
+        for series in map(read, still):
+            for kind in incidents:
+                moved_T = constant.moved(self._first_moves(series, [kind]), series)
+                incidents[kind] += len(self.runs(moved_T, series.timestamp_T))
+        days = self._days(calibration, history)
+        return {kind: found / days if found > 1 else 0.0 for kind, found in incidents.items()}
 
     def _first_moves(
-        self, series: Series, memory: constant.Memory | None = None, first: int = 0
+        self,
+        series: Series,
+        kinds: Collection[str],
+        memory: constant.Memory | None = None,
+        first: int = 0,
     ) -> dict[int, np.ndarray]:
         """The rows of each constant channel in which its first move is reported."""
         owner = self.owner_of(series)
-        noise_C, usable_T = self._noise(series, owner), ~self.too_short(series)
         return constant.first_moves(
-            self.scaled_for(series, owner), self.figures[owner], noise_C, usable_T, memory or {},
-            first, period_us=self.fleet.period_us,
+            self.scaled_for(series, owner), self.figures[owner], self._units(series, owner),
+            ~self.too_short(series), memory or {}, first,
+            kinds=kinds, period_us=self.fleet.period_us,
         )  # fmt: skip
 
     def score(self, series: Series) -> Scored:
@@ -311,8 +313,8 @@ class Detector(Scorer):
         threshold_T[first:] = self._thresholds(
             series.vehicle, time, np.concatenate(score), len(before.time_H)
         )
-        moves = self._first_moves(series, memory, first) if self.reports_moves else {}
-        moved_T = np.any(list(moves.values()), axis=0) if moves else np.zeros(series.rows, bool)
+        moves = self._first_moves(series, self.reported_moves, memory, first)
+        moved_T = constant.moved(moves, series)
         wanted_T = np.isfinite(score_T) & (whole | (score_T > threshold_T) | moved_T)
         contribution_TC = found.contributions_in(wanted_T)
         constant.raise_scores(moves, score_T, contribution_TC, threshold=self.threshold)
@@ -329,8 +331,9 @@ class Detector(Scorer):
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
         """The channels whose values of earlier days count: they never, or hardly ever, moved."""
         figures = self.figures[self.owner_for(vehicle, vehicle_class)]
-        still = figures.constant if self.reports_moves else {}
-        return sorted({*still, *figures.nearly_constant})
+        return sorted(
+            {*(figures.constant if self.reported_moves else ()), *figures.nearly_constant}
+        )
 
     def raw_score(self, series: Series) -> RawScore:
         """The scores of a scaled series before any threshold, with the allowance subtracted."""
@@ -369,8 +372,8 @@ class Detector(Scorer):
         self, series: Series, memory: constant.Memory | None = None, first: int = 0
     ) -> Series:
         owner = self.owner_of(series)
-        noise_C = self._noise(series, owner)
-        return constant.settled(series, self.figures[owner], noise_C, memory or {}, first)
+        units = self._units(series, owner)
+        return constant.settled(series, self.figures[owner], units.noise_C, memory or {}, first)
 
     def as_members_see(self, series: Series) -> Series:
         """A scaled series as the members get it, but for channels that never moved."""
@@ -382,12 +385,10 @@ class Detector(Scorer):
             return series
         return self.scaler.as_unknown(series)
 
-    def _noise(self, series: Series, owner: str) -> np.ndarray:
-        """``noise_of`` the figures that ``scaled_for`` scales the series with."""
-        if self.scaler is None:
-            return np.zeros(series.value_TC.shape[1])
+    def _units(self, series: Series, owner: str) -> constant.Units:
+        """Those of the figures that ``scaled_for`` scales the series with."""
         vehicle = series.vehicle if owner.startswith("vehicle/") else ""
-        return constant.noise_of(self.scaler.figures(vehicle, series.vehicle_class))
+        return constant.Units.of(self.fleet, self.scaler, vehicle, series.vehicle_class)
 
     def owner_of(self, part: Part) -> str:
         """Whose figures serve these rows: the vehicle's own, its class's or the fleet's."""

@@ -39,7 +39,7 @@ EVEN_FROM, EVEN_TO = 0.6, 0.9  # share of the squared error in the other rows; 0
 class Foretold(NamedTuple):
     """How much of the train rows is foretold, 0 to 1.
 
-    explained: R2 of the past, see ``explained_share``. even: see ``evenness``. firm: how firmly the
+    explained: R2 of the past, see ``explained_shares``. even: see ``evenness``. firm: how firmly the
     channels foretell each other, their R2 times the evenness of what it leaves.
     """
 
@@ -96,41 +96,51 @@ def foretold_by(
     events_C: the channels of events, bool; default: none. They do not count in how firmly the
     channels foretell each other: nothing foretells them, however firm the other relations are.
     """
-    others_TC = residual_TC if events_C is None else np.where(events_C, np.nan, residual_TC)
-    firm = explained_share(others_TC, group) * evenness(others_TC)
-    return Foretold(explained_share(residual_TC, group), evenness(residual_TC), firm)
+    explained_C, others_C = explained_shares(residual_TC, group), others_shares(residual_TC)
+    kept_C = np.ones(len(explained_C), bool) if events_C is None else ~events_C
+    firm = mean_share(explained_C[kept_C]) * evenness(others_C[kept_C])
+    return Foretold(mean_share(explained_C), evenness(others_C), firm)
 
 
-def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
-    """R2 of a member's residuals: the mean over the channels that vary, each no lower than 0.
+def explained_shares(residual_TC: np.ndarray, group: Sequence[Series]) -> np.ndarray:
+    """R2 of a member's residuals by channel (C,), no lower than 0; NaN where a channel is constant.
 
     residual_TC: of the series of the group, one after the other; NaN where there is none.
     """
     value_TC = np.concatenate([series.value_TC for series in group])
-    shares = []
-    for residual_T, value_T in zip(residual_TC.T, value_TC.T, strict=True):
+    share_C = np.full(value_TC.shape[1], np.nan)
+    for c, (residual_T, value_T) in enumerate(zip(residual_TC.T, value_TC.T, strict=True)):
         known_T = np.isfinite(residual_T)
         if known_T.sum() < LEAST_ROWS:
             continue
         variance = float(np.var(value_T[known_T], dtype=np.float64))
         if variance > LEAST_VARIANCE:
             error = float(np.mean(np.square(residual_T[known_T], dtype=np.float64)))
-            shares.append(max(1.0 - error / variance, 0.0))
-    return float(np.mean(shares)) if shares else 0.0
+            share_C[c] = max(1.0 - error / variance, 0.0)
+    return share_C
 
 
-def evenness(residual_TC: np.ndarray) -> float:
-    """How evenly a member's squared error is spread over the rows, 0 to 1.
+def others_shares(residual_TC: np.ndarray) -> np.ndarray:
+    """Which share of a member's squared error lies outside the 1 % of rows with most of it, (C,).
 
-    Of a channel, the share of it that lies outside the 1 % of the known rows with the largest
-    errors. The mean over the channels that err is 0 up to ``EVEN_FROM`` and 1 from ``EVEN_TO`` on.
+    NaN where a channel does not err, or in too few rows.
     """
     square_TC = np.square(residual_TC, dtype=np.float64)
-    shares = [share_of_others(square_T[np.isfinite(square_T)]) for square_T in square_TC.T]
-    known = [share for share in shares if np.isfinite(share)]
-    if not known:
-        return 0.0
-    return float(np.clip((np.mean(known) - EVEN_FROM) / (EVEN_TO - EVEN_FROM), 0.0, 1.0))
+    return np.array([share_of_others(square_T[np.isfinite(square_T)]) for square_T in square_TC.T])
+
+
+def mean_share(share_C: np.ndarray) -> float:
+    """The mean of those that are known, 0 without any."""
+    known = share_C[np.isfinite(share_C)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def evenness(others_C: np.ndarray) -> float:
+    """How evenly a member's squared error is spread over the rows, 0 to 1.
+
+    others_C: see ``others_shares``; a mean of them up to ``EVEN_FROM`` is 0, from ``EVEN_TO`` on 1.
+    """
+    return float(np.clip((mean_share(others_C) - EVEN_FROM) / (EVEN_TO - EVEN_FROM), 0.0, 1.0))
 
 
 def odds(share: float) -> float:

@@ -15,7 +15,6 @@ import numpy as np
 
 from amad.config import Fleet
 from amad.config.digest import sha256_of
-from amad.detect.alarms import merge_alarms
 from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
 from amad.detect.deviations import Deviations
@@ -112,9 +111,7 @@ def incidents_of(
     """
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
-    runs = merge_alarms(
-        alarm_T, series.timestamp_T, period_us=scorer.fleet.period_us, gap_us=scorer.gap_us
-    )
+    runs = scorer.runs(alarm_T, series.timestamp_T)
     if not runs:
         return []
     if deviations is None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
-from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
+from amad.detect.alarms import OperatingPoint, choose_threshold, merge_alarms, vehicle_days
 from amad.detect.moving_threshold import CONTEXT_ROWS, USUAL_ROWS, thresholds, usual_scores
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
@@ -136,10 +136,10 @@ class Scorer(ABC):
         return self.operating_point.threshold
 
     @property
-    def reports_moves(self) -> bool:
-        """Whether first moves of constant channels raise alarms."""
+    def reported_moves(self) -> frozenset[str]:
+        """The kinds of first moves of constant channels that raise alarms."""
         assert self.operating_point is not None, "fit the detector first"
-        return self.operating_point.reports_first_moves
+        return self.operating_point.reported_moves
 
     @property
     def midnight_gap_us(self) -> int:
@@ -155,6 +155,11 @@ class Scorer(ABC):
     def gap_us(self) -> int:
         """Alarms with at most this many microseconds between them are one incident."""
         return self.params.merge_gap_us(self.fleet.period_us)
+
+    def runs(self, alarm_T: np.ndarray, timestamp_T: np.ndarray) -> list[tuple[int, int]]:
+        """The first row of each incident of these alarms, and the row after its last."""
+        period_us = self.fleet.period_us
+        return merge_alarms(alarm_T, timestamp_T, period_us=period_us, gap_us=self.gap_us)
 
     def fit(self, train: Sequence[Part], calibration: Sequence[Part]) -> Self:
         """Learn from train rows, and choose the threshold on calibration rows.
@@ -192,7 +197,7 @@ class Scorer(ABC):
         self,
         scored: Sequence["HeldOut"],
         history: Mapping[str, Part],
-        first_moves: float = 0.0,
+        first_moves: Mapping[str, float] | None = None,
     ) -> None:
         point = self._operating_point(scored, history, first_moves)
         if point is None:
@@ -212,7 +217,7 @@ class Scorer(ABC):
         self,
         scored: Sequence["HeldOut"],
         history: Mapping[str, Part],
-        first_moves: float = 0.0,
+        first_moves: Mapping[str, float] | None = None,
     ) -> OperatingPoint | None:
         """The operating point for these rows and scores; None if no row has a score.
 

@@ -25,7 +25,7 @@ from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 19
+FORMAT = 20
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 AGAIN = (
     "run the evaluate stage again, and for a registered version register ('dvc repro' does both)"

@@ -16,7 +16,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from amad.config import Channel, Fleet
+from amad.config import Fleet
 from amad.detect.daily import day_bounds
 from amad.drift.distance import RANGE_SHARE, Sample, distance, share_moved
 from amad.windows.series import Series
@@ -85,7 +85,7 @@ def vehicle_inputs(series: Series, fleet: Fleet, periods: Periods) -> VehicleInp
     for c, channel in enumerate(fleet.channels):
         if not has_C[c]:
             continue
-        coded = is_coded(channel)
+        coded = channel.has_codes
         width = 0.0
         if channel.range is not None and not channel.is_increment:
             width = channel.range[1] - channel.range[0]
@@ -116,11 +116,6 @@ def vehicle_inputs(series: Series, fleet: Fleet, periods: Periods) -> VehicleInp
         uncovered_B=np.array([_share(outside_T[cut], least) for cut in rows_B]),
         known=sum(cut.stop - cut.start for cut in rows_B) >= least,
     )
-
-
-def is_coded(channel: Channel) -> bool:
-    """Has the channel codes, between which there are no distances?"""
-    return channel.kind in ("categorical", "binary")
 
 
 def _rows(series: Series, period: tuple[date, date]) -> slice:

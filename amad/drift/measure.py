@@ -21,7 +21,7 @@ from amad.drift.findings import (
     Drift,
     decide,
 )
-from amad.drift.inputs import Periods, VehicleInputs, is_coded, vehicle_inputs
+from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
 from amad.drift.scores import ScoreDrift, published_scores, score_drift
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
@@ -122,7 +122,7 @@ def _channels(fleet: Fleet, found: Sequence[VehicleInputs]) -> list[ChannelDrift
         for c, channel in enumerate(fleet.channels):
             if np.isnan(recent_C[c]):
                 continue
-            least = LEAST_SHARE if is_coded(channel) else LEAST_DISTANCE
+            least = LEAST_SHARE if channel.has_codes else LEAST_DISTANCE
             limit = max(least, BEYOND_OWN * _most(own_BC[:, c]))
             channels.append(
                 ChannelDrift(

@@ -273,7 +273,7 @@ class _Known:
 
 def _spans(scored: Scored, series: Series, scorer: Scorer) -> list[_Span]:
     stamp_T, period_us = series.timestamp_T, scorer.fleet.period_us
-    runs = merge_alarms(scored.alarm_T, stamp_T, period_us=period_us, gap_us=scorer.gap_us)
+    runs = scorer.runs(scored.alarm_T, stamp_T)
     return [
         _Span(start=int(stamp_T[first]), end=int(stamp_T[last - 1]) + period_us)
         for first, last in runs

@@ -170,7 +170,7 @@ def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> Plac
 def _places(
     channel: Channel, value_N: np.ndarray, value_R: np.ndarray
 ) -> list[tuple[float, float]]:
-    if channel.kind in ("categorical", "binary"):
+    if channel.has_codes:
         return [(code, code) for code in np.unique(value_N).tolist()]
     low, high = np.quantile(np.concatenate([value_N, value_R]), [0.01, 0.99])
     if low == high:
