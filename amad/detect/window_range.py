@@ -16,6 +16,7 @@ from amad.detect.sliding import Piece, pieces, sliding
 from amad.windows.series import Series
 
 WINDOWS = (32, 256)  # rows; the short one tells short events, the long one tells lasting ones
+LEAST_WIDTH = 0.5  # of a range, in scaled units
 LIMIT = 1e6  # in scaled units: one wild value must not cost the sums their digits
 STATISTICS = ("mean", "least", "greatest", "range", "step")
 
@@ -25,8 +26,10 @@ class WindowRangeMember(Member):
 
     The statistics of a channel are its mean, least value, greatest value, range, and mean absolute
     step from row to row. The residual is the root of the sum of the squared distances to the train
-    ranges, so it is 0 wherever the window looks like one of the train rows. It is not an error of
-    a prediction; ``amad.detect.combine`` gives it a weight of its own.
+    ranges, each in widths of its range, so it is 0 wherever the window looks like one of the train
+    rows. A command that is sent now and then is many spreads away from its mean whenever it is
+    sent, and in widths no further out than any other channel. It is not an error of a prediction;
+    ``amad.detect.combine`` gives it a weight of its own.
 
     The row is in the middle of its window, or at its end if ``trailing``. Only windows of full
     length are compared, because the range of a shorter one is smaller, and its mean varies more. So
@@ -64,7 +67,7 @@ class WindowRangeMember(Member):
         }
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """Distance to the train ranges, >= 0, (T, C) float32; NaN before the first window."""
+        """Distance to the train ranges in widths, >= 0, (T, C); NaN before the first window."""
         low_SC, high_SC = (coefficients[name].astype(np.float32) for name in ("low", "high"))
         residual_TC = np.empty(series.value_TC.shape, np.float32)
         for rows, statistics in self._statistics(series):
@@ -73,6 +76,7 @@ class WindowRangeMember(Member):
                 away_RC = np.maximum(statistic_RC, low_C)
                 np.minimum(away_RC, high_C, out=away_RC)
                 np.subtract(statistic_RC, away_RC, out=away_RC)
+                away_RC /= np.maximum(high_C - low_C, LEAST_WIDTH)
                 np.square(away_RC, out=away_RC)
                 square_RC += away_RC
             np.sqrt(square_RC, out=residual_TC[rows])
