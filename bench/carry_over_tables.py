@@ -42,7 +42,7 @@ def carry_over_tables(report: Mapping) -> list[str]:
         "vehicle-day on normal test rows, as the mean over the fleets and as the highest of a "
         f"fleet; {report['alarm_budget'][DETECTOR]} were promised. Least and largest are "
         "differences of the means with a fleet left out: where the least is below zero, a lead "
-        "hangs on that fleet.",
+        "depends on that fleet.",
         "",
     ]
     if injected:

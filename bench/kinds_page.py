@@ -37,7 +37,7 @@ def page(report: Mapping) -> list[str]:
         "point and a mode that have nothing to do with the faults: what they cost is the "
         "difference. How such channels are weighed was settled on six fleets like these, with "
         "other random numbers. A fleet has a few dozen faults, "
-        "and its figures hang on their draw: those of this one and of the draft differ by up to "
+        "and its figures depend on their draw: those of this one and of the draft differ by up to "
         ".2. So read the means and the paired differences.",
         "",
         *_fewer(report),

@@ -42,7 +42,7 @@ def page(result: dict) -> list[str]:
     lines = [
         "# Fourteen nights",
         "",
-        f"`python -m bench.nights`, {len(runs)} seeds of the kills, "
+        f"`python -m bench.nights`, seeds of the kills: {len(runs)}; "
         f"{sum(run['commands'] for run in runs):,} commands in processes of their own, "
         f"{sum(run['kills'] for run in runs):,} of them killed by SIGKILL; {machine['cpu']}, "
         f"{machine['cores']} cores, {sum(run['seconds'] for run in runs) / 60:.0f} minutes.",

@@ -124,31 +124,31 @@ def score(
     context: typer.Context,
     date: DateOption = None,
     from_: Annotated[
-        date | None, typer.Option("--from", "--since", help="First date.", **DAY)
+        date | None, typer.Option("--from", "--since", help="First date to score.", **DAY)
     ] = None,
     to: Annotated[
-        date | None, typer.Option("--to", help="Last date; default: the lake's.", **DAY)
+        date | None, typer.Option("--to", help="Last date to score; default: the lake's.", **DAY)
     ] = None,
     vehicle: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Score only these again; the others stay as published."),
+        typer.Option(
+            metavar="ID", help="Score only this vehicle again; the others stay as published."
+        ),
     ] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
-        typer.Option(help="In this process or over Ray; default: the profile's."),
+        typer.Option(help="Where it runs: in this process or over Ray; default: the profile's."),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Even if published vehicles can no longer be scored."),
+        typer.Option("--force", help="Score a date even if it loses published vehicles by that."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be scored and why; change nothing.")
     ] = False,
     fail_on: Annotated[
         list[FailOn] | None,
-        typer.Option(
-            help="End with code 9 (critical) or 10 (nothing-new) where the job found this."
-        ),
+        typer.Option(help="End with code 9 (critical) or 10 (nothing-new) if the job found this."),
     ] = None,
     fleet: FleetsOption = None,
     cluster: ClusterOption = None,
@@ -170,7 +170,8 @@ def score(
 def report(
     context: typer.Context,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: data/<fleet>/report.html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write it; default: data/<fleet>/report.html."),
     ] = None,
     fleet: FleetsOption = None,
 ) -> None:
@@ -202,7 +203,7 @@ def notify(
 def feedback(
     context: typer.Context,
     incident: Annotated[
-        str | None, typer.Argument(help="Its id, which stands in the message and the report.")
+        str | None, typer.Argument(help="The incident's id, as in the message and the report.")
     ] = None,
     verdict: Annotated[
         Literal["true", "false", "planned"] | None,
@@ -218,12 +219,12 @@ def feedback(
     ] = None,
     fleet: FleetOption = None,
 ) -> None:
-    """Say what an incident was. Without arguments: list what was said so far.
+    """Say whether an incident was true. Without arguments: list what was said so far.
 
-    For example: amad feedback 20260110T071200-3f9c1b22aa false --note "a cold start"
+    Nobody is told any more of an incident that was false or planned, nor of later ones like several
+    false ones. Each call says how many of the judged incidents were true.
 
-    Of an incident that was false or planned nobody is told any more, and of later ones like several
-    false ones neither. Each call says how many of the judged incidents were true.
+    For example: `amad feedback 20260110T071200-3f9c1b22aa false --note "a cold start"`
     """
     from amad.cli import alerts
 
@@ -234,7 +235,7 @@ def feedback(
 def prune(
     context: typer.Context,
     days: Annotated[  # the sinks, late rows and the report look back on at most 30 days
-        int, typer.Option(min=30, help="How many days are kept, up to the newest scored date.")
+        int, typer.Option(min=30, help="Number of days to keep, up to the newest scored date.")
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
@@ -259,7 +260,9 @@ def promote(
     version: Annotated[
         str | None, typer.Argument(help="A version of the registry; default: the challenger.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Even if the gate refused it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it even if the gate refused it.")
+    ] = False,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why; kept in the registry with your name.")
     ] = "",
@@ -301,7 +304,7 @@ def summary(context: typer.Context, fleet: FleetOption = None) -> None:
 @app.command(rich_help_panel=LOOK)
 def status(
     context: typer.Context,
-    days: Annotated[int, typer.Option(min=1, help="The newest dates that are shown.")] = 14,
+    days: Annotated[int, typer.Option(min=1, help="Number of newest dates to show.")] = 14,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
     fleet: FleetsOption = None,
     cluster: ClusterOption = None,
@@ -339,8 +342,12 @@ def doctor(
 @app.command(rich_help_panel=START)
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder of the raw files.")],
-    name: Annotated[str, typer.Option("--name", help="Of the fleet: small letters, digits, -, _.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a fleet file.")] = False,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the fleet: small letters, digits, -, _.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a fleet file of this name.")
+    ] = False,
 ) -> None:
     """Draft conf/fleet/NAME.yaml from raw files: format, time, vehicles, channels, limits."""
     from amad.cli.drafting import write_draft
@@ -352,14 +359,15 @@ def init(
 def simulate(
     context: typer.Context,
     vehicles: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
+        int | None, typer.Option(min=1, help="Number of vehicles; default: the fleet file's.")
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
+        int | None, typer.Option(min=1, help="Number of days; default: the fleet file's.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the fleet file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; default: the fleet file's.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Default: data/<fleet>/raw.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write it; default: data/<fleet>/raw."),
     ] = None,
     fleet: FleetOption = None,
 ) -> None:

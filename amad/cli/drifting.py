@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHOWN = 8  # channels in the table; drift.json has them all
 
 
-DaysOption = Annotated[int, typer.Option(min=1, help="The newest dates that are compared.")]
+DaysOption = Annotated[int, typer.Option(min=1, help="Number of newest dates to compare.")]
 
 
 def drift(
@@ -52,7 +52,7 @@ def drift(
 def retrain(
     context: typer.Context,
     days: DaysOption = 7,
-    force: Annotated[bool, typer.Option("--force", help="Even if nothing drifted.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train even if nothing drifted.")] = False,
     fleet: FleetsOption = None,
 ) -> None:
     """Where `amad drift` recommends it, train a challenger on all data there is; the gate decides.

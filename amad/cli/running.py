@@ -40,7 +40,7 @@ def _date(text: str) -> date:
 
 
 DAY = {"metavar": "YYYY-MM-DD", "parser": _date}
-DateOption = Annotated[date | None, typer.Option(help="This date alone.", **DAY)]
+DateOption = Annotated[date | None, typer.Option(help="The only date to score.", **DAY)]
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Channel(Strict):
     hint: str = ""
     """What to check where this channel is to blame, in a sentence; notices and the report say it"""
     context: bool = False
-    """Whether they also say its value when an incident began, as for a speed or a load"""
+    """Whether notices and the report tell its value when an incident began, as for a speed"""
 
     @field_validator("name")
     @classmethod
