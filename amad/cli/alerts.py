@@ -145,10 +145,9 @@ def _say_learnt(stage: "Stage", found: "Feedback") -> None:
     from amad.notify.hushed import followed
     from amad.notify.learnt import in_words, learnt
     from amad.notify.published import read_window
-    from amad.scores.job_log import job_logs
+    from amad.scores.job_log import job_logs, last_version
 
-    versions = [job.model_version for job in job_logs(stage.runs)[0] if job.model_version]
-    window = read_window(stage.runs, versions[-1] if versions else None)
+    window = read_window(stage.runs, last_version(job_logs(stage.runs)[0]))
     for name, lesson in learnt(window, followed(found, window)).items():
         print(f"{name}  not told: {in_words(lesson)}")
 

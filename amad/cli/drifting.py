@@ -146,9 +146,8 @@ def _retrain(stage: "Stage", days: int, force: bool) -> None:
         ConfigError: ``params.yaml`` does not name the fleet.
         ServiceError: another retraining of the fleet is running, or see ``_challenge``.
     """
-    from filelock import FileLock, Timeout
-
     from amad.config import ConfigError, ServiceError, read_params
+    from amad.config.file_lock import locked
 
     name, settings = stage.fleet.name, stage.settings
     if name not in read_params(settings.params_file).fleets:
@@ -156,18 +155,15 @@ def _retrain(stage: "Stage", days: int, force: bool) -> None:
             f"{settings.params_file}: fleets does not name {name}, so dvc has no stages of it; "
             "add it there"
         )
-    stage.runs.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(stage.runs / "retrain.lock", timeout=0):
-            found = _measured(stage, days)
-            if found.retrain or force:
-                why = found.reason.removeprefix("yes: ") if found.retrain else "by --force"
-                print(f"fleet {name} is retrained: {why}", flush=True)
-                _challenge(stage, found.model_version)
-            else:
-                print(f"fleet {name} is not retrained: {found.reason.removeprefix('no: ')}")
-    except Timeout:
-        raise ServiceError(f"fleet {name} is being retrained already; wait for that") from None
+    busy = f"fleet {name} is being retrained already; wait for that"
+    with locked(stage.runs / "retrain.lock", lambda: ServiceError(busy)):
+        found = _measured(stage, days)
+        if found.retrain or force:
+            why = found.reason.removeprefix("yes: ") if found.retrain else "by --force"
+            print(f"fleet {name} is retrained: {why}", flush=True)
+            _challenge(stage, found.model_version)
+        else:
+            print(f"fleet {name} is not retrained: {found.reason.removeprefix('no: ')}")
 
 
 def _challenge(stage: "Stage", champion: str) -> None:

@@ -35,7 +35,7 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, save
+from amad.scores.job_log import JobLog, job_logs, last_version, save
 from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
@@ -67,7 +67,7 @@ class News:
             NotifyError: the file of what people said is damaged; names it and the way out.
         """
         jobs, _ = job_logs(stage.runs)
-        window = read_window(stage.runs, _champion(_ended(jobs)))
+        window = read_window(stage.runs, last_version(_ended(jobs)))
         try:
             feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
@@ -286,11 +286,6 @@ def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
 def _ended(jobs: list[JobLog]) -> list[JobLog]:
     """The logs of the jobs that have ended, the newest last."""
     return [job for job in jobs if job.ended is not None]
-
-
-def _champion(jobs: list[JobLog]) -> str | None:
-    """The version that the newest job scored with; its partitions count."""
-    return next((job.model_version for job in reversed(jobs) if job.model_version), None)
 
 
 @contextmanager

@@ -2,28 +2,25 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast, get_args
-
-from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, PlainSerializer
+from typing import ClassVar, Literal, cast, get_args
 
 from amad.config import ConfigError, DataError, ServiceError
+from amad.config.file_lock import locked
 from amad.config.settings import user_name
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.run_log import Moment
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS
 
 Verdict = Literal["true", "false", "planned"]
 Manifests = Mapping[date, Mapping[str, PartitionManifest]]
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 COLUMNS = ("incident", "verdict", "note")  # of a CSV file
 LOCK_SECONDS = 60.0
 
@@ -125,7 +122,9 @@ def keep(
             end=found.end,
             vehicle_class=found.vehicle_class,
         )
-    with _lock(runs):
+    lock = runs / "feedback.lock"
+    held = f"{lock} is held by another process; wait for it"
+    with locked(lock, lambda: ServiceError(held), seconds=LOCK_SECONDS):
         known = read_feedback(runs).incidents
         Feedback(incidents=known | made).write(runs)
     return made
@@ -230,12 +229,3 @@ def _part(
             if item.incident_id == incident_id:
                 return item
     return None
-
-
-@contextmanager
-def _lock(runs: Path) -> Iterator[None]:
-    try:
-        with FileLock(runs / "feedback.lock", timeout=LOCK_SECONDS):
-            yield
-    except Timeout as error:
-        raise ServiceError(f"{error.lock_file} is held by another process; wait for it") from None
