@@ -11,7 +11,7 @@ import typer
 from amad.cli.running import FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings, Stage
+    from amad.config import Stage
     from amad.drift.findings import Drift
 
 SHOWN = 8  # channels in the table; drift.json has them all
@@ -34,14 +34,12 @@ def drift(
     names it.
     """
 
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
+    def work(stage: "Stage") -> None:
         from amad.config.sinks import load_sinks
 
-        stage = Stage.of(params, settings)
         found = _measured(stage, days)
         print(json.dumps(found.content()) if as_json else "\n".join(lines_of(found)))
-        if load_sinks(stage.fleet.name, settings) is not None:
+        if load_sinks(stage.fleet.name, stage.settings) is not None:
             from amad.notify.metrics import tell_drift
 
             tell_drift(stage, found)
@@ -59,13 +57,7 @@ def retrain(
 
     It runs `dvc repro register@<fleet>`. The champion stays unless the challenger beats it.
     """
-
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
-
-        _retrain(Stage.of(params, settings), days, force)
-
-    for_each_fleet(context, fleet, work)
+    for_each_fleet(context, fleet, lambda stage: _retrain(stage, days, force))
 
 
 def _measured(stage: "Stage", days: int) -> "Drift":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from amad.baselines import make_baseline
@@ -19,14 +20,14 @@ from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import DIGITS, EvaluationMetrics
 from amad.evaluation.method_result import (
     MethodResult,
     lowest_for_unscored,
     over_seeds,
     unit_metrics,
 )
-from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
+from amad.evaluation.summary import by_unit, summarise
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
@@ -81,8 +82,11 @@ def examine(
 
 def per_unit_metrics(
     store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
-) -> PerUnit:
-    """The figures by unit of one fitted detector, such as the present champion."""
+) -> dict[str, dict[str, float | None]]:
+    """The figures by unit of one fitted detector, such as the present champion.
+
+    As an evaluation writes them: rounded, and None for one that is not a number.
+    """
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
@@ -92,7 +96,10 @@ def per_unit_metrics(
             buffer = fleet.evaluation.buffer_rows
             per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
             vehicle_of[unit.name] = unit.vehicle
-    return rounded(by_unit(per_unit, vehicle_of, fleet))
+    return {
+        name: {m: round(float(v), DIGITS) if np.isfinite(v) else None for m, v in figures.items()}
+        for name, figures in by_unit(per_unit, vehicle_of, fleet).items()
+    }
 
 
 def judge(
@@ -160,17 +167,18 @@ def _judge_vehicle(
     params: Params,
 ) -> None:
     """Add what a method does on the calibration rows, the test part and the units of a vehicle."""
-    gap_us = params.detect.merge_gap_us(fleet.period_us)
+    period = fleet.period_us
+    apart = {"period_us": period, "gap_us": params.detect.merge_gap_us(period)}
     calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
     if calibration.rows:
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         alarm_T = method.score(calibration, lead_of(whole, CALIBRATION)).alarm_T
-        result.count_alarms(result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us)
+        result.calibration.count(calibration, alarm_T, ordinary_T, **apart)
     if not test.rows:
         return
     lead = lead_of(whole, TEST)
     clean = method.score(unlabelled(test), lead)
-    result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
+    result.normal.count(test, clean.alarm_T, test.timestamp_T, **apart)
     for unit in units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
         scored = method.score(unit.series, lead) if is_injected(fleet) else clean

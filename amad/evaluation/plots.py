@@ -69,10 +69,7 @@ def _curve_table(evaluation: Evaluation, path: Path) -> Path:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["method", "recall", "precision"])
         for name, result in evaluation.results.items():
-            pairs = zip(RECALL_G, result.mean_precision_G, strict=True)
-            writer.writerows(
-                [name, f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs
-            )
+            writer.writerows([name, *point] for point in result.curve)
     return path
 
 

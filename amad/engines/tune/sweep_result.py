@@ -2,11 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from amad.config import Params
 from amad.config.params import MaskFamily
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 
 # name in tune.space -> section and key of the settings
 PLACES = {
@@ -19,14 +17,12 @@ PLACES = {
 State = Literal["complete", "stopped", "failed"]
 
 
-class Trial(BaseModel):
+class Trial(Entry):
     """A trial and its result; the fields are the columns of ``trials.csv``.
 
     trial: its number, from 1. mask_family to maxmin: its settings, by name in ``tune.space``.
     objective: after its last epoch; None where it had none.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     trial: int
     mask_family: MaskFamily
