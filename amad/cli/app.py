@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from amad.cli import alerts, drifting, exporting, ledger, retention, reviewing, scoring
+from amad.cli import alerts, drifting, exporting, ledger, retention, reviewing, scoring, simulation
 from amad.cli.alerts import run_daily
 from amad.cli.error_sentences import MEANINGS, UNHEALTHY
 from amad.cli.running import (
@@ -220,26 +220,7 @@ def init(
     print("\n".join(write_draft(folder, name, settings_of(None), force=force)))
 
 
-@app.command(rich_help_panel=LOOK)
-def simulate(
-    context: typer.Context,
-    vehicles: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
-    ] = None,
-    days: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the fleet file's.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Default: data/<fleet>/raw.")
-    ] = None,
-    fleet: FleetOption = None,
-) -> None:
-    """Write raw telemetry of a simulated fleet, with faults: a demonstration, or a load."""
-    from amad.cli.simulation import simulated
-
-    stage = load(context, fleet)
-    print(simulated(stage, vehicles=vehicles, days=days, seed=seed, out=out))
+app.command(rich_help_panel=LOOK)(simulation.simulate)
 
 
 for _command in app.registered_commands:  # the lines of a docstring are broken for code, not here
