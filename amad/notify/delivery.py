@@ -5,12 +5,10 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from amad.config import (
     AmadError,
@@ -22,6 +20,7 @@ from amad.config import (
 )
 from amad.config.console import say, waiting_for
 from amad.config.digest import json_digest
+from amad.config.file_lock import locked
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
@@ -295,16 +294,9 @@ def _lock(runs: Path, fleet: str) -> Iterator[None]:
     Raises:
         NotifyError: another one has done so for ``LOCK_SECONDS``.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / "told.lock")
-    try:
+    busy = f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"
+    lock = locked(runs / "told.lock", lambda: NotifyError(busy), seconds=LOCK_SECONDS)
+    with ExitStack() as held:
         with waiting_for("waiting for another job that tells the same sinks"):
-            lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise NotifyError(
-            f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"
-        ) from None
-    try:
+            held.enter_context(lock)
         yield
-    finally:
-        lock.release()
