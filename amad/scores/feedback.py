@@ -20,7 +20,6 @@ from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS
 
 Verdict = Literal["true", "false", "planned"]
-Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 COLUMNS = ("incident", "verdict", "note")  # of a CSV file
 LOCK_SECONDS = 60.0
 
@@ -183,14 +182,14 @@ def read_verdicts(file: Path) -> list[Said]:
 def find_incident(
     runs: Path,
     incident_id: str,
-    found: Manifests | None = None,
+    found: partitions.Manifests,
     moved: Mapping[str, str] | None = None,
 ) -> Incident:
     """The incident of that id, joined over its dates.
 
     Of each date, the newest version that has a part of it counts.
 
-    found: the manifests of the published dates; default: they are read. moved: see ``keep``.
+    found: the manifests of the published dates. moved: see ``keep``.
 
     Raises:
         ConfigError: there is no such incident.
@@ -201,7 +200,6 @@ def find_incident(
     except ValueError:
         first = date.max
     parts = list[Incident]()
-    found = partitions.manifests(runs) if found is None else found
     for day in sorted(day for day in found if day >= first):
         part = _part(runs, incident_id, found[day])
         if part is None:  # an incident has a part on each of its dates
