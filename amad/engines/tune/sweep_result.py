@@ -2,9 +2,11 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from amad.config import Params
 from amad.config.params import MaskFamily
-from amad.telemetry.artifact import Artifact, Entry
+from amad.telemetry.artifact import Artifact
 
 # name in tune.space -> section and key of the settings
 PLACES = {
@@ -17,12 +19,14 @@ PLACES = {
 State = Literal["complete", "stopped", "failed"]
 
 
-class Trial(Entry):
+class Trial(BaseModel):
     """A trial and its result; the fields are the columns of ``trials.csv``.
 
     trial: its number, from 1. mask_family to maxmin: its settings, by name in ``tune.space``.
     objective: after its last epoch; None where it had none.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     trial: int
     mask_family: MaskFamily
