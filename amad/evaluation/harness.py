@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
 
 from amad.baselines import make_baseline
@@ -20,14 +19,14 @@ from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
-from amad.evaluation.evaluation_metrics import DIGITS, EvaluationMetrics
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.method_result import (
     MethodResult,
     lowest_for_unscored,
     over_seeds,
     unit_metrics,
 )
-from amad.evaluation.summary import by_unit, summarise
+from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
@@ -82,11 +81,8 @@ def examine(
 
 def per_unit_metrics(
     store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
-) -> dict[str, dict[str, float | None]]:
-    """The figures by unit of one fitted detector, such as the present champion.
-
-    As an evaluation writes them: rounded, and None for one that is not a number.
-    """
+) -> PerUnit:
+    """The figures by unit of one fitted detector, such as the present champion."""
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
@@ -96,10 +92,7 @@ def per_unit_metrics(
             buffer = fleet.evaluation.buffer_rows
             per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
             vehicle_of[unit.name] = unit.vehicle
-    return {
-        name: {m: round(float(v), DIGITS) if np.isfinite(v) else None for m, v in figures.items()}
-        for name, figures in by_unit(per_unit, vehicle_of, fleet).items()
-    }
+    return rounded(by_unit(per_unit, vehicle_of, fleet))
 
 
 def judge(

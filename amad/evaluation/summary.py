@@ -9,6 +9,7 @@ from amad import metrics
 from amad.config import Fleet, Params
 from amad.evaluation.chance import poisson_interval
 from amad.evaluation.evaluation_metrics import (
+    DIGITS,
     EvaluationMetrics,
     FaultFigures,
     Hits,
@@ -90,6 +91,17 @@ def summarise(
         guessed_types=guessed_types(by_type(results[detector].known)),
         point_adjusted=_point_adjusted(results),
     )
+
+
+def rounded(value):
+    """JSON-ready: floats to ``DIGITS`` digits, not-a-number as None, numpy as plain values."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [rounded(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), DIGITS) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def by_unit(per_unit: PerUnit, vehicle_of: Mapping[str, str], fleet: Fleet) -> PerUnit:
