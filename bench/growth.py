@@ -120,7 +120,7 @@ def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
     from bench.scoring import measure, opened
 
-    profile = load_cluster(settings=Settings())
+    profile = load_cluster(Settings())
 
     def work() -> int:
         snapshot, model = opened(stage)

@@ -115,7 +115,7 @@ def measure_stage(stage: Stage) -> dict:
     ingest(stage)()
     prepare(stage)()
     fit_closed_form(stage, stage.folder / "detector")
-    (snapshot, model), profile = opened(stage), load_cluster(settings=Settings())
+    (snapshot, model), profile = opened(stage), load_cluster(Settings())
     parts = parts_of(lambda: measure(snapshot, model, "process", PROFILED_DATES, profile), PARTS)
     runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in ENGINES]
     started = time.process_time()

@@ -10,7 +10,6 @@ from prometheus_client import generate_latest
 from sqlalchemy import create_engine, select
 
 from amad.cli import scoring
-from amad.config import Params
 from amad.config.wording import of_causes
 from amad.engines.score.ledger import DateEntry, _count_causes
 from amad.export.database import address_of
@@ -86,13 +85,12 @@ def test_the_metrics_count_causes_that_somebody_is_told_of(yard):
 
 
 def test_fail_on_critical_names_one_cause(yard, capsys):
-    params = Params(fleet="kit")
     wanted = [scoring.FailOn.CRITICAL]
-    assert scoring._found(params, yard.settings, wanted, scored=True) == {9}
+    assert scoring._found(yard.stage, wanted, scored=True) == {9}
     assert "1 critical cause (4 incidents) on van-1, van-2, van-3, van-4" in capsys.readouterr().err
     (of_fleet, _) = causes(read_window(yard.runs, "1"))
     keep(yard.runs, [Said(incident_id=c.incident_id, verdict="planned") for c in of_fleet.changes])
-    assert scoring._found(params, yard.settings, wanted, scored=True) == set()
+    assert scoring._found(yard.stage, wanted, scored=True) == set()
 
 
 def test_what_nobody_is_told_of_is_counted_in_causes(yard):

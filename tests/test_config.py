@@ -37,7 +37,7 @@ def test_shipped_fleet_is_valid(name, home):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_shipped_profile_is_valid(name, home):
-    assert load_cluster(name).workers >= 0
+    assert load_cluster(Settings(cluster=name)).workers >= 0
 
 
 def test_params_file_spells_out_every_default(home):
@@ -231,7 +231,7 @@ def test_a_wrong_cluster_profile_is_told_when_it_is_loaded(content, said, home):
     file = home / "conf" / "cluster" / "mine.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as caught:
-        load_cluster("mine")
+        load_cluster(Settings(cluster="mine"))
     assert str(file) in str(caught.value)
     for text in said:
         assert text in str(caught.value)

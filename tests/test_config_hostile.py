@@ -289,4 +289,4 @@ def test_a_name_that_cannot_be_a_fleets_is_told(name, home, capsys):
     assert run(["ingest", "--fleet", name]) == 2
     assert "cannot name a fleet" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"cannot name a cluster|no cluster profile"):
-        load_cluster(name, Settings())
+        load_cluster(Settings(cluster=name))

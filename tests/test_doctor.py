@@ -25,9 +25,9 @@ from report_kit import (
 )
 
 from amad.cli.__main__ import run
-from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose, machine_checks
 from amad.cli.doctor.health_checks import newest_date
+from amad.cli.error_sentences import UNHEALTHY
 from amad.config import Settings
 from amad.config.wording import whole_pipeline
 from amad.telemetry.files import read_json, write_json

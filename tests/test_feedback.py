@@ -17,6 +17,7 @@ from amad.notify.hushed import applies
 from amad.notify.published import read_window
 from amad.report.verdicts import Verdicts
 from amad.scores.feedback import Feedback, find_incident, read_feedback
+from amad.scores.partitions import manifests
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_verdict_is_on_the_whole_of_an_incident_over_several_dates(yard):
     yard.publish(2, an_incident(night=2))
     kept = judge(yard.runs, calm.incident_id, "true")
     assert (kept.level, kept.channels, kept.start) == ("critical", [VOLTAGE], calm.start)
-    found = find_incident(yard.runs, calm.incident_id)
+    found = find_incident(yard.runs, calm.incident_id, manifests(yard.runs))
     assert (found.end, found.alarm_rows) == (worse.end, 2 * calm.alarm_rows)
 
 

@@ -179,7 +179,7 @@ def test_every_ray_pod_has_the_volume_shared_memory_and_the_secret(name: str):
             assert used == claim["metadata"]["name"]
         assert container["envFrom"] == [{"secretRef": {"name": "amad"}}]
         environment = {item["name"]: item["value"] for item in container["env"]}
-        profile = load_cluster(environment["AMAD_CLUSTER"], Settings(home=ROOT))
+        profile = load_cluster(Settings(home=ROOT, cluster=environment["AMAD_CLUSTER"]))
         assert profile.address == "auto"
         assert profile.checkpoints.startswith("/shared/")
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
@@ -187,7 +187,7 @@ def test_every_ray_pod_has_the_volume_shared_memory_and_the_secret(name: str):
 
 def test_the_training_job_brings_what_the_profile_asks_for():
     (job,) = documents("train-rayjob.yaml")
-    profile = load_cluster("kuberay", Settings(home=ROOT))
+    profile = load_cluster(Settings(home=ROOT, cluster="kuberay"))
     (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert group["replicas"] * limits["nvidia.com/gpu"] >= profile.workers

@@ -23,7 +23,7 @@ from test_full_disk import content_of
 from amad.config import ClusterProfile, DataError, Settings, Stage
 from amad.config.units import in_process as in_this_process
 from amad.engines.score.lake_snapshot import take_snapshot
-from amad.engines.score.scoring_engines import Result, in_process, over_ray
+from amad.engines.score.scoring_engines import Result, score_units
 from amad.engines.shared.model_registry import champion_version, fetched
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
@@ -222,9 +222,10 @@ def test_scoring_outlives_a_node_and_gives_the_same_bytes(nodes: Nodes, place) -
     units = sorted(snapshot.parts) * 6
     client, states = connect(settings), ("digest", settings.runs_dir(fleet.name))
     with fetched(client, champion_version(client, fleet.name)) as detector:
-        here = [scores(found) for found in in_process(snapshot, detector, units, profile, states)]
+        work = (snapshot, detector, units, profile, states)
+        here = [scores(found) for found in score_units("process", *work)]
         with ray_session(profile):
-            results = over_ray(snapshot, detector, units, profile, states)
+            results = score_units("ray", *work)
             there = [scores(next(results))]
             nodes.kill_one()
             there += [scores(found) for found in results]

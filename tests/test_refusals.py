@@ -11,7 +11,7 @@ from amad.cli.__main__ import run as command
 from amad.config import DataError, Params, Settings
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.manifest import IngestedFile
-from amad.telemetry.refusals import ALL, NEW, example, intake_of
+from amad.telemetry.refusals import ALL_FILES, NEW_FILES, example, intake_of
 from amad.telemetry.validation import Validation
 from pipelines import ingest as ingest_stage
 from pipelines import validate as validate_stage
@@ -142,14 +142,14 @@ def test_an_old_good_history_hides_no_bad_night(nights):
     nights.ingest()
     for _ in range(2):  # to run it again makes nothing better
         said = nights.fails()
-        assert f"90 % of the rows of the {NEW} (90 of 100)" in said
+        assert f"90 % of the rows of the {NEW_FILES} (90 of 100)" in said
         assert "for example a-1_25.csv, row 1:" in said, "not a row of a night that passed"
     scopes = {s["scope"]: s for s in nights.written()["refused"]}
-    assert scopes[ALL]["refused_share"] < 0.05 < scopes[NEW]["refused_share"] == 0.9
+    assert scopes[ALL_FILES]["refused_share"] < 0.05 < scopes[NEW_FILES]["refused_share"] == 0.9
     nights.file("a-1_25")
     nights.ingest()
     assert nights.validate().ok
-    assert [s["scope"] for s in nights.validate().refused] == [ALL], "nothing is new"
+    assert [s["scope"] for s in nights.validate().refused] == [ALL_FILES], "nothing is new"
 
 
 def test_a_file_that_breaks_off_keeps_what_was_read(nights):

@@ -148,9 +148,9 @@ def test_a_profile_begins_anew_only_where_it_asks_for_another_precision(
     store: WindowStore, digest: Callable
 ) -> None:
     """A profile that comes with the project takes what was made on any other of them."""
-    settings = Settings(home=ROOT)
     shipped = [path.stem for path in (ROOT / "conf" / "cluster").glob("*.yaml")]
-    names = {digest(engine_params(), store, load_cluster(name, settings)) for name in shipped}
+    profiles = [load_cluster(Settings(home=ROOT, cluster=name)) for name in shipped]
+    names = {digest(engine_params(), store, profile) for profile in profiles}
     assert names == {digest(engine_params(), store, ClusterProfile())} and len(shipped) > 3
     asked = ClusterProfile(precision="bfloat16")
     assert digest(engine_params(), store, asked) not in names

@@ -2,54 +2,19 @@
 
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from amad.cli.error_sentences import complain
-from amad.cli.running import for_each_fleet, load
+from amad.cli.running import FleetOption, FleetsOption, for_each_fleet, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
 
-    from amad.config import Params, Settings, Stage
-    from amad.engines.score.scoring_plan import ScoringRequest
-    from amad.scores.feedback import Feedback, Verdict
-
-
-def score(
-    context: typer.Context,
-    fleets: list[str] | None,
-    cluster: str | None,
-    request: "ScoringRequest",
-    then: "Callable[[Params, Settings, bool], int | None]" = lambda params, settings, scored: None,
-) -> None:
-    """Score each fleet and tell its sinks what changed, also after a job that did only a part.
-
-    then: called after a fleet's job went well, before its sinks are told, with whether there was a
-    champion to score; it returns the exit code of what it found.
-
-    If scoring and telling both fail, the error of scoring decides the exit code.
-
-    Raises:
-        NothingScoredError: no row of the newest date could get a score.
-    """
-    from amad.config import NothingScoredError
-
-    run = import_module("pipelines.score").run
-
-    def work(params: "Params", settings: "Settings") -> int | None:
-        with _failure_told(params, settings):
-            receipt = run(params, settings, request=request)
-            if receipt.blank is not None:
-                raise NothingScoredError(receipt.blank)
-        found = then(params, settings, receipt.no_champion is None)
-        # A night in which no champion scored is no error, but nobody may think that all is watched.
-        _tell(params, settings, well=receipt.no_champion is None)
-        return found
-
-    for_each_fleet(context, fleets, work, cluster)
+    from amad.config import Stage
+    from amad.scores.feedback import Feedback
 
 
 def run_daily(
@@ -65,16 +30,16 @@ def run_daily(
     """
     run = import_module(f"pipelines.{name}").run
 
-    def work(params: "Params", settings: "Settings") -> None:
-        with _failure_told(params, settings):
-            result = run(params, settings, **options)
+    def work(stage: "Stage") -> None:
+        with failure_told(stage):
+            result = run(stage.params, stage.settings, **options)
         told(result)
 
     for_each_fleet(context, fleets, work)
 
 
 @contextmanager
-def _failure_told(params: "Params", settings: "Settings") -> "Iterator[None]":
+def failure_told(stage: "Stage") -> "Iterator[None]":
     """Tell the fleet's sinks where the body fails; the error of the body comes first."""
     from amad.config import AmadError, InterruptionError, usable_error
 
@@ -84,33 +49,58 @@ def _failure_told(params: "Params", settings: "Settings") -> "Iterator[None]":
         raise
     except Exception:
         try:
-            _tell(params, settings, well=False)
+            tell_sinks(stage, well=False)
         except (AmadError, OSError) as error:
             complain(str(usable_error(error) or error))
         raise
 
 
-def notify(context: typer.Context, fleets: list[str] | None, *, dry_run: bool) -> None:
-    """Tell the sinks of each fleet, or print what they would be told."""
-    work = _preview if dry_run else _tell_alone
-    for_each_fleet(context, fleets, work)
+def notify(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what each sink would be told; tell nobody.")
+    ] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Tell the sinks of conf/notify/ what changed, and what they could not be told before.
+
+    `amad score` does the same after each job, so this is for a sink that did not answer.
+    """
+    for_each_fleet(context, fleet, _preview if dry_run else _tell_alone)
 
 
 def feedback(
     context: typer.Context,
-    fleet: list[str] | None,
-    incident: str | None,
-    verdict: "Verdict | None",
-    note: str,
-    file: "Path | None",
+    incident: Annotated[
+        str | None, typer.Argument(help="The incident's id, as in the message and the report.")
+    ] = None,
+    verdict: Annotated[
+        Literal["true", "false", "planned"] | None,
+        typer.Argument(
+            help="true: something was wrong with the vehicle; false: nothing was; planned: work "
+            "that was known."
+        ),
+    ] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with your name.")] = "",
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep all verdicts of a file that the report saved."),
+    ] = None,
+    fleet: FleetOption = None,
 ) -> None:
-    """Keep verdicts, or list those there are; say how precise alarms were, and what was learnt."""
+    """Say whether an incident was true. Without arguments: list what was said so far.
+
+    Nobody is told any more of an incident that was false or planned, nor of later ones like several
+    false ones. Each call says how many of the judged incidents were true.
+
+    For example: `amad feedback 20260110T071200-3f9c1b22aa false --note "a cold start"`
+    """
     from amad.config.wording import count
     from amad.notify.ledger import moved_ids
     from amad.scores.feedback import Feedback, Said, keep, read_feedback, read_verdicts
     from amad.storage import edit, look
 
-    if (incident is None) != (verdict is None) or (file is not None and incident is not None):
+    if (incident is None) != (verdict is None) or (csv is not None and incident is not None):
         raise typer.BadParameter(
             "give the incident and the verdict, or --csv with a file, or neither to list them."
         )
@@ -119,17 +109,17 @@ def feedback(
     said = list[Said]()
     if incident is not None and verdict is not None:
         said = [Said(incident_id=incident, verdict=verdict, note=note)]
-    elif file is not None:
-        said = read_verdicts(file)
+    elif csv is not None:
+        said = read_verdicts(csv)
     kept: Collection[str] = ()
     if said:
         with edit(stage, f"runs/{Feedback.FILE}"):
             kept = keep(stage.runs, said, moved_ids(stage.runs))
-    if file is not None:
+    if csv is not None:
         print(f"{count(len(kept), 'verdict')} kept")
     found = read_feedback(stage.runs)
     for name, item in found.incidents.items():
-        if not (incident or file) or name in kept:
+        if not (incident or csv) or name in kept:
             after = f": {item.note}" if item.note else ""
             print(f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
                   f"by {item.by} on {item.at:%Y-%m-%d}{after}")  # fmt: skip
@@ -145,21 +135,18 @@ def _say_learnt(stage: "Stage", found: "Feedback") -> None:
     from amad.notify.hushed import followed
     from amad.notify.learnt import in_words, learnt
     from amad.notify.published import read_window
-    from amad.scores.job_log import job_logs
+    from amad.scores.job_log import job_logs, last_version
 
-    versions = [job.model_version for job in job_logs(stage.runs)[0] if job.model_version]
-    window = read_window(stage.runs, versions[-1] if versions else None)
+    window = read_window(stage.runs, last_version(job_logs(stage.runs)[0]))
     for name, lesson in learnt(window, followed(found, window)).items():
         print(f"{name}  not told: {in_words(lesson)}")
 
 
-def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:
+def tell_sinks(stage: "Stage", well: bool | None) -> bool:
     """Tell the fleet's sinks; False where it has none, so that nothing heavy is imported."""
-    from amad.config import Stage
     from amad.config.sinks import load_sinks
 
-    stage = Stage.of(params, settings)  # the fleet may be named by a path; its sinks by its name
-    if load_sinks(stage.fleet.name, settings) is None:
+    if load_sinks(stage.fleet.name, stage.settings) is None:
         return False
     from amad.notify.delivery import tell
     from amad.storage import step
@@ -169,18 +156,16 @@ def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:
     return True
 
 
-def _tell_alone(params: "Params", settings: "Settings") -> None:
-    if not _tell(params, settings, well=None):
-        print(_nobody(params, settings))
+def _tell_alone(stage: "Stage") -> None:
+    if not tell_sinks(stage, well=None):
+        print(_nobody(stage))
 
 
-def _preview(params: "Params", settings: "Settings") -> None:
-    from amad.config import Stage
+def _preview(stage: "Stage") -> None:
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
     from amad.storage import look
 
-    stage = Stage.of(params, settings)
     look(stage, "notify")
     found = preview(stage)
     for sink, parcels in found.sinks.items():
@@ -193,14 +178,12 @@ def _preview(params: "Params", settings: "Settings") -> None:
     if found.not_told:
         print(found.not_told)
     if not found.sinks:
-        print(_nobody(params, settings))
+        print(_nobody(stage))
     if found.missing:
         print(f"not set, and needed to send it: {', '.join(found.missing)}")
 
 
-def _nobody(params: "Params", settings: "Settings") -> str:
-    from amad.config import Stage
-
-    fleet = Stage.of(params, settings).fleet.name
-    file = settings.conf_dir / "notify" / f"{fleet}.yaml"
+def _nobody(stage: "Stage") -> str:
+    fleet = stage.fleet.name
+    file = stage.settings.conf_dir / "notify" / f"{fleet}.yaml"
     return f"fleet {fleet} has no sinks of notices; name them in {file}"

@@ -1,20 +1,17 @@
 """Every command of ``amad``. The command of a stage calls the same ``run`` as its DVC stage."""
 
 import inspect
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from amad.cli import drifting, exporting, reviewing
+from amad.cli import alerts, drifting, exporting, ledger, retention, reviewing, scoring, simulation
 from amad.cli.alerts import run_daily
-from amad.cli.error_sentences import MEANINGS
+from amad.cli.error_sentences import MEANINGS, UNHEALTHY
 from amad.cli.running import (
-    DAY,
     Call,
     ClusterOption,
-    DateOption,
     FleetOption,
     FleetsOption,
     load,
@@ -22,11 +19,8 @@ from amad.cli.running import (
     run_stage,
     settings_of,
 )
-from amad.cli.scoring import FailOn
 
 EXIT_CODES = "Exit codes: " + " · ".join(f"{code} {words}" for code, words in MEANINGS.items())
-
-UNHEALTHY = 6
 
 app = typer.Typer(
     help="Anomaly detection for fleets: validate telemetry, train, register, score, report.",
@@ -119,51 +113,7 @@ def register(context: typer.Context, fleet: FleetOption = None) -> None:
     run_stage("register", context, fleet)
 
 
-@app.command(rich_help_panel=DAILY)
-def score(
-    context: typer.Context,
-    date: DateOption = None,
-    from_: Annotated[
-        date | None, typer.Option("--from", "--since", help="First date to score.", **DAY)
-    ] = None,
-    to: Annotated[
-        date | None, typer.Option("--to", help="Last date to score; default: the lake's.", **DAY)
-    ] = None,
-    vehicle: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID", help="Score only this vehicle again; the others stay as published."
-        ),
-    ] = None,
-    engine: Annotated[
-        Literal["auto", "process", "ray"] | None,
-        typer.Option(help="Where it runs: in this process or over Ray; default: the profile's."),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Score a date even if it loses published vehicles by that."),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be scored and why; change nothing.")
-    ] = False,
-    fail_on: Annotated[
-        list[FailOn] | None,
-        typer.Option(help="End with code 9 (critical) or 10 (nothing-new) if the job found this."),
-    ] = None,
-    fleet: FleetsOption = None,
-    cluster: ClusterOption = None,
-) -> None:
-    """Score one date, a range, or (no date) everything new since the last run.
-
-    The champion of the fleet scores. The same date scored again gives the same bytes. Then the
-    sinks of conf/notify/ are told what changed.
-    """
-    from amad.cli import scoring
-
-    scoring.score(
-        context, fleet, cluster, date=date, first=from_, last=to, vehicles=vehicle or [],
-        engine=engine, force=force, dry_run=dry_run, fail_on=fail_on or [],
-    )  # fmt: skip
+app.command(rich_help_panel=DAILY)(scoring.score)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -182,72 +132,9 @@ def report(
         print(run_stage("report", context, fleet, out=out).path)
 
 
-@app.command(rich_help_panel=DAILY)
-def notify(
-    context: typer.Context,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what each sink would be told; tell nobody.")
-    ] = False,
-    fleet: FleetsOption = None,
-) -> None:
-    """Tell the sinks of conf/notify/ what changed, and what they could not be told before.
-
-    `amad score` does the same after each job, so this is for a sink that did not answer.
-    """
-    from amad.cli import alerts
-
-    alerts.notify(context, fleet, dry_run=dry_run)
-
-
-@app.command(rich_help_panel=DAILY)
-def feedback(
-    context: typer.Context,
-    incident: Annotated[
-        str | None, typer.Argument(help="The incident's id, as in the message and the report.")
-    ] = None,
-    verdict: Annotated[
-        Literal["true", "false", "planned"] | None,
-        typer.Argument(
-            help="true: something was wrong with the vehicle; false: nothing was; planned: work "
-            "that was known."
-        ),
-    ] = None,
-    note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with your name.")] = "",
-    csv: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep all verdicts of a file that the report saved."),
-    ] = None,
-    fleet: FleetOption = None,
-) -> None:
-    """Say whether an incident was true. Without arguments: list what was said so far.
-
-    Nobody is told any more of an incident that was false or planned, nor of later ones like several
-    false ones. Each call says how many of the judged incidents were true.
-
-    For example: `amad feedback 20260110T071200-3f9c1b22aa false --note "a cold start"`
-    """
-    from amad.cli import alerts
-
-    alerts.feedback(context, fleet, incident, verdict, note, csv)
-
-
-@app.command(rich_help_panel=DAILY)
-def prune(
-    context: typer.Context,
-    days: Annotated[  # the sinks, late rows and the report look back on at most 30 days
-        int, typer.Option(min=30, help="Number of days to keep, up to the newest scored date.")
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
-    ] = False,
-    fleet: FleetsOption = None,
-) -> None:
-    """Remove old scores, incidents, pages of the report, job logs and checkpoints."""
-    from amad.cli import retention
-
-    retention.prune(context, fleet, days=days, dry_run=dry_run)
-
-
+app.command(rich_help_panel=DAILY)(alerts.notify)
+app.command(rich_help_panel=DAILY)(alerts.feedback)
+app.command(rich_help_panel=DAILY)(retention.prune)
 app.command(rich_help_panel=DAILY)(exporting.export)
 app.command(rich_help_panel=DAILY)(drifting.drift)
 app.command(rich_help_panel=DAILY)(drifting.retrain)
@@ -301,22 +188,7 @@ def summary(context: typer.Context, fleet: FleetOption = None) -> None:
     print("\n".join(lines(stage)))
 
 
-@app.command(rich_help_panel=LOOK)
-def status(
-    context: typer.Context,
-    days: Annotated[int, typer.Option(min=1, help="Number of newest dates to show.")] = 14,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
-    fleet: FleetsOption = None,
-    cluster: ClusterOption = None,
-) -> None:
-    """Show per date what is scored, what is open and why, and how far scoring lies behind.
-
-    Everything that is open is shown, however old. It only reads.
-    """
-    from amad.cli import ledger
-
-    if not ledger.show(context, fleet, cluster, days=days, json=json):
-        raise typer.Exit(UNHEALTHY)
+app.command(rich_help_panel=LOOK)(ledger.status)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -355,27 +227,7 @@ def init(
     print("\n".join(write_draft(folder, name, settings_of(None), force=force)))
 
 
-@app.command(rich_help_panel=LOOK)
-def simulate(
-    context: typer.Context,
-    vehicles: Annotated[
-        int | None, typer.Option(min=1, help="Number of vehicles; default: the fleet file's.")
-    ] = None,
-    days: Annotated[
-        int | None, typer.Option(min=1, help="Number of days; default: the fleet file's.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; default: the fleet file's.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where to write it; default: data/<fleet>/raw."),
-    ] = None,
-    fleet: FleetOption = None,
-) -> None:
-    """Write raw telemetry of a simulated fleet, with faults: a demonstration, or a load."""
-    from amad.cli.simulation import simulated
-
-    stage = load(context, fleet)
-    print(simulated(stage, vehicles=vehicles, days=days, seed=seed, out=out))
+app.command(rich_help_panel=LOOK)(simulation.simulate)
 
 
 for _command in app.registered_commands:  # the lines of a docstring are broken for code, not here

@@ -11,7 +11,7 @@ import typer
 from amad.cli.running import FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings, Stage
+    from amad.config import Stage
     from amad.drift.findings import Drift
 
 SHOWN = 8  # channels in the table; drift.json has them all
@@ -34,14 +34,12 @@ def drift(
     names it.
     """
 
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
+    def work(stage: "Stage") -> None:
         from amad.config.sinks import load_sinks
 
-        stage = Stage.of(params, settings)
         found = _measured(stage, days)
         print(json.dumps(found.content()) if as_json else "\n".join(lines_of(found)))
-        if load_sinks(stage.fleet.name, settings) is not None:
+        if load_sinks(stage.fleet.name, stage.settings) is not None:
             from amad.notify.metrics import tell_drift
 
             tell_drift(stage, found)
@@ -59,13 +57,7 @@ def retrain(
 
     It runs `dvc repro register@<fleet>`. The champion stays unless the challenger beats it.
     """
-
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
-
-        _retrain(Stage.of(params, settings), days, force)
-
-    for_each_fleet(context, fleet, work)
+    for_each_fleet(context, fleet, lambda stage: _retrain(stage, days, force))
 
 
 def _measured(stage: "Stage", days: int) -> "Drift":
@@ -146,9 +138,8 @@ def _retrain(stage: "Stage", days: int, force: bool) -> None:
         ConfigError: ``params.yaml`` does not name the fleet.
         ServiceError: another retraining of the fleet is running, or see ``_challenge``.
     """
-    from filelock import FileLock, Timeout
-
     from amad.config import ConfigError, ServiceError, read_params
+    from amad.config.file_lock import locked
 
     name, settings = stage.fleet.name, stage.settings
     if name not in read_params(settings.params_file).fleets:
@@ -156,18 +147,15 @@ def _retrain(stage: "Stage", days: int, force: bool) -> None:
             f"{settings.params_file}: fleets does not name {name}, so dvc has no stages of it; "
             "add it there"
         )
-    stage.runs.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(stage.runs / "retrain.lock", timeout=0):
-            found = _measured(stage, days)
-            if found.retrain or force:
-                why = found.reason.removeprefix("yes: ") if found.retrain else "by --force"
-                print(f"fleet {name} is retrained: {why}", flush=True)
-                _challenge(stage, found.model_version)
-            else:
-                print(f"fleet {name} is not retrained: {found.reason.removeprefix('no: ')}")
-    except Timeout:
-        raise ServiceError(f"fleet {name} is being retrained already; wait for that") from None
+    busy = f"fleet {name} is being retrained already; wait for that"
+    with locked(stage.runs / "retrain.lock", lambda: ServiceError(busy)):
+        found = _measured(stage, days)
+        if found.retrain or force:
+            why = found.reason.removeprefix("yes: ") if found.retrain else "by --force"
+            print(f"fleet {name} is retrained: {why}", flush=True)
+            _challenge(stage, found.model_version)
+        else:
+            print(f"fleet {name} is not retrained: {found.reason.removeprefix('no: ')}")
 
 
 def _challenge(stage: "Stage", champion: str) -> None:

@@ -4,6 +4,7 @@ import traceback
 
 UNREAD = 141  # what a shell tells of a program that wrote into a closed pipe
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
+UNHEALTHY = 6
 MEANINGS = {
     0: "done",
     1: "a bug in amad (add --debug)",

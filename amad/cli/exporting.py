@@ -7,7 +7,7 @@ import typer
 from amad.cli.running import FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings
+    from amad.config import Stage
 
 
 def export(
@@ -32,13 +32,12 @@ def export(
 
     url = address_of(to)
 
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import DataError, Stage
+    def work(stage: "Stage") -> None:
+        from amad.config import DataError
         from amad.config.wording import count, some
         from amad.scores.step_log import noted
         from amad.storage import look
 
-        stage = Stage.of(params, settings)
         look(stage, "export")
         with noted(stage.runs, "export"):
             done = write(stage, url)

@@ -1,14 +1,15 @@
 """``amad status``: the ledger of each fleet's dates, as a table or as JSON."""
 
 import json as jsons
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amad.cli.running import for_each_fleet
+from amad.cli.error_sentences import UNHEALTHY
+from amad.cli.running import ClusterOption, FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings
+    from amad.config import Stage
     from amad.engines.score.ledger import DateEntry, Ledger
 
 SHORT = 8  # digits of a digest that the table shows
@@ -17,26 +18,23 @@ COLUMNS = ("date", "state", "rows", "scored", "causes", "incidents", "model",
 NUMBERS = ("rows", "scored", "causes", "incidents", "model", "tries", "seconds")
 
 
-def show(
+def status(
     context: typer.Context,
-    fleets: list[str] | None,
-    cluster: str | None,
-    *,
-    days: int,
-    json: bool,
-) -> bool:
-    """Print the ledger of each fleet; return whether nothing is open in any.
+    days: Annotated[int, typer.Option(min=1, help="Number of newest dates to show.")] = 14,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
+    fleet: FleetsOption = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Show per date what is scored, what is open and why, and how far scoring lies behind.
 
-    days: the newest dates that are shown; what is open is shown in any case.
+    Everything that is open is shown, however old. It only reads.
     """
-    from amad.config import Stage
     from amad.engines.score.ledger import read_ledger
     from amad.storage import look
 
     found: list[Ledger] = []
 
-    def work(params: "Params", settings: "Settings") -> None:
-        stage = Stage.of(params, settings)
+    def work(stage: "Stage") -> None:
         look(stage, "status")
         ledger = read_ledger(stage)
         found.append(ledger)
@@ -44,13 +42,14 @@ def show(
             _print(ledger, days)
 
     try:
-        for_each_fleet(context, fleets, work, cluster)
+        for_each_fleet(context, fleet, work, cluster)
     finally:
         if json and found:
             well = all(ledger.is_well for ledger in found)
             content = {"ok": well, "fleets": [ledger.content(days) for ledger in found]}
             print(jsons.dumps(content, indent=2))
-    return all(ledger.is_well for ledger in found)
+    if not all(ledger.is_well for ledger in found):
+        raise typer.Exit(UNHEALTHY)
 
 
 def _print(ledger: "Ledger", days: int) -> None:

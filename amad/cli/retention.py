@@ -1,28 +1,34 @@
 """The command ``prune``: what may go of each fleet, and how much room it takes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amad.cli.running import for_each_fleet
+from amad.cli.running import FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings, Stage
+    from amad.config import Stage
     from amad.scores.retention import Old
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
-def prune(context: typer.Context, fleets: list[str] | None, *, days: int, dry_run: bool) -> None:
-    """Remove the old results of each fleet, or say what would be removed."""
+def prune(
+    context: typer.Context,
+    days: Annotated[  # the sinks, late rows and the report look back on at most 30 days
+        int, typer.Option(min=30, help="Number of days to keep, up to the newest scored date.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
+    ] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Remove old scores, incidents, pages of the report, job logs and checkpoints."""
     from amad.scores.retention import old_results
     from amad.scores.retention import prune as remove
+    from amad.storage import look, step
 
-    def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
-        from amad.storage import look, step
-
-        stage = Stage.of(params, settings)
+    def work(stage: "Stage") -> None:
         name = stage.fleet.name
         if dry_run:
             look(stage, "prune")
@@ -33,7 +39,7 @@ def prune(context: typer.Context, fleets: list[str] | None, *, days: int, dry_ru
                 join_archive_of(stage, found)
         print("\n".join(_lines(name, found, days, dry_run)))
 
-    for_each_fleet(context, fleets, work)
+    for_each_fleet(context, fleet, work)
 
 
 def join_archive_of(stage: "Stage", removed: "list[Old]") -> None:

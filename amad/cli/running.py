@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings, Stage
+    from amad.config import Settings, Stage
 
 FleetOption = Annotated[
     list[str] | None,
@@ -107,7 +107,7 @@ def run_stage(
 def for_each_fleet(
     context: typer.Context,
     fleets: list[str] | None,
-    work: "Callable[[Params, Settings], int | None]",
+    work: "Callable[[Stage], int | None]",
     cluster: str | None = None,
 ) -> None:
     """Do the work on each fleet; a failure does not stop the others.
@@ -123,7 +123,7 @@ def for_each_fleet(
         Exit: with that code, where it is not 0.
     """
     from amad.cli.error_sentences import MEANINGS, explain
-    from amad.config import load_params, read_params
+    from amad.config import Stage, load_params, read_params
     from amad.config.console import say
 
     settings = settings_of(cluster)
@@ -132,7 +132,7 @@ def for_each_fleet(
     errors, found = dict[str, int](), dict[str, int]()
     for fleet in names:
         try:
-            if code := work(load_params(settings.params_file, fleet), settings):
+            if code := work(Stage.of(load_params(settings.params_file, fleet), settings)):
                 found[fleet] = code
         except Exception as error:
             if len(names) == 1:

@@ -2,15 +2,16 @@
 
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from amad.cli import alerts
-from amad.cli.running import for_each_fleet
+from amad.cli.alerts import failure_told, tell_sinks
+from amad.cli.running import DAY, ClusterOption, DateOption, FleetsOption, for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings
+    from amad.config import Stage
     from amad.engines.score.scoring_plan import ScoringRequest
 
 
@@ -26,74 +27,97 @@ CRITICAL, NOTHING_NEW = 9, 10  # exit codes of what --fail-on names; an error co
 
 def score(
     context: typer.Context,
-    fleets: list[str] | None,
-    cluster: str | None,
-    *,
-    date: date | None,
-    first: date | None,
-    last: date | None,
-    vehicles: list[str],
-    engine: str | None,
-    force: bool,
-    dry_run: bool,
-    fail_on: list[FailOn],
+    date: DateOption = None,
+    from_: Annotated[
+        date | None, typer.Option("--from", "--since", help="First date to score.", **DAY)
+    ] = None,
+    to: Annotated[
+        date | None, typer.Option("--to", help="Last date to score; default: the lake's.", **DAY)
+    ] = None,
+    vehicle: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Score only this vehicle again; the others stay as published."
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["auto", "process", "ray"] | None,
+        typer.Option(help="Where it runs: in this process or over Ray; default: the profile's."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Score a date even if it loses published vehicles by that."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be scored and why; change nothing.")
+    ] = False,
+    fail_on: Annotated[
+        list[FailOn] | None,
+        typer.Option(help="End with code 9 (critical) or 10 (nothing-new) if the job found this."),
+    ] = None,
+    fleet: FleetsOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
-    """Check what is asked for and score each fleet, or say what would be scored.
+    """Score one date, a range, or (no date) everything new since the last run.
 
-    Raises:
-        BadParameter: options that do not go together.
-        Exit: with the code of what ``fail_on`` names, where all fleets went well; see
-            ``for_each_fleet``.
+    The champion of the fleet scores. The same date scored again gives the same bytes. Then the
+    sinks of conf/notify/ are told what changed.
     """
-    request = _request(date, first, last, vehicles, engine, force)
-    if dry_run:
-        for_each_fleet(context, fleets, lambda p, s: _foretell(p, s, request), cluster)
-        return
-
-    def look(params: "Params", settings: "Settings", scored: bool) -> int | None:
-        found = _found(params, settings, fail_on, scored=scored) if fail_on else set()
-        return min(found, default=None)
-
-    alerts.score(context, fleets, cluster, request, then=look)
-
-
-def _request(
-    date: date | None,
-    first: date | None,
-    last: date | None,
-    vehicles: list[str],
-    engine: str | None,
-    force: bool,
-) -> "ScoringRequest":
+    from amad.config import NothingScoredError
     from amad.engines.score.scoring_plan import ScoringRequest
 
-    if date and (first or last):
+    request = ScoringRequest(
+        dates=_dates(date, from_, to, {"--force": force, "--vehicle": vehicle}),
+        vehicles=tuple(dict.fromkeys(vehicle or [])),
+        engine=engine,
+        force=force,
+    )
+    if dry_run:
+        for_each_fleet(context, fleet, lambda stage: _foretell(stage, request), cluster)
+        return
+    run = import_module("pipelines.score").run
+
+    def work(stage: "Stage") -> int | None:
+        with failure_told(stage):  # also after a job that did only a part
+            receipt = run(stage.params, stage.settings, request=request)
+            if receipt.blank is not None:
+                raise NothingScoredError(receipt.blank)
+        scored = receipt.no_champion is None
+        found = _found(stage, fail_on, scored=scored) if fail_on else set()
+        # A night in which no champion scored is no error, but nobody may think that all is watched.
+        tell_sinks(stage, well=scored)
+        return min(found, default=None)
+
+    for_each_fleet(context, fleet, work, cluster)
+
+
+def _dates(
+    day: date | None, first: date | None, last: date | None, need_dates: dict[str, object]
+) -> tuple[date, date] | None:
+    """The first and the last date that the options name; None where they name none.
+
+    Raises:
+        BadParameter: they do not go together, or one of ``need_dates`` is given without them.
+    """
+    if day and (first or last):
         raise typer.BadParameter("give --date, or --from and --to, not both.")
     if last and not first:
         raise typer.BadParameter("--to needs --from.")
     if first and last and last < first:
         raise typer.BadParameter(f"--to {last} is before --from {first}.")
-    for name, given in (("--force", force), ("--vehicle", vehicles)):
-        if given and not (date or first):
+    begin = day or first
+    for name, given in need_dates.items():
+        if given and not begin:
             raise typer.BadParameter(f"{name} needs --date or --from: say which dates.")
-    begin = date or first
-    end = date or last or type(begin).max if begin else None
-    return ScoringRequest(
-        dates=(begin, end) if begin and end else None,
-        vehicles=tuple(dict.fromkeys(vehicles)),
-        engine=engine,
-        force=force,
-    )
+    return (begin, day or last or date.max) if begin else None
 
 
-def _foretell(params: "Params", settings: "Settings", request: "ScoringRequest") -> None:
+def _foretell(stage: "Stage", request: "ScoringRequest") -> None:
     """Print what a job would do."""
-    from amad.config import Stage
     from amad.config.wording import count
     from amad.engines.score.dry_run import dry_run
     from amad.storage import look
 
-    stage = Stage.of(params, settings)
     look(stage, "status")
     plan, version = dry_run(stage, request)
     name = stage.fleet.name
@@ -107,14 +131,11 @@ def _foretell(params: "Params", settings: "Settings", request: "ScoringRequest")
     print(f"{name}: version {version} would score {days}; nothing was changed")
 
 
-def _found(
-    params: "Params", settings: "Settings", fail_on: list[FailOn], *, scored: bool
-) -> set[int]:
+def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
     """The exit codes of what the last job found, of those that are asked for.
 
     scored: whether there was a job at all.
     """
-    from amad.config import Stage
     from amad.config.console import say
     from amad.config.wording import of_causes, some
     from amad.notify.grouping import by_cause, read_causes
@@ -122,7 +143,6 @@ def _found(
     from amad.scores.job_log import job_logs
     from amad.scores.partitions import incidents_of_date
 
-    stage = Stage.of(params, settings)
     runs = stage.runs
     jobs = job_logs(runs)[0] if scored else []
     dates = jobs[-1].dates if jobs else []

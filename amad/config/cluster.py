@@ -114,16 +114,15 @@ class ClusterProfile(Strict):
         return self
 
 
-def load_cluster(name: str | None = None, settings: Settings | None = None) -> ClusterProfile:
-    """Read the profile ``name`` (default: ``AMAD_CLUSTER``, ``local``).
+def load_cluster(settings: Settings) -> ClusterProfile:
+    """Read the profile that the settings name.
 
     Without any profile in ``conf/cluster``, ``local`` is the one with all its defaults.
 
     Raises:
         ConfigError: no such profile (the message lists those there are), or a wrong key.
     """
-    settings = settings or Settings()
-    name = name or settings.cluster
+    name = settings.cluster
     if not re.fullmatch(r"[\w.-]{1,100}", name):
         raise ConfigError(f"{cut(repr(name))} cannot name a cluster profile of conf/cluster/")
     path = settings.conf_dir / "cluster" / f"{name}.yaml"

@@ -26,11 +26,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def json_sha256(content: object) -> str:
-    """All 64 hexadecimal digits of a value as JSON with sorted keys."""
-    return sha256_of(json.dumps(content, sort_keys=True))
-
-
 def text_digest(text: str | bytes) -> str:
     """The short digest of a text."""
     return sha256_of(text)[:DIGITS]
@@ -38,4 +33,4 @@ def text_digest(text: str | bytes) -> str:
 
 def json_digest(content: object) -> str:
     """The short digest of a value as JSON with sorted keys."""
-    return json_sha256(content)[:DIGITS]
+    return text_digest(json.dumps(content, sort_keys=True))

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
 
     @property
     def conf_dir(self) -> Path:
-        """Folder of the fleet, cluster and scoring files."""
+        """Folder of the files of fleets, cluster profiles and sinks."""
         return self.home / "conf"
 
     @property

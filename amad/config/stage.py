@@ -31,7 +31,7 @@ class Stage:
     @cached_property
     def profile(self) -> ClusterProfile:
         """Where the work runs: in this process or on Ray."""
-        return load_cluster(settings=self.settings)
+        return load_cluster(self.settings)
 
     @property
     def folder(self) -> Path:

@@ -12,11 +12,10 @@ EVENT, ALARM = "#f4c7ab", "#c8553d"
 PRIMARY_NAME = "VUS-PR"  # of the metric ``method_result.PRIMARY``
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> None:
     """Write a PNG in one piece, without a date, so that the same picture gives the same bytes."""
     with staged(path) as stage:
         figure.savefig(stage, format="png", dpi=110, metadata={"Software": None})
-    return path
 
 
 def figure_of(width: float, height: float) -> Figure:

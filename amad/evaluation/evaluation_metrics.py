@@ -6,10 +6,10 @@ parameters and code give the same bytes.
 
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator
 
 from amad.config.wording import count
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 
 DIGITS = 6  # of every figure that is written
 
@@ -17,13 +17,7 @@ Figure = Annotated[float, AfterValidator(lambda value: round(float(value), DIGIT
 Difference = tuple[Figure, Figure, Figure]  # mean, low, high of a paired difference
 
 
-class Figures(BaseModel):
-    """A part of the file."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class MethodFigures(Figures):
+class MethodFigures(Entry):
     """One method on the test part.
 
     mean, interval: by metric, over units; the interval is (low, high). spread: standard deviation
@@ -42,7 +36,7 @@ class MethodFigures(Figures):
     unscored_rows: int = 0
 
 
-class IncidentRate(Figures):
+class IncidentRate(Entry):
     """Incidents on rows that touch no event; the rate is None where there are no such rows.
 
     interval: of the rate, if the incidents come independently of each other (Poisson). alarm_share:
@@ -56,7 +50,7 @@ class IncidentRate(Figures):
     alarm_share: Figure | None
 
 
-class Detection(Figures):
+class Detection(Entry):
     """How many of the known events hold an alarm, and how soon after their start."""
 
     events: int
@@ -91,7 +85,7 @@ class OperatingFiguresByMethod(OperatingFigures):
     methods: dict[str, OperatingFigures] = {}
 
 
-class Hits(Figures):
+class Hits(Entry):
     """How many of the culprit channels are among those blamed most: HitRate and NDCG."""
 
     hit_rate_100: Figure | None
@@ -120,7 +114,7 @@ class FaultFigures(Detection):
     methods: dict[str, dict[str, Figure]]
 
 
-class SeverityOrder(Figures):
+class SeverityOrder(Entry):
     """Kendall's tau-b of strength and severity, by type and in the mean; empty where unknown.
 
     An event that was missed has a severity of 0. tau_b_found: of the events that an incident
@@ -135,7 +129,7 @@ class SeverityOrder(Figures):
     events: dict[str, int] = {}
 
 
-class GuessedTypes(Figures):
+class GuessedTypes(Entry):
     """The type guessed for the events that an incident touches; empty where types are not known.
 
     confusion: true type -> guessed type -> events. recall: share of a type's events with the right
@@ -147,14 +141,14 @@ class GuessedTypes(Figures):
     confusion: dict[str, dict[str, int]] = {}
 
 
-class PointAdjusted(Figures):
+class PointAdjusted(Entry):
     """Point-adjusted F1 by method, with a warning; empty where it would mislead."""
 
     worthless: str = ""
     mean_f1: dict[str, Figure] = {}
 
 
-class Vote(Figures):
+class Vote(Entry):
     """The network's vote in the score, see ``amad.evaluation.vote``.
 
     weight: of the vote. measured: it was decided by the rule without labels, on these figures.

@@ -160,17 +160,18 @@ def _judge_vehicle(
     params: Params,
 ) -> None:
     """Add what a method does on the calibration rows, the test part and the units of a vehicle."""
-    gap_us = params.detect.merge_gap_us(fleet.period_us)
+    period = fleet.period_us
+    apart = {"period_us": period, "gap_us": params.detect.merge_gap_us(period)}
     calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
     if calibration.rows:
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         alarm_T = method.score(calibration, lead_of(whole, CALIBRATION)).alarm_T
-        result.count_alarms(result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us)
+        result.calibration.count(calibration, alarm_T, ordinary_T, **apart)
     if not test.rows:
         return
     lead = lead_of(whole, TEST)
     clean = method.score(unlabelled(test), lead)
-    result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
+    result.normal.count(test, clean.alarm_T, test.timestamp_T, **apart)
     for unit in units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
         scored = method.score(unit.series, lead) if is_injected(fleet) else clean

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.method_result import PRIMARY, RECALL_G
+from amad.evaluation.method_result import PRIMARY
 from amad.telemetry.files import staged
 
 DIGITS = 4  # fewer than in metrics.json, so that rounding on another machine shows no difference
@@ -44,5 +44,4 @@ def write_curve(evaluation: Evaluation, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["recall", "precision"])
         if evaluation.metrics.units:
-            pairs = zip(RECALL_G, result.mean_precision_G, strict=True)
-            writer.writerows([f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs)
+            writer.writerows(result.curve)

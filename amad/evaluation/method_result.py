@@ -66,6 +66,31 @@ class Rate:
         """Incidents per vehicle-day."""
         return self.incidents / self.days if self.days > 0 else None
 
+    def count(
+        self,
+        series: Series,
+        alarm_T: np.ndarray,
+        history_T: np.ndarray,
+        *,
+        period_us: int,
+        gap_us: int,
+    ) -> None:
+        """Add the incidents that touch no event, and the vehicle-days of the rows in no event.
+
+        Args:
+            series: whose labels, if it has any, are the events.
+            alarm_T: of its rows.
+            history_T: timestamps that say how many rows a day of this vehicle has.
+            period_us: of the fleet.
+            gap_us: alarms at most so far apart are one incident, microseconds.
+        """
+        label_T = np.zeros(series.rows, bool) if series.label_T is None else series.label_T > 0
+        runs = merge_alarms(alarm_T, series.timestamp_T, period_us=period_us, gap_us=gap_us)
+        self.incidents += sum(not label_T[a:b].any() for a, b in runs)
+        self.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
+        self.rows += int((~label_T).sum())
+        self.alarm_rows += int(alarm_T[~label_T].sum())
+
     def add(self, other: "Rate") -> None:
         """Add the counts of another rate."""
         for name in ("incidents", "days", "rows", "alarm_rows"):
@@ -74,7 +99,7 @@ class Rate:
 
 @dataclass(slots=True, kw_only=True)
 class MethodResult:
-    """The result of one method; ``judge_unit`` and ``count_alarms`` fill it.
+    """The result of one method; ``judge_unit`` and ``Rate.count`` fill it.
 
     lookahead_seconds: how long after a row the detector waits before it can score it. graded: do
     findings have a severity and a guessed type? They take a quarter of the time. spread:
@@ -103,6 +128,12 @@ class MethodResult:
     def mean_precision_G(self) -> np.ndarray:
         """Precision at each recall of ``RECALL_G``, as the mean over units; (G,)."""
         return np.mean(self.precision_G, axis=0)
+
+    @property
+    def curve(self) -> list[list[str]]:
+        """Recall and this precision, as text for a CSV file."""
+        pairs = zip(RECALL_G, self.mean_precision_G, strict=True)
+        return [[f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs]
 
     def judge_unit(
         self,
@@ -139,40 +170,8 @@ class MethodResult:
         """Add the alarms and findings of another result."""
         self.truth += other.truth
         self.known += other.known
-        for ours, theirs in ((self.calibration, other.calibration), (self.normal, other.normal)):
-            ours.add(theirs)
-
-    def count_alarms(
-        self,
-        rate: Rate,
-        series: Series,
-        alarm_T: np.ndarray,
-        history_T: np.ndarray,
-        fleet: Fleet,
-        gap_us: int,
-    ) -> None:
-        """Add the incidents that touch no event, and the vehicle-days of the rows in no event.
-
-        Args:
-            rate: of this result, which is changed.
-            series: whose labels, if it has any, are the events.
-            alarm_T: of its rows.
-            history_T: timestamps that say how many rows a day of this vehicle has.
-            fleet: gives the period.
-            gap_us: alarms at most so far apart are one incident, microseconds.
-        """
-        label_T = np.zeros(series.rows, bool) if series.label_T is None else series.label_T > 0
-        incidents = merge_alarms(
-            alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=gap_us
-        )
-        rate.add(
-            Rate(
-                incidents=sum(not label_T[a:b].any() for a, b in incidents),
-                days=vehicle_days([series.timestamp_T[~label_T]], [history_T]),
-                rows=int((~label_T).sum()),
-                alarm_rows=int(alarm_T[~label_T].sum()),
-            )
-        )
+        self.calibration.add(other.calibration)
+        self.normal.add(other.normal)
 
 
 def over_seeds(results: Sequence[MethodResult]) -> MethodResult:

@@ -41,39 +41,28 @@ def write_plots(
     fleet: Fleet,
     events: pa.Table,
     folder: Path,
-) -> list[Path]:
-    """Write the pictures, without those for which the evaluation has no figures.
-
-    Returns: the files that were written.
-    """
+) -> None:
+    """Write the pictures, without those for which the evaluation has no figures."""
     content = evaluation.metrics
-    written = []
     if content.units:
-        written += [
-            _curve_table(evaluation, folder / "precision_recall.csv"),
-            save(_curves(evaluation), folder / "precision_recall.png"),
-            save(_methods(content), folder / "methods.png"),
-        ]
+        _write_curves(evaluation, folder / "precision_recall.csv")
+        save(_curves(evaluation), folder / "precision_recall.png")
+        save(_methods(content), folder / "methods.png")
         for which, unit in _best_and_worst(evaluation, store, fleet, events):
             figure = draw_timeline(unit, which, evaluation, detector, store, fleet)
-            written.append(save(figure, folder / f"timeline_{which}.png"))
+            save(figure, folder / f"timeline_{which}.png")
     findings = [f for f in evaluation.results["amad"].known if f.event.channels]
     findings = findings or evaluation.results["amad"].truth
     if findings:
-        written.append(save(draw_attribution(findings, fleet), folder / "attribution.png"))
-    return written
+        save(draw_attribution(findings, fleet), folder / "attribution.png")
 
 
-def _curve_table(evaluation: Evaluation, path: Path) -> Path:
+def _write_curves(evaluation: Evaluation, path: Path) -> None:
     with staged(path) as stage, stage.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["method", "recall", "precision"])
         for name, result in evaluation.results.items():
-            pairs = zip(RECALL_G, result.mean_precision_G, strict=True)
-            writer.writerows(
-                [name, f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs
-            )
-    return path
+            writer.writerows([name, *point] for point in result.curve)
 
 
 def _colours(names: Iterable[str], content: EvaluationMetrics) -> dict[str, str]:

@@ -30,7 +30,7 @@ from amad.export.rows import (
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
 from amad.notify.published import Window, read_window
 from amad.scores import partitions
-from amad.scores.job_log import job_logs
+from amad.scores.job_log import job_logs, last_version
 
 ALL_DAYS = 1 << 20
 
@@ -81,8 +81,7 @@ def export(stage: Stage, url: URL) -> Exported:
         DataError: its tables are of another format, or a published file is damaged.
     """
     name, runs = stage.fleet.name, stage.runs
-    versions = [job.model_version for job in job_logs(runs)[0] if job.model_version]
-    window = read_window(runs, versions[-1] if versions else None, ALL_DAYS)
+    window = read_window(runs, last_version(job_logs(runs)[0]), ALL_DAYS)
     done = Exported(fleet=name, where=public(url), published=len(window.dates))
     done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
     with opened(url) as connection:

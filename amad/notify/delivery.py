@@ -5,12 +5,10 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-
-from filelock import FileLock, Timeout
 
 from amad.config import (
     AmadError,
@@ -22,6 +20,7 @@ from amad.config import (
 )
 from amad.config.console import say, waiting_for
 from amad.config.digest import json_digest
+from amad.config.file_lock import locked
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
@@ -35,7 +34,7 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, save
+from amad.scores.job_log import JobLog, job_logs, last_version, save
 from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
@@ -67,7 +66,7 @@ class News:
             NotifyError: the file of what people said is damaged; names it and the way out.
         """
         jobs, _ = job_logs(stage.runs)
-        window = read_window(stage.runs, _champion(_ended(jobs)))
+        window = read_window(stage.runs, last_version(_ended(jobs)))
         try:
             feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
@@ -288,11 +287,6 @@ def _ended(jobs: list[JobLog]) -> list[JobLog]:
     return [job for job in jobs if job.ended is not None]
 
 
-def _champion(jobs: list[JobLog]) -> str | None:
-    """The version that the newest job scored with; its partitions count."""
-    return next((job.model_version for job in reversed(jobs) if job.model_version), None)
-
-
 @contextmanager
 def _lock(runs: Path, fleet: str) -> Iterator[None]:
     """Let one job at a time tell a fleet's sinks.
@@ -300,16 +294,9 @@ def _lock(runs: Path, fleet: str) -> Iterator[None]:
     Raises:
         NotifyError: another one has done so for ``LOCK_SECONDS``.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / "told.lock")
-    try:
+    busy = f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"
+    lock = locked(runs / "told.lock", lambda: NotifyError(busy), seconds=LOCK_SECONDS)
+    with ExitStack() as held:
         with waiting_for("waiting for another job that tells the same sinks"):
-            lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise NotifyError(
-            f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"
-        ) from None
-    try:
+            held.enter_context(lock)
         yield
-    finally:
-        lock.release()

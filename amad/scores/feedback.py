@@ -2,28 +2,24 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast, get_args
-
-from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, PlainSerializer
+from typing import ClassVar, Literal, cast, get_args
 
 from amad.config import ConfigError, DataError, ServiceError
+from amad.config.file_lock import locked
 from amad.config.settings import user_name
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.run_log import Moment
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS
 
 Verdict = Literal["true", "false", "planned"]
-Manifests = Mapping[date, Mapping[str, PartitionManifest]]
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 COLUMNS = ("incident", "verdict", "note")  # of a CSV file
 LOCK_SECONDS = 60.0
 
@@ -125,7 +121,9 @@ def keep(
             end=found.end,
             vehicle_class=found.vehicle_class,
         )
-    with _lock(runs):
+    lock = runs / "feedback.lock"
+    held = f"{lock} is held by another process; wait for it"
+    with locked(lock, lambda: ServiceError(held), seconds=LOCK_SECONDS):
         known = read_feedback(runs).incidents
         Feedback(incidents=known | made).write(runs)
     return made
@@ -184,14 +182,14 @@ def read_verdicts(file: Path) -> list[Said]:
 def find_incident(
     runs: Path,
     incident_id: str,
-    found: Manifests | None = None,
+    found: partitions.Manifests,
     moved: Mapping[str, str] | None = None,
 ) -> Incident:
     """The incident of that id, joined over its dates.
 
     Of each date, the newest version that has a part of it counts.
 
-    found: the manifests of the published dates; default: they are read. moved: see ``keep``.
+    found: the manifests of the published dates. moved: see ``keep``.
 
     Raises:
         ConfigError: there is no such incident.
@@ -202,7 +200,6 @@ def find_incident(
     except ValueError:
         first = date.max
     parts = list[Incident]()
-    found = partitions.manifests(runs) if found is None else found
     for day in sorted(day for day in found if day >= first):
         part = _part(runs, incident_id, found[day])
         if part is None:  # an incident has a part on each of its dates
@@ -230,12 +227,3 @@ def _part(
             if item.incident_id == incident_id:
                 return item
     return None
-
-
-@contextmanager
-def _lock(runs: Path) -> Iterator[None]:
-    try:
-        with FileLock(runs / "feedback.lock", timeout=LOCK_SECONDS):
-            yield
-    except Timeout as error:
-        raise ServiceError(f"{error.lock_file} is held by another process; wait for it") from None

@@ -5,32 +5,30 @@ shared file system without locks two jobs may overlap; even then no partition is
 ``partitions``.
 """
 
-import os
-import socket
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from amad.config import DataError, ServiceError
 from amad.config.console import say
+from amad.config.file_lock import locked
 from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.step_log import Moment, is_free, status_after, words_of
-from amad.telemetry.artifact import Artifact
+from amad.scores.run_log import RunLog
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 KEPT = 1000  # logs of jobs
 LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
-STATUS = {  # in words
+REASONS = {  # why a row has no score, by its status
     "no_history": "without a history to judge by",
     "no_values": "without a usable value",
     "quarantined": "quarantined",
@@ -64,41 +62,30 @@ class Refused(BaseModel):
     reason: str
 
 
-class JobLog(Artifact):
-    """The state of one scoring job and what it did. The job fills it while it runs.
+class JobLog(RunLog):
+    """The state of one scoring job and what it did.
 
     number: how many jobs came before it, whatever the clock said; 0 in logs of earlier releases.
-    status: ``running``, ``done``, ``failed`` (with the error) or ``killed`` (by a signal, or the
-    process ended without writing its status). test_start: the first date that is scored without
-    being asked for. vehicles: those that alone were scored again; empty for all. detector: its
-    digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
-    published. attempts: those begun, published or not. rows, scored, alarms, vehicle_days: sums
-    over the dates published; so are ``unscored`` (rows by status), ``made_null`` (values by
-    channel) and ``unseen`` (rows by channel and code). without_score: of each date that is over by
-    the clock and of which no row has a score, its rows by status; a job that publishes nothing has
-    what the one before had, if that was ``blank``. incidents: of these dates; one that goes on
-    over midnight counts once. causes: of them, those that are told as one counted once; None in a
-    log without. quarantined: vehicle-days.
-    withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
-    findings: the ids of that; None where the job could not look. told: the sentences that were
-    printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
-    is told. hushed: by id, incidents of which nobody is told, and why.
+    test_start: the first date that is scored without being asked for. vehicles: those that alone
+    were scored again; empty for all. detector: its digest. alarm_budget: incidents per vehicle-day
+    that the threshold promises. dates: those published. attempts: those begun, published or not.
+    rows, scored, alarms, vehicle_days: sums over the dates published; so are ``unscored`` (rows by
+    status), ``made_null`` (values by channel) and ``unseen`` (rows by channel and code).
+    without_score: of each date that is over by the clock and of which no row has a score, its rows
+    by status; a job that publishes nothing has what the one before had, if that was ``blank``.
+    incidents: of these dates; one that goes on over midnight counts once. causes: of them, those
+    that are told as one counted once; None in a log without. quarantined: vehicle-days. withheld,
+    unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind. findings:
+    the ids of that; None where the job could not look. told: the sentences that were printed about
+    dates. sinks: by sink, what became of telling it what changed; empty where nobody is told.
+    hushed: by id, incidents of which nobody is told, and why.
     """
 
-    model_config = ConfigDict(frozen=False)
-
     FILE: ClassVar[str] = "jobs"
-    REMEDY: ClassVar[str] = "delete it"
 
     id: str
     number: int = 0
     fleet: str = ""
-    status: Literal["running", "done", "failed", "killed"]
-    started: Moment
-    ended: Moment | None = None
-    host: str = ""
-    pid: int = 0
-    error: str | None = None
     model_version: Annotated[str, StringConstraints(pattern=r"^\d+$")] | None = None
     test_start: Day | None = None
     vehicles: list[str] = []
@@ -187,51 +174,35 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
         if earlier and now < earlier[-1].started:
             at = f"{earlier[-1].started:%Y-%m-%d %H:%M} UTC"
             say(f"this machine's clock was put back: the last job began at {at}; is it right now?")
-        log = JobLog(
+        log = JobLog.begun(
+            now,
             id=f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
             number=max((item.number for item in earlier), default=0) + 1,
             fleet=fleet,
-            status="running",
-            started=now,
-            host=socket.gethostname(),
-            pid=os.getpid(),
             dates=[],
             without_score=earlier[-1].without_score if earlier and earlier[-1].blank else {},
         )
         write_json(holder, log.model_dump(mode="json", include={"id", "pid", "host", "started"}))
-        save(runs, log)
         try:
-            yield log
-            log.status = "done"
-        except BaseException as error:
-            log.status, log.error = status_after(error), words_of(error)
-            raise
+            with log.kept(partial(save, runs)):
+                yield log
         finally:
-            log.ended = datetime.now(UTC)
-            save(runs, log)
             holder.unlink(missing_ok=True)
 
 
-@contextmanager
-def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
+def scoring_lock(runs: Path, fleet: str) -> AbstractContextManager[None]:
     """Hold the fleet's lock, so that no job of it runs.
 
     Raises:
         ServiceError: a job of this fleet is running; the message says which.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ServiceError(
+    return locked(
+        runs / LOCK,
+        lambda: ServiceError(
             f"fleet {fleet} is being scored by another job ({_read_holder(runs / HOLDER)}); wait "
             "for it or stop it, then start again"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        ),
+    )
 
 
 def save(runs: Path, log: JobLog) -> None:
@@ -261,9 +232,14 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
-    if logs and logs[-1].status == "running" and is_free(runs / LOCK):
-        logs[-1].status = "killed"
+    if logs:
+        logs[-1].look_at(runs / LOCK)
     return logs, unreadable
+
+
+def last_version(jobs: Sequence[JobLog]) -> str | None:
+    """The version that the newest job scored with; its partitions count. jobs: the newest last."""
+    return next((job.model_version for job in reversed(jobs) if job.model_version), None)
 
 
 def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
@@ -274,9 +250,8 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
 def left_undone(job: JobLog) -> list[Trouble]:
     """A finding for a job that did not get to its end, and each day or date that has no scores."""
     whole = []
-    if job.status in ("failed", "killed"):
-        text = "was killed" if job.status == "killed" else f"failed: {job.error}"
-        whole = [Trouble(kind="unscored", subject="the last scoring job", text=text)]
+    if job.trouble:
+        whole = [Trouble(kind="unscored", subject="the last scoring job", text=job.trouble)]
     found = [(item.vehicle, item.date, f"was not scored: {item.reason}") for item in job.failed]
     found += [(str(item.date), item.date, f"was not scored: {item.reason}") for item in job.refused]
     found += [
@@ -291,7 +266,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
 
 def why_unscored(rows: Mapping[str, int]) -> str:
     """Why rows have no score, in words. rows: their number, by status."""
-    return ", ".join(f"{many:,} {STATUS.get(name, name)}" for name, many in sorted(rows.items()))
+    return ", ".join(f"{many:,} {REASONS.get(name, name)}" for name, many in sorted(rows.items()))
 
 
 def _read_holder(holder: Path) -> str:

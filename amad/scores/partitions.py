@@ -13,7 +13,7 @@ same bytes, so neither leaves a mixture.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -37,6 +37,7 @@ from amad.telemetry.temporary import remove_unfinished
 
 CONTRACT = 8  # raise it when the meaning of a score row or of an incident changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
+RESULTS = tuple(TABLES)  # the kinds of partitions
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 REPORTS = "reports"  # the folder of the report's pages, one per date
 TIMES = ("start", "end", "peak")
@@ -100,17 +101,23 @@ def finished(found: Mapping[date, Mapping[str, PartitionManifest | None]]) -> Ma
 def begun(runs: Path) -> dict[date, dict[str, PartitionManifest | None]]:
     """The manifest of every partition folder, by date and version; None: see ``read_manifest``."""
     found: dict[date, dict[str, PartitionManifest | None]] = {}
-    for kind in ("scores", "incidents"):
-        for place in listed(runs / kind, "model_version=*", "date=*"):
-            version = place.parent.name.removeprefix("model_version=")
-            try:
-                day, _ = date.fromisoformat(place.name.removeprefix("date=")), int(version)
-            except ValueError:  # a folder of another program
-                continue
+    for kind in RESULTS:
+        for day, version, _ in folders(runs / kind):
             versions = found.setdefault(day, {})
             if version not in versions:
                 versions[version] = read_manifest(runs, version, day)
     return dict(sorted(found.items()))
+
+
+def folders(kind: Path) -> Iterator[tuple[date, str, Path]]:
+    """Date, version and folder of each partition in ``runs/<fleet>/scores``, or another kind."""
+    for place in listed(kind, "model_version=*", "date=*"):
+        version = place.parent.name.removeprefix("model_version=")
+        try:
+            day, _ = date.fromisoformat(place.name.removeprefix("date=")), int(version)
+        except ValueError:  # a folder of another program
+            continue
+        yield day, version, place
 
 
 def current(found: Mapping[str, object], champion: str) -> str:
@@ -245,7 +252,7 @@ def recover(runs: Path) -> None:
 
     The caller holds the fleet's lock, or the staging folder of a running job would be deleted.
     """
-    for kind in ("scores", "incidents"):
+    for kind in RESULTS:
         for place in listed(runs / kind, "model_version=*"):
             remove_unfinished(place, alone=True)
     for place in (runs, *listed(runs, "*")):
@@ -267,17 +274,15 @@ def open_incidents(
     manifest = found[current(found, champion)] if found else None
     if manifest is None or manifest.contract != CONTRACT or not is_whole(runs, manifest, sums):
         return {}
-    file = table_file(runs, "incidents", manifest.model_version, day)
-    table = pq.read_table(file, partitioning=None)
     end = day_bounds(day)[1]
-    return {i.vehicle: i for i in incidents_in(table) if i.end + gap_us >= end}
+    published = incidents_of_date(runs, manifest.model_version, day)
+    return {i.vehicle: i for i in published if i.end + gap_us >= end}
 
 
 def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
     """The incidents that a version found on a date."""
-    return incidents_in(
-        pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
-    )
+    file = table_file(runs, "incidents", version, day)
+    return incidents_in(pq.read_table(file, partitioning=None))
 
 
 def incidents_in(table: pa.Table) -> list[Incident]:

@@ -104,35 +104,10 @@ def old_results(runs: Path, days: int) -> list[Old]:
             "right, 'amad doctor' tells how to take these rows out of the lake, and the next "
             "'amad score' then sets their scores aside"
         )
-    first = newest - timedelta(days=days - 1)
-    shown = set(_newest_job_dates(runs))
-    found = [
-        Old(kind=SCORES, path=path, size=_size(path), day=day)
-        for kind in ("scores", "incidents")
-        for day, path in _partitions(runs / kind)
-        if day < first and day not in shown
+    return [
+        Old(kind=kind, path=path, size=_size(path), day=day)
+        for kind, path, day in _older(runs, newest - timedelta(days=days - 1), days)
     ]
-    found += [
-        Old(kind=PAGES, path=path, size=_size(path), day=day)
-        for day, path in _pages(runs / partitions.REPORTS)
-        if day < first and day not in shown
-    ]
-    for folder in listed(runs / "set_aside", "*"):
-        for kind in ("scores", "incidents"):
-            found += [
-                Old(kind=SET_ASIDE, path=path, size=_size(path), day=day)
-                for day, path in _partitions(folder / kind)
-                if day < first
-            ]
-    found += [Old(kind=JOBS, path=path, size=_size(path)) for path in _old_jobs(runs, first)]
-    limit = time.time() - days * DAY_SECONDS
-    for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
-        found += [
-            Old(kind=kind, path=path, size=_size(path))
-            for path in listed(runs / place, "*")
-            if _last_change(path) < limit
-        ]
-    return found
 
 
 def prune(runs: Path, fleet: str, days: int) -> list[Old]:
@@ -162,15 +137,33 @@ def prune(runs: Path, fleet: str, days: int) -> list[Old]:
     return found
 
 
-def _partitions(folder: Path) -> Iterator[tuple[date, Path]]:
-    """The date and the folder of each partition, in order of date."""
-    found = []
-    for path in listed(folder, "model_version=*", "date=*"):
-        try:
-            found.append((date.fromisoformat(path.name.removeprefix("date=")), path))
-        except ValueError:  # a folder of another program
-            continue
-    yield from sorted(found)
+def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date | None]]:
+    """Kind, path and date of what may go. first: the first date that is kept."""
+    jobs = job_logs(runs)[0]
+    last_shown = [job for job in jobs if job.is_shown][-1:]  # in the report, so its dates stay
+    shown = {day for job in last_shown for day in job.dates}
+    for kind in partitions.RESULTS:
+        for day, _, path in sorted(partitions.folders(runs / kind)):
+            if day < first and day not in shown:
+                yield SCORES, path, day
+    for day, path in _pages(runs / partitions.REPORTS):
+        if day < first and day not in shown:
+            yield PAGES, path, day
+    for folder in listed(runs / "set_aside", "*"):
+        for kind in partitions.RESULTS:
+            for day, _, path in sorted(partitions.folders(folder / kind)):
+                if day < first:
+                    yield SET_ASIDE, path, day
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    kept = {job.id for job in (*last_shown, *jobs[-1:])}
+    for job in jobs:
+        if job.started < start and job.id not in kept and job.status != "running":
+            yield JOBS, runs / "jobs" / f"{job.id}.json", None
+    limit = time.time() - days * DAY_SECONDS
+    for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
+        for path in listed(runs / place, "*"):
+            if _last_change(path) < limit:
+                yield kind, path, None
 
 
 def _pages(folder: Path) -> list[tuple[date, Path]]:
@@ -180,25 +173,6 @@ def _pages(folder: Path) -> list[tuple[date, Path]]:
         with suppress(ValueError):  # the index of the pages
             found.append((date.fromisoformat(path.stem), path))
     return sorted(found)
-
-
-def _newest_job_dates(runs: Path) -> list[date]:
-    """The dates of the job that the report shows, which stay."""
-    jobs = [job for job in job_logs(runs)[0] if job.is_shown]
-    return jobs[-1].dates if jobs else []
-
-
-def _old_jobs(runs: Path, first: date) -> list[Path]:
-    """The logs of jobs that began before ``first``, but for the last and the last with dates."""
-    jobs = job_logs(runs)[0]
-    with_dates = [job.id for job in jobs if job.is_shown]
-    kept = {*with_dates[-1:], *(job.id for job in jobs[-1:])}
-    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    return [
-        runs / "jobs" / f"{job.id}.json"
-        for job in jobs
-        if job.started < start and job.id not in kept and job.status != "running"
-    ]
 
 
 def _remove(path: Path) -> None:

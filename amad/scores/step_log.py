@@ -7,49 +7,27 @@ went, for ``amad status``, ``amad doctor``, the report and the sinks.
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import AwareDatetime, PlainSerializer
-
-from amad.config import DataError, InterruptionError, usable_error
-from amad.telemetry.artifact import Artifact
+from amad.config import DataError
+from amad.scores.run_log import RunLog
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
 BESIDE = ("drift", "export")  # those that not every night has
 
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 
-
-class StepLog(Artifact):
-    """The last run of one step.
-
-    status: as of a job; ``running`` is said by the log alone, see ``step_logs``. error: what it
-    failed with, in words.
-    """
+class StepLog(RunLog):
+    """The last run of one step."""
 
     FILE: ClassVar[str] = "steps"
-    REMEDY: ClassVar[str] = "delete it"
     SEALED: ClassVar[bool] = True
 
     step: str
-    status: Literal["running", "done", "failed", "killed"]
-    started: Moment
-    ended: Moment | None = None
-    host: str = ""
-    pid: int = 0
-    error: str | None = None
-
-    @property
-    def trouble(self) -> str | None:
-        """What went wrong, as the end of a sentence."""
-        if self.status == "killed":
-            return "was killed"
-        return f"failed: {self.error}" if self.status == "failed" else None
 
 
 @contextmanager
@@ -71,20 +49,9 @@ def noted(runs: Path, step: str) -> Iterator[None]:
     except OSError:
         yield
         return
-    log = StepLog(
-        step=step,
-        status="running",
-        started=datetime.now(UTC),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-    )
     try:
-        _write(runs, log)
-        yield
-        _end(runs, log, "done")
-    except BaseException as error:
-        _end(runs, log, status_after(error), words_of(error))
-        raise
+        with StepLog.begun(datetime.now(UTC), step=step).kept(partial(_write, runs)):
+            yield
     finally:
         os.close(lock)
 
@@ -99,47 +66,10 @@ def step_logs(runs: Path) -> list[StepLog]:
         log = None
         with suppress(DataError):
             log = StepLog.read_file(_file(runs, step))
-        if log is not None and log.status == "running" and is_free(_lock(runs, step)):
-            log = log.model_copy(update={"status": "killed"})
         if log is not None:
+            log.look_at(_lock(runs, step))
             found.append(log)
     return found
-
-
-def is_free(lock: Path) -> bool:
-    """Is a lock file held by nobody? Then nobody does what it is for.
-
-    Whoever may only read the file can ask.
-    """
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def status_after(error: BaseException) -> Literal["failed", "killed"]:
-    """How a log calls work that ended with this error."""
-    stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
-    return "killed" if stopped else "failed"
-
-
-def words_of(error: BaseException) -> str:
-    """An error as a log tells it, to stand in a sentence: what a user can mend without its type."""
-    if isinstance(error, KeyboardInterrupt):
-        return str(InterruptionError())
-    known = usable_error(error)
-    words = " ".join(str(known or error).split())[:500].rstrip(".")
-    return words if known else f"{type(error).__name__}: {words}"
-
-
-def _end(runs: Path, log: StepLog, status: str, error: str | None = None) -> None:
-    _write(
-        runs, log.model_copy(update={"status": status, "error": error, "ended": datetime.now(UTC)})
-    )
 
 
 def _write(runs: Path, log: StepLog) -> None:

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-
-from filelock import FileLock, Timeout
 
 from amad.config import ServiceError, Stage
 from amad.config.console import say
+from amad.config.file_lock import locked
 from amad.config.wording import count
 from amad.storage.lease import LostLeaseError, held, holder_of
 from amad.storage.objects import Objects
@@ -182,17 +181,11 @@ def _needed_by(work: str) -> Callable[[str], bool]:
     return lambda name: name not in LARGE or name in NEEDS[work]
 
 
-@contextmanager
-def _lock(stage: Stage, seconds: float) -> Iterator[None]:
+def _lock(stage: Stage, seconds: float) -> AbstractContextManager[None]:
     """Keep other processes of this machine from changing what is fetched."""
-    stage.runs.mkdir(parents=True, exist_ok=True)
     file = stage.runs / "storage.lock"
-    try:
-        locked = FileLock(file).acquire(timeout=seconds)
-    except Timeout:
-        raise BusyError(
-            f"another process of this machine has held {file} for {seconds:.0f} s; wait until it "
-            "has ended, then start again"
-        ) from None
-    with locked:
-        yield
+    held = (
+        f"another process of this machine has held {file} for {seconds:.0f} s; wait until it "
+        "has ended, then start again"
+    )
+    return locked(file, lambda: BusyError(held), seconds=seconds)

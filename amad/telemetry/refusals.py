@@ -22,7 +22,7 @@ from amad.telemetry.files import listed
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
-ALL, NEW = "all files", "files since the last validation that passed"
+ALL_FILES, NEW_FILES = "all files", "files since the last validation that passed"
 BYTES_PER_ROW = 50.0  # where no file was read whole
 
 
@@ -112,9 +112,9 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     passed: the files of the last validation that passed; None: none has.
     """
     counted = list(_counted(lake.files))
-    scopes = [Refusals(scope=ALL)]
+    scopes = [Refusals(scope=ALL_FILES)]
     if passed is not None:
-        scopes.append(Refusals(scope=NEW))
+        scopes.append(Refusals(scope=NEW_FILES))
     for file, reasons in counted:
         sha256 = lake.files[file.path].sha256
         file.new = new = passed is not None and passed.files.get(file.path) != sha256
@@ -164,7 +164,7 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
     """One sentence on the first set of files of which too much was refused; None where none is."""
     limit = fleet.quality.max_refused_share
     for scope in intake.scopes:
-        of = "" if scope.scope == ALL else f" of the {scope.scope}"
+        of = "" if scope.scope == ALL_FILES else f" of the {scope.scope}"
         said = []
         if scope.refused_share > limit:
             said.append(
@@ -175,7 +175,7 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
             said.append(f"{scope.refused_files:,} of {scope.files:,} files{of}")
         if said:
             reason, rows = scope.reasons.most_common(1)[0]
-            files = {f.path for f in intake.files if f.new or scope.scope == ALL}
+            files = {f.path for f in intake.files if f.new or scope.scope == ALL_FILES}
             shown = example(rejected, reason, files)
             return (
                 f"{' and '.join(said)} were refused, most often: {reason} ({rows:,} rows)"

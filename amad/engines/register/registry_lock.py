@@ -9,10 +9,8 @@ machine registered at the same time.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from filelock import FileLock, Timeout
-
 from amad.config import ServiceError, Settings
-from amad.config.console import say
+from amad.config.file_lock import locked
 from amad.engines.shared.tracking import told
 from amad.engines.shared.tracking_store import database_lock, kind_of, sqlite_file, tracking_uri
 
@@ -32,21 +30,14 @@ def registry_lock(settings: Settings, fleet: str, seconds: float = WAIT_SECONDS)
         place = file.with_name(f"{file.name}.{fleet}.lock")
     else:
         place = settings.runs_dir(fleet) / "registry.lock"
-    place.parent.mkdir(parents=True, exist_ok=True)
+    held = (
+        f"another command has held the registry of fleet {fleet} for {seconds:g} s ({place}); see "
+        "that it ends, then run this one again"
+    )
+    waiting = f"another command is changing the registry of fleet {fleet}; wait for it"
     with ExitStack() as stack:
-        lock = FileLock(place)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"another command is changing the registry of fleet {fleet}; wait for it")
-            try:
-                lock.acquire(timeout=seconds)
-            except Timeout:
-                raise ServiceError(
-                    f"another command has held the registry of fleet {fleet} for {seconds:g} s "
-                    f"({place}); see that it ends, then run this one again"
-                ) from None
-        stack.callback(lock.release)
+        lock = locked(place, lambda: ServiceError(held), seconds=seconds, waiting=waiting)
+        stack.enter_context(lock)
         stack.enter_context(told(uri))
         if kind_of(uri) == "postgresql":
             stack.enter_context(database_lock(uri, f"registry of {fleet}", seconds))

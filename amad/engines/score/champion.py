@@ -59,29 +59,23 @@ def champion_of(stage: Stage) -> Iterator[tuple[Champion, Path]]:
     if known is not None and known.folder is not None:
         yield known, known.folder
         return
-    from amad.engines.shared.model_registry import champion_version, fetched
+    from amad.engines.shared import model_registry as registry
     from amad.engines.shared.tracking import connected
 
     with connected(stage.settings) as client:
-        version = champion_version(client, stage.fleet.name)
-        found = _asked(client, stage.fleet.name, version)
-    with fetched(client, version) as folder:
+        version = registry.champion_version(client, stage.fleet.name)
+        found = Champion(
+            version=str(version.version),
+            digest=registry.digest_of(version),
+            scores_from=registry.scores_from(version),
+            digests=registry.digests(client, stage.fleet.name),
+        )
+    with registry.fetched(client, version) as folder:
         place = _local_folder(client, version, folder)
         if state and place is not None:
             when = {"store": str(file), "state": state, "folder": place}
             found.model_copy(update=when).write(stage.runs)
         yield found, folder
-
-
-def _asked(client: "MlflowClient", fleet: str, version: "ModelVersion") -> Champion:
-    from amad.engines.shared.model_registry import digest_of, digests, scores_from
-
-    return Champion(
-        version=str(version.version),
-        digest=digest_of(version),
-        scores_from=scores_from(version),
-        digests=digests(client, fleet),
-    )
 
 
 def _local_folder(client: "MlflowClient", version: "ModelVersion", fetched: Path) -> Path | None:

@@ -22,7 +22,7 @@ from amad.detect.incidents import Incident, continue_incident
 from amad.detect.levels import Levels
 from amad.detect.peers import with_peers
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
-from amad.engines.score.scoring_engines import Result, in_process, over_ray
+from amad.engines.score.scoring_engines import Result, score_units
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest, Provenance, VehiclePart
@@ -188,8 +188,8 @@ def score_days(
         for day in days
     }
     units = [(vehicle, day) for day in days for vehicle in chosen[day]]
-    run = over_ray if engine == "ray" else in_process
-    results = run(snapshot, model.folder, units, profile, (model.digest, runs))
+    states = (model.digest, runs)
+    results = score_units(engine, snapshot, model.folder, units, profile, states)
     progress = iter(track(units, f"score {count(len(days), 'date')}, vehicle-day by vehicle-day"))
     for day in days:
         begin(day)

@@ -17,7 +17,7 @@ from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
 from amad.notify.published import Window, window_of
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, job_logs, why_unscored
+from amad.scores.job_log import JobLog, job_logs, last_version, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.step_log import StepLog, step_logs
 from amad.scores.unscored import failed_steps, first_date
@@ -106,14 +106,9 @@ class Ledger:
             return "no log of a job can be read; run 'amad score', which writes one"
         if self.job is None:
             return "no job has run yet: run 'amad score', which needs a registered model"
-        if self.job.status in ("failed", "killed"):
-            if self.job.status == "failed" and self.job.error:
-                return (
-                    f"the last job failed: {self.job.error}. Once that is mended, run 'amad score' "
-                    "again"
-                )
-            how = "failed" if self.job.status == "failed" else "was killed"
-            return f"the last job {how}; run 'amad score' again"
+        if self.job.trouble:
+            mend = ". Once that is mended," if self.job.status == "failed" else ";"
+            return f"the last job {self.job.trouble}{mend} run 'amad score' again"
         if self.job.blank:
             return f"no row has a score of {self.job.dates_without_score}"
         return None
@@ -169,7 +164,7 @@ def read_ledger(stage: Stage) -> Ledger:
     runs = stage.runs
     snapshot = take_snapshot(stage, look=True)
     logs, unreadable = job_logs(runs)
-    version = next((log.model_version for log in reversed(logs) if log.model_version), "0")
+    version = last_version(logs) or "0"
     first, touches = first_date(logs, runs), _touches(logs)
     found = partitions.begun(runs)
     newest = newest_row(snapshot.lake)

@@ -1,4 +1,4 @@
-"""The two engines that run the units of a scoring job, see ``amad.engines.shared.unit_engines``."""
+"""Runs the units of a scoring job here or over Ray, see ``amad.engines.shared.unit_engines``."""
 
 from collections.abc import Generator
 from datetime import date
@@ -22,31 +22,26 @@ Unit = tuple[str, date, frozenset[date]]  # vehicle, date, the vehicle's quarant
 StatesPlace = tuple[str, Path]  # the detector's digest and ``runs/<fleet>``: where states are found
 
 
-def in_process(
+def score_units(
+    engine: str,
     snapshot: Snapshot,
     detector: Path,
     units: list[Day],
     profile: ClusterProfile,
     states: StatesPlace,
 ) -> Generator[Result]:
-    """Score the units one after the other in this process."""
-    scorer = UnitScorer(detector, snapshot.lake, states)
-    yield from unit_engines.in_this_process(scorer, _with_quarantine(snapshot, units))
+    """Score the units one after the other in this process, or over Ray (``engine``).
 
-
-def over_ray(
-    snapshot: Snapshot,
-    detector: Path,
-    units: list[Day],
-    profile: ClusterProfile,
-    states: StatesPlace,
-) -> Generator[Result]:
-    """Score the units over Ray; each process of a worker loads the detector once.
-
-    The days of a vehicle are scored one after the other: each goes on from the state that the day
-    before left, and no two write it at the same time. The lake and the states are read where the
-    driver has them; the detector is sent through Ray.
+    Over Ray each process of a worker loads the detector once, which is sent through Ray; the lake
+    and the states are read where the driver has them. The days of a vehicle are scored one after
+    the other: each goes on from the state that the day before left, and no two write it at the same
+    time.
     """
+    out = snapshot.quarantined
+    given = [(vehicle, day, out.get(vehicle, frozenset())) for vehicle, day in units]
+    if engine != "ray":
+        yield from unit_engines.in_this_process(UnitScorer(detector, snapshot.lake, states), given)
+        return
     from amad.engines.shared.ray_cluster import ray_session
 
     files = {
@@ -57,15 +52,9 @@ def over_ray(
     scorer = SentUnitScorer(files, snapshot.lake, states)
     _, runs = states
     with ray_session(profile):
-        given = _with_quarantine(snapshot, units)
         yield from unit_engines.over_ray(
             scorer, given, profile, snapshot.lake.path, runs, vehicle_of=itemgetter(0)
         )
-
-
-def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
-    out = snapshot.quarantined
-    return [(vehicle, day, out.get(vehicle, frozenset())) for vehicle, day in units]
 
 
 class UnitScorer:

@@ -40,7 +40,6 @@ PATIENCE = {
 FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 # The error codes of a store that fails; other codes mean that the request was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
-ANSWERS = "see that it answers"
 NO_ANSWER = re.compile(r"Read timed out.*read timeout=(\d+)")  # of requests
 DAMAGED = "bring a backup of the file back"
 WAYS_OUT = {  # by the words of SQLite's message
@@ -98,7 +97,7 @@ def connect(settings: Settings) -> MlflowClient:
         silent = NO_ANSWER.search(str(error))  # a server that is silent says no version either
         raise (None if silent else no_mlflow(uri)) or ServiceError(
             f"MLflow's store {public(uri)} cannot be opened ({reason}); "
-            f"{_way_out(error, ANSWERS)}, or set AMAD_MLFLOW_URI to another one"
+            f"{_way_out(error)}, or set AMAD_MLFLOW_URI to another one"
         ) from error
     return client
 
@@ -133,7 +132,7 @@ def told(uri: str) -> Iterator[None]:
         reason = public_reason(error, uri)
         raise ServiceError(
             f"MLflow's store {public(uri)} failed during the work ({reason}); "
-            f"{_way_out(error, ANSWERS)}, then run the command again: what is done is kept"
+            f"{_way_out(error)}, then run the command again: what is done is kept"
         ) from error
 
 
@@ -165,7 +164,7 @@ def model_name(fleet: str) -> str:
 
 def experiment_id(client: MlflowClient, fleet: str) -> str:
     """Return the id of the fleet's experiment ``amad-<fleet>``, created or restored as needed."""
-    name = f"amad-{fleet}"
+    name = model_name(fleet)
     found = client.get_experiment_by_name(name)
     if found is None:
         root = artifact_root(client.tracking_uri, Settings())
@@ -281,5 +280,6 @@ def public_reason(error: Exception, uri: str) -> str:
     return f"{reason[:REASON_START]} ... {reason[-REASON_END:]}"
 
 
-def _way_out(error: Exception, otherwise: str) -> str:
-    return next((told for words, told in WAYS_OUT.items() if words in str(error)), otherwise)
+def _way_out(error: Exception) -> str:
+    told = (way for words, way in WAYS_OUT.items() if words in str(error))
+    return next(told, "see that it answers")

@@ -43,7 +43,7 @@ def tracking_uri(settings: Settings) -> str:
     """The store's URI, with the PostgreSQL driver that is installed here filled in."""
     default = sqlite_uri(settings.workspace / "mlflow.db")
     named = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    uri = named or load_cluster(settings=settings).tracking_uri or default
+    uri = named or load_cluster(settings).tracking_uri or default
     scheme, mark, rest = uri.partition("://")
     return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgres", "postgresql") else uri
 

@@ -121,16 +121,16 @@ def _result(vehicle: str, result: Any) -> Any:
             f"Ray gave up the rows{whose} ({reason}); run the job again, and if its workers die "
             "each time, give them more memory or do without them (engine: process in conf/cluster/)"
         ) from error
-    if isinstance(found, _Raised):
-        raise found.error
+    if isinstance(found, AmadError):
+        raise found
     return found
 
 
 def _do(sent: list[Any], unit: Any, before: None) -> tuple[bytes, None]:
     """The result of a unit, and what the next unit of its vehicle waits for.
 
-    before: what this unit waited for. The result is sent as bytes, since arrays that Ray unpacks
-    cannot be written to.
+    before: what this unit waited for. The result, or an error for the user in its place, is sent as
+    bytes, since arrays that Ray unpacks cannot be written to.
     """
     try:
         work = _received(*sent)
@@ -139,7 +139,7 @@ def _do(sent: list[Any], unit: Any, before: None) -> tuple[bytes, None]:
     except Exception as error:
         if (known := usable_error(error)) is None:
             raise
-        result = _Raised(known)
+        result = known
     return pickle.dumps(result), None
 
 
@@ -172,10 +172,3 @@ def one_thread() -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(threads)
-
-
-class _Raised:
-    """An error for the user, on its way to the driver."""
-
-    def __init__(self, error: AmadError) -> None:
-        self.error = error

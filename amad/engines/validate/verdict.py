@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-WORST = 5  # vehicles that are named
+NAMED, WORST = 3, 5  # reasons and vehicles that are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Verdict:
         """May the fleet be used?"""
         return self.days_ok and self.intake_ok
 
-    def summary(self, most: int = 3) -> str:
+    def summary(self) -> str:
         """A sentence for a person: how many days fail, by which checks, and the first few."""
         counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
         of_days = set(self.quarantine["check"].to_pylist())
@@ -39,8 +39,8 @@ class Verdict:
         if not failing:
             return counted
         reasons = self.quarantine["reason"].to_pylist()
-        more = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
-        return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:most])}{more}"
+        more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+        return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:NAMED])}{more}"
 
     def worst_vehicles(self) -> str:
         """The vehicles with the most failing days."""
