@@ -1,6 +1,6 @@
 """Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
 
-Rows are buffered up to a limit and then written as one Arrow IPC file that holds a record batch per
+Rows are buffered up to a limit and then written as one file that holds an Arrow record batch per
 vehicle-day. The batches of a vehicle-day are later read back from all files. So there are few
 files, however many vehicles a raw file mixes.
 
@@ -76,17 +76,15 @@ class Spill:
         self._buffer: list[tuple[DayRows, np.ndarray, int]] = []
         self._buffer_bytes = 0
         self._ids: dict[str, int] = {}  # vehicle -> number
-        self._files: list[Path] = []
-        self._readers: list[pa.ipc.RecordBatchFileReader] = []
-        # (vehicle, day) -> (number of the Arrow file, number of the batch in it)
-        self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        self._files = 0
+        # (vehicle, day) -> where its batches lie
+        self._where: dict[tuple[str, int], list[disk.Stretch]] = defaultdict(list)
         self._flushed: set[int] = set()  # numbers of raw files
         self._withdrawn: dict[tuple[str, int], set[int]] = defaultdict(set)  # numbers of raw files
 
     def __getstate__(self) -> dict:
-        """In another process, the files are opened anew."""
         assert not self._buffer, "flush before sending"
-        return self.__dict__ | {"_readers": []}
+        return self.__dict__
 
     def add(self, rows: CleanRows, file: int) -> None:
         """Take the clean rows of raw file number ``file``."""
@@ -121,15 +119,15 @@ class Spill:
             rows, id_T, day_T = rows.only(order_T), id_T[order_T], day_T[order_T]
         cut = np.flatnonzero(np.diff(id_T) | np.diff(day_T)) + 1
         names = list(self._ids)
-        path = self._folder / f"{len(self._files)}.arrow"
+        path = self._folder / f"{self._files}.arrow"
         self._folder.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self._schema) as writer:
-            edges = [0, *cut.tolist(), len(id_T)]
-            for number, (first, last) in enumerate(pairwise(edges)):
-                writer.write_batch(self._batch(rows.only(slice(first, last))))
+        with pa.OSFile(str(path), "wb") as sink:
+            for first, last in pairwise([0, *cut.tolist(), len(id_T)]):
+                batch = self._batch(rows.only(slice(first, last))).serialize()
                 key = (names[id_T[first]], int(day_T[first]))
-                self._where[key].append((len(self._files), number))
-        self._files.append(path)
+                self._where[key].append((path, sink.tell(), batch.size))
+                sink.write(batch)
+        self._files += 1
 
     def days(self) -> list[tuple[str, int]]:
         """(vehicle, day since 1970-01-01) of all rows, sorted; call ``flush`` before."""
@@ -164,10 +162,9 @@ class Spill:
         withdrawn = self._withdrawn.get((vehicle, day))
         return rows.only(~np.isin(rows.file_T, list(withdrawn))) if withdrawn else rows
 
-    def _all_rows(self, where: list[tuple[int, int]]) -> DayRows:
-        if len(self._readers) < len(self._files):
-            self._readers = [pa.ipc.open_file(disk.open_to_read(path)) for path in self._files]
-        batches = [self._readers[file].get_batch(number) for file, number in where]
+    def _all_rows(self, where: list[disk.Stretch]) -> DayRows:
+        messages = map(pa.py_buffer, disk.read_stretches(where))
+        batches = [pa.ipc.read_record_batch(message, self._schema) for message in messages]
         table = pa.Table.from_batches(batches)
         value_CT = np.empty((self._channels, table.num_rows))
         for c in range(self._channels):

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from amad.telemetry.files import staged
 from amad.telemetry.temporary import STAGE, written_into
 
 AT_ONCE = 8  # requests that the driver's node answers at the same time
+# Ray sends an object of at most 100 KiB with the message, and puts a larger one into the stores of
+# both nodes, which takes some milliseconds. So bytes travel as several small objects.
+PIECES, PIECE_BYTES = 32, 96_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class Reach:
         """Let this process, of whatever node, read and write the files of the driver."""
         disk.bring_from(self.brought)
         here = all(mark.exists() for mark in self.marks)
-        disk.take_from(None if here else _Asked(self.actor))
+        disk.take_from(None if here else Asked(self.actor))
 
 
 @contextmanager
@@ -75,42 +79,47 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
 
 
 class Answering:
-    """The actor: a ``DriversDisk`` on the node that has it."""
+    """The actor: a ``DriversDisk`` on the node that has it, whose bytes travel in pieces."""
 
     def __init__(self, brought: dict[Path, disk.Bring]) -> None:
         disk.bring_from(brought)
 
-    def size(self, path: Path) -> int:
-        """The bytes of a file."""
-        disk.bring(path)
-        return path.stat().st_size
+    def read(self, stretches: Sequence[disk.Stretch]) -> tuple[Any, ...]:
+        """The length of each stretch, and the pieces of all."""
+        found = disk.read_stretches(stretches)
+        return [len(content) for content in found], *_cut(b"".join(found))
 
-    def read(self, path: Path, first: int, count: int) -> bytes:
-        """A part of a file."""
-        with path.open("rb") as file:
-            file.seek(first)
-            return file.read(count)
-
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, *pieces: bytes) -> None:
         """Put a file in its place."""
-        with staged(path, durable=False) as stage:
-            stage.write_bytes(content)
+        with staged(path, durable=False) as stage, stage.open("wb") as file:
+            file.writelines(pieces)
 
 
-class _Asked:
+def _cut(content: bytes) -> list[bytes]:
+    """The content in as many pieces as ``PIECES``, of which only the last may be a large one."""
+    edges = [*range(0, PIECES * PIECE_BYTES, PIECE_BYTES), max(len(content), PIECES * PIECE_BYTES)]
+    return [content[first:last] for first, last in pairwise(edges)]
+
+
+class Asked:
     """The actor as a ``DriversDisk``, on another node."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def size(self, path: Path) -> int:
-        return self._get(self._actor.size.remote(path))
-
-    def read(self, path: Path, first: int, count: int) -> bytes:
-        return self._get(self._actor.read.remote(path, first, count))
+    def read(self, stretches: Sequence[disk.Stretch]) -> list[bytes]:
+        """The bytes of each stretch."""
+        asked = self._actor.read.options(num_returns=1 + PIECES).remote(stretches)
+        lengths, *pieces = self._get(asked)
+        content = b"".join(pieces)
+        return [
+            content[end - length : end]
+            for end, length in zip(accumulate(lengths), lengths, strict=True)
+        ]
 
     def write(self, path: Path, content: bytes) -> None:
-        self._get(self._actor.write.remote(path, content))
+        """Put a file in its place."""
+        self._get(self._actor.write.remote(path, *filter(None, _cut(content))))
 
     @staticmethod
     def _get(answer: Any) -> Any:
