@@ -40,7 +40,7 @@ class Reach:
         """Let this process, of whatever node, read and write the files of the driver."""
         disk.bring_from(self.brought)
         here = all(mark.exists() for mark in self.marks)
-        disk.take_from(None if here else Asked(self.actor))
+        disk.take_from(None if here else _Asked(self.actor))
 
 
 @contextmanager
@@ -79,15 +79,15 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
 
 
 class Answering:
-    """The actor: a ``DriversDisk`` on the node that has it, whose bytes travel in pieces."""
+    """The actor: reads and writes files on the node that has them."""
 
     def __init__(self, brought: dict[Path, disk.Bring]) -> None:
         disk.bring_from(brought)
 
-    def read(self, stretches: Sequence[disk.Stretch]) -> tuple[Any, ...]:
-        """The length of each stretch, and the pieces of all."""
+    def read(self, stretches: Sequence[disk.Stretch]) -> list:
+        """What ``received`` makes the bytes of each stretch of: always as many objects."""
         found = disk.read_stretches(stretches)
-        return [len(content) for content in found], *_cut(b"".join(found))
+        return [[len(content) for content in found], *_pieces(b"".join(found))]
 
     def write(self, path: Path, *pieces: bytes) -> None:
         """Put a file in its place."""
@@ -95,31 +95,32 @@ class Answering:
             file.writelines(pieces)
 
 
-def _cut(content: bytes) -> list[bytes]:
-    """The content in as many pieces as ``PIECES``, of which only the last may be a large one."""
-    edges = [*range(0, PIECES * PIECE_BYTES, PIECE_BYTES), max(len(content), PIECES * PIECE_BYTES)]
-    return [content[first:last] for first, last in pairwise(edges)]
+def _pieces(content: bytes) -> list[bytes]:
+    """The content in ``PIECES`` pieces, of which only the last may be a large one."""
+    end = (PIECES - 1) * PIECE_BYTES
+    small = [content[first : first + PIECE_BYTES] for first in range(0, end, PIECE_BYTES)]
+    return [*small, content[end:]]
 
 
-class Asked:
+def received(answer: list) -> list[bytes]:
+    """The bytes of each stretch, from an answer of ``Answering.read``."""
+    lengths, *pieces = answer
+    content = b"".join(pieces)
+    return [content[first:last] for first, last in pairwise(accumulate(lengths, initial=0))]
+
+
+class _Asked:
     """The actor as a ``DriversDisk``, on another node."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
     def read(self, stretches: Sequence[disk.Stretch]) -> list[bytes]:
-        """The bytes of each stretch."""
-        asked = self._actor.read.options(num_returns=1 + PIECES).remote(stretches)
-        lengths, *pieces = self._get(asked)
-        content = b"".join(pieces)
-        return [
-            content[end - length : end]
-            for end, length in zip(accumulate(lengths), lengths, strict=True)
-        ]
+        read = self._actor.read.options(num_returns=1 + PIECES)
+        return received(self._get(read.remote(stretches)))
 
     def write(self, path: Path, content: bytes) -> None:
-        """Put a file in its place."""
-        self._get(self._actor.write.remote(path, *filter(None, _cut(content))))
+        self._get(self._actor.write.remote(path, *filter(None, _pieces(content))))
 
     @staticmethod
     def _get(answer: Any) -> Any:
