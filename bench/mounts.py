@@ -6,8 +6,9 @@ for each file.
 
 The nodes are processes of this machine, without a network between them, so the figures tell what
 the asking costs and not what a network adds. Both kinds of cluster are started by turns, each anew;
-in each, every stage runs once to warm its workers up, and is then timed by the clock. Hiding a
-folder from a process (``unshare``) takes a right that not every user has.
+in each, every stage runs once to warm its workers up, and is then timed by the clock. Scoring
+starts the actor that answers anew each time, which a job does beside its workers; the other stages
+share one. Hiding a folder from a process (``unshare``) takes a right that not every user has.
 """
 
 import tempfile
