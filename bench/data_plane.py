@@ -116,7 +116,11 @@ def copied(tables: list[pa.Table], out: Path, write: Callable[[pa.Table, Path], 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """As the lake writes a part."""
-    pq.write_table(table, path, compression="zstd", row_group_size=1 << 17)
+    others = [name for name in table.column_names if name != "timestamp"]
+    pq.write_table(
+        table, path, compression="zstd", row_group_size=1 << 17,
+        use_dictionary=others, column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+    )  # fmt: skip
 
 
 def write_ipc(table: pa.Table, path: Path) -> None:

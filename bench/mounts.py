@@ -6,8 +6,9 @@ for each file.
 
 The nodes are processes of this machine, without a network between them, so the figures tell what
 the asking costs and not what a network adds. Both kinds of cluster are started by turns, each anew;
-in each, every stage runs once to warm its workers up, and is then timed by the clock. Hiding a
-folder from a process (``unshare``) takes a right that not every user has.
+in each, every stage runs once to warm its workers up, and is then timed by the clock. Scoring
+starts the actor that answers anew each time, which a job does beside its workers; the other stages
+share one. Hiding a folder from a process (``unshare``) takes a right that not every user has.
 """
 
 import tempfile
@@ -59,16 +60,17 @@ def stages_over(stage: Stage, profile: ClusterProfile, run) -> dict[str, Callabl
 
 def timed(stage: Stage, hidden: Path, repeats: int) -> list[dict[str, float]]:
     """Seconds of each stage over a cluster of its own, whose nodes see ``hidden`` empty."""
+    from amad.engines.shared.drivers_disk import reachable
     from amad.engines.shared.ray_cluster import ray_session
     from amad.engines.shared.unit_engines import over_ray
 
     found = []
     with ray_nodes(hidden) as nodes:
         profile = ClusterProfile(address=nodes.address, engine="ray")
-        with ray_session(profile):
+        with ray_session(profile), reachable(profile, [stage.folder]) as reach:
 
             def over_nodes(work, units, *, vehicle_days: int):
-                return over_ray(work, units, profile, stage.folder)
+                return over_ray(work, units, reach)
 
             for _ in range(repeats + 1):
                 seconds = {}

@@ -179,7 +179,7 @@ def describe(days: int, home: Path) -> dict:
     from amad.config.digest import file_sha256
     from amad.telemetry import lake as lakes
     from amad.telemetry.files import write_parquet
-    from amad.telemetry.manifest import IngestedFile, Manifest
+    from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract
     from amad.telemetry.schemas import EVENTS
     from bench.data_plane import bench_fleet
 
@@ -208,7 +208,7 @@ def describe(days: int, home: Path) -> dict:
         for path, sha in zip(paths, hashes, strict=True)
     }
     Manifest(
-        fleet=fleet.name, contract=lakes.lake_contract(fleet),
+        fleet=fleet.name, contract=lake_contract(fleet),
         class_of=dict.fromkeys(vehicles, "all"), newest=dict.fromkeys(vehicles, 1), files=files,
         tables={name: file_sha256(home / name) for name in tables},
     ).write(home)  # fmt: skip

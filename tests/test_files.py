@@ -65,11 +65,11 @@ def test_a_file_of_a_storage_is_brought_however_it_is_read(tmp_path, monkeypatch
     folder.mkdir()
     monkeypatch.setattr(disk, "_bring", {folder: lambda path: bool(path.write_bytes(b"x"))})
     assert disk.read_bytes(folder / "a") == b"x"
-    with disk.open_to_read(folder / "b") as file:
-        assert file.read() == b"x"
-    for read in (disk.read_bytes, disk.open_to_read):
-        with pytest.raises(FileNotFoundError):
-            read(tmp_path / "c")
+    (tmp_path / "b").write_bytes(b"0123")
+    stretches = [(tmp_path / "b", 1, 2), (folder / "c", 0, -1), (tmp_path / "b", 3, 9)]
+    assert disk.read_stretches(stretches) == [b"12", b"x", b"3"]
+    with pytest.raises(FileNotFoundError):
+        disk.read_bytes(tmp_path / "c")
 
 
 def test_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):

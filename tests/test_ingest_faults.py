@@ -304,7 +304,7 @@ def test_a_part_of_another_lake_is_not_taken_for_the_own_one(yard, tmp_path):
 
 def test_a_lake_of_a_format_before_is_written_anew(yard, monkeypatch):
     yard.csv("1.csv", [line()])
-    monkeypatch.setattr("amad.telemetry.lake.FORMAT", 2)
+    monkeypatch.setattr("amad.telemetry.manifest.FORMAT", 2)
     _, lake = yard.ingest(raw_fleet())
     monkeypatch.undo()
     with pytest.raises(DataError, match="another version of fleet tiny"):

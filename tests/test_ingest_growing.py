@@ -7,7 +7,7 @@ import pytest
 
 from amad.config import DataError
 from amad.telemetry.ingest_result import GoneFile, RepeatedFile
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, origins_path
 from amad.telemetry.refusals import intake_of
 from tests.ingest_kit import (
     DAY,
@@ -126,6 +126,14 @@ def test_merged_rows_are_taken_apart_again(yard):
     assert balanced(counts)
     rejected = {(row["file"], row["row"]) for row in yard.rejected(raw_fleet())}
     assert rejected == {("1.csv", 1), ("3.csv", 2)}
+
+
+def test_which_file_each_row_is_of_takes_next_to_no_room(yard):
+    for n in range(2):
+        yard.csv(f"{n}.csv", [line(seconds=s) for s in range(n, 10_000, 2)])
+    _, lake = yard.ingest(raw_fleet())
+    ((vehicle, date, rows),) = lake.days()
+    assert rows == 10_000 and (lake.path / origins_path(vehicle, date)).stat().st_size < 5_000
 
 
 def test_a_correction_with_all_files_there_is_as_if_read_at_once(yard, tmp_path):

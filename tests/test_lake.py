@@ -126,6 +126,15 @@ def test_the_same_rows_make_the_same_bytes(tmp_path):
     assert pq.read_table(tmp_path / "a")["speed"].null_count == 143
 
 
+def test_regular_times_take_next_to_no_room(tmp_path):
+    schema = lake_schema(raw_fleet())
+    time, value = np.arange(50_000) * SECOND + START_US, np.zeros((50_000, 3))
+    write_part(tmp_path / "part", schema, time, value, None)
+    with pq.ParquetFile(tmp_path / "part") as file:
+        assert file.metadata.row_group(0).column(0).total_compressed_size < 5_000
+        assert (file.read()["timestamp"].cast("int64").to_numpy() == time).all()
+
+
 def test_paths_of_parts():
     path = part_path("a/b =1", datetime.date(2026, 1, 5))
     assert path.as_posix() == "vehicle=a%2Fb%20%3D1/date=2026-01-05/part.parquet"

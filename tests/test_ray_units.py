@@ -14,12 +14,14 @@ import pytest
 from engine_kit import PROFILE, wait_until
 
 from amad.config import DataError, ServiceError
+from amad.engines.shared.drivers_disk import Reach
 from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.unit_engines import over_ray
 
 pytestmark = pytest.mark.engine
 
+HERE = Reach(marks=(), actor=None, brought={})  # every worker is on this machine
 WIDE = PROFILE.model_copy(update={"cpus": 3, "workers": 1})
 Unit = tuple[str, int]
 
@@ -54,7 +56,7 @@ def test_the_days_of_a_vehicle_are_done_in_turn_and_results_keep_their_order(
     tmp_path: Path,
 ) -> None:
     units = [(vehicle, day) for day in range(8) for vehicle in ("a", "b", "c")]
-    assert [*over_ray(Days(tmp_path), units, WIDE, vehicle_of=itemgetter(0))] == units
+    assert [*over_ray(Days(tmp_path), units, HERE, vehicle_of=itemgetter(0))] == units
     assert {file.read_text() for file in tmp_path.iterdir()} == {"0 1 2 3 4 5 6 7 "}
 
 
@@ -72,7 +74,7 @@ class Together:
 
 def test_different_vehicles_are_done_at_once(tmp_path: Path) -> None:
     units = [(vehicle, 0) for vehicle in "abc"]
-    assert len({*over_ray(Together(tmp_path), units, WIDE, vehicle_of=itemgetter(0))}) == 3
+    assert len({*over_ray(Together(tmp_path), units, HERE, vehicle_of=itemgetter(0))}) == 3
 
 
 class Failing:
@@ -95,7 +97,7 @@ class Failing:
 
 def test_an_error_is_told_in_its_place_and_what_waits_is_not_begun(tmp_path: Path) -> None:
     units = [("a", day) for day in range(30)]
-    results = over_ray(Failing(tmp_path, damaged=2), units, WIDE, vehicle_of=itemgetter(0))
+    results = over_ray(Failing(tmp_path, damaged=2), units, HERE, vehicle_of=itemgetter(0))
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(DataError, match="day 2 is damaged"):
         next(results)
@@ -106,13 +108,13 @@ def test_an_error_is_told_in_its_place_and_what_waits_is_not_begun(tmp_path: Pat
 def test_a_unit_whose_worker_dies_runs_again(tmp_path: Path) -> None:
     units = [("a", day) for day in range(4)]
     work = Failing(tmp_path, deadly=1, once=True)
-    assert [*over_ray(work, units, WIDE, vehicle_of=itemgetter(0))] == [0, 1, 2, 3]
+    assert [*over_ray(work, units, HERE, vehicle_of=itemgetter(0))] == [0, 1, 2, 3]
 
 
 def test_a_unit_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     work = Failing(tmp_path, deadly=0)
     with pytest.raises(ServiceError, match=r"gave up the rows of vehicle b-7 .*memory"):
-        [*over_ray(work, [("b-7", 0)], WIDE, vehicle_of=itemgetter(0))]
+        [*over_ray(work, [("b-7", 0)], HERE, vehicle_of=itemgetter(0))]
 
 
 def test_each_reader_of_a_checkpoint_has_its_own_copy(tmp_path: Path) -> None:

@@ -48,4 +48,28 @@ def test_taking_rows_back_from_many_files_opens_none_for_each(tmp_path):
     held.add(rows_of([0], [3], first=0), 500)
     held.withdraw("a", 3, 500)
     held.flush()
-    assert len(list(tmp_path.glob("*.arrow"))) == 1 and held.days() == [("a", 7)]
+    assert len(list(tmp_path.glob("*.rows"))) == 1 and held.days() == [("a", 7)]
+
+
+@pytest.mark.parametrize("turn", [1, -1])  # the files of the vehicles in order, and against it
+@pytest.mark.parametrize("buffer", [1, 300, 1 << 20])
+def test_each_row_is_read_back_with_all_that_belongs_to_it(turn, buffer, tmp_path, monkeypatch):
+    monkeypatch.setattr(spill, "BUFFER_BYTES", buffer)
+    held, files = Spill(tmp_path, 2), [([0, 0, 0], [7, 7, 8]), ([0, 0], [8, 8]), ([1, 1], [7, 9])]
+    order = files[::turn]
+    for number, (codes, days) in enumerate(order):
+        held.add(rows_of(codes, days, first=10 * number), number)
+    held.flush()
+    told = [
+        (VEHICLES[code], day, number, 10 * number + n)
+        for number, (codes, days) in enumerate(order)
+        for n, (code, day) in enumerate(zip(codes, days, strict=True))
+    ]
+    found = []
+    for vehicle, day in held.days():
+        rows = held.rows(vehicle, day)
+        found += [(vehicle, day, *pair) for pair in zip(rows.file_T, rows.row_T, strict=True)]
+        assert (rows.timestamp_T == day * DAY_US + rows.row_T).all()
+        assert (rows.value_TC == rows.row_T[:, None]).all() and not rows.label_T.any()
+        assert rows.value_TC.shape == (len(rows.row_T), 2)
+    assert found == sorted(told)

@@ -1,8 +1,12 @@
 """Which engine runs the units of a stage, and what a small fleet does without Ray."""
 
 import pickle
+import random
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from test_full_disk import content_of
 
 from amad.config import ClusterProfile, DataError
 from amad.config.units import in_process
-from amad.engines.shared.drivers_disk import Answering
+from amad.engines.shared.drivers_disk import PIECE_BYTES, PIECES, Answering, received
 from amad.engines.shared.unit_engines import LIGHT, chosen_engine, unit_engine
 from amad.ingest.ingestion import ingest
 from amad.telemetry import disk
@@ -75,6 +79,7 @@ class AnotherNode:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._away = folder, folder.with_name("away")
+        self.asked: list[int] = []  # stretches of each request
 
     def __call__(self, work, units, *, vehicle_days):
         for unit in units:
@@ -88,17 +93,40 @@ class AnotherNode:
                 self._away.rename(self._folder)
             yield result
 
-    def __getattr__(self, name: str):
+    def read(self, stretches: Sequence[disk.Stretch]) -> list[bytes]:
+        self.asked.append(len(stretches))
+        with self._back():
+            return received(Answering({}).read(stretches))
+
+    def write(self, path: Path, content: bytes) -> None:
+        with self._back():
+            Answering({}).write(path, content)
+
+    @contextmanager
+    def _back(self) -> Iterator[None]:
         """As the driver answers, which has its folder."""
+        self._away.rename(self._folder)
+        disk.take_from(None)
+        try:
+            yield
+        finally:
+            disk.take_from(self)
+            self._folder.rename(self._away)
 
-        def answer(path: Path, *rest):
-            self._away.rename(self._folder)
-            try:
-                return getattr(Answering({}), name)(path, *rest)
-            finally:
-                self._folder.rename(self._away)
 
-        return answer
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [5, 0, 7], [PIECE_BYTES, 1], [PIECES * PIECE_BYTES * 2]]
+)
+def test_the_bytes_of_stretches_travel_in_small_pieces(sizes: list[int], tmp_path: Path) -> None:
+    content = random.Random(1).randbytes(sum(sizes))
+    (tmp_path / "a").write_bytes(content)
+    firsts = list(accumulate(sizes, initial=0))
+    wanted = [(tmp_path / "a", first, size) for first, size in zip(firsts, sizes, strict=False)]
+    answer = Answering({}).read(wanted)
+    assert len(answer) == 1 + PIECES
+    assert max(len(piece) for piece in answer[1:-1]) <= PIECE_BYTES
+    assert [len(found) for found in received(answer)] == sizes
+    assert b"".join(received(answer)) == content
 
 
 def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run(
@@ -111,7 +139,8 @@ def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run
     )
     quarantined = {"a-2": {date(2026, 1, 5)}}
     found = []
-    runs = {"here": in_process, "there": sent, "far": AnotherNode(tmp_path / "far")}
+    far = AnotherNode(tmp_path / "far")
+    runs = {"here": in_process, "there": sent, "far": far}
     for name, run in runs.items():
         (tmp_path / name).mkdir()
         yard = Yard(tmp_path / name)
@@ -125,7 +154,10 @@ def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run
         yard.csv("x2.csv", [*later, line("a-2", 4, "", 2.0)])
         counts = ingest(fleet, yard.settings, run=run)
         lake = Lake(yard.settings.fleet_dir(fleet.name) / "lake", fleet)
+        far.asked.clear()
         rows = profile(lake, fleet, run=run).to_pylist()
+        if run is far:
+            assert far.asked == [1] * len(lake.days())  # a request for each part
         store = tmp_path / name / "store"
         build_store(lake, fleet, "vehicle", store, quarantined, run)
         of_lake = (tree(lake.path), counts, lake.day_table(), yard.rejected(fleet), rows)

@@ -39,8 +39,8 @@ EVEN_FROM, EVEN_TO = 0.6, 0.9  # share of the squared error in the other rows; 0
 class Foretold(NamedTuple):
     """How much of the train rows is foretold, 0 to 1.
 
-    explained: R2 of the past, see ``explained_shares``. even: see ``evenness``. firm: how firmly the
-    channels foretell each other, their R2 times the evenness of what it leaves.
+    explained: R2 of the past, see ``explained_shares``. even: see ``evenness``. firm: how firmly
+    the channels foretell each other, their R2 times the evenness of what it leaves.
     """
 
     explained: float

@@ -39,7 +39,7 @@ from amad.reading.rules import reading_rules
 from amad.reading.times import date_of
 from amad.telemetry import lake as lakes
 from amad.telemetry.files import read_table, write_parquet
-from amad.telemetry.manifest import IngestedFile, Manifest
+from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, reading_contract
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
@@ -331,8 +331,8 @@ class Loading:
         names = (lakes.DAYS_FILE, lakes.ORIGINS_FILE, lakes.EVENTS_FILE)
         manifest = Manifest(
             fleet=self._fleet.name,
-            contract=lakes.lake_contract(self._fleet),
-            reading=lakes.reading_contract(self._fleet),
+            contract=lake_contract(self._fleet),
+            reading=reading_contract(self._fleet),
             class_of={v: self._fleet.class_of(v) for v, _ in sorted(self._parts.days)},
             culprits=self._plan.culprits,
             globs=self._plan.globs,

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.digest import file_sha256
@@ -133,7 +132,7 @@ class PartWriter:
             file = self.pending.lake_file(lakes.origins_path(vehicle, date))
             table = origins.of_merged(part.rows, merged, part.paths)
             with disk.written(file) as here:
-                pq.write_table(table, here, compression="zstd")
+                origins.write(table, here)
                 row["origins_sha256"] = file_sha256(here)
         return row
 

@@ -11,8 +11,8 @@ from amad.ingest.lake_counts import gone_files, rows_unopened
 from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
 from amad.reading.unpack import PACKED
-from amad.telemetry.lake import Lake, lake_contract, reading_contract
-from amad.telemetry.manifest import IngestedFile, Manifest
+from amad.telemetry.lake import Lake
+from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, reading_contract
 
 NAMED = 5  # files in one sentence
 

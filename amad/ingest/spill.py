@@ -1,8 +1,8 @@
 """Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
 
-Rows are buffered up to a limit and then written as one Arrow IPC file that holds a record batch per
-vehicle-day. The batches of a vehicle-day are later read back from all files. So there are few
-files, however many vehicles a raw file mixes.
+Rows are buffered up to a limit and then written as one file that holds a stretch per vehicle-day:
+its columns one after the other, as they lie in memory. The stretches of a vehicle-day are later
+read back from all files. So there are few files, however many vehicles a raw file mixes.
 
 Shape legend: T rows, C channels, G rows of one vehicle-day.
 """
@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -68,25 +69,19 @@ class Spill:
     def __init__(self, folder: Path, channels: int) -> None:
         self._folder = folder
         self._channels = channels
-        self._schema = pa.schema([
-            ("timestamp", pa.int64()), ("label", pa.int8()), ("file", pa.int64()),
-            ("row", pa.int64()), *((f"{c}", pa.float64()) for c in range(channels)),
-        ])  # fmt: skip
         # Rows, the number of each row's vehicle, and the number of their raw file.
         self._buffer: list[tuple[DayRows, np.ndarray, int]] = []
         self._buffer_bytes = 0
         self._ids: dict[str, int] = {}  # vehicle -> number
-        self._files: list[Path] = []
-        self._readers: list[pa.ipc.RecordBatchFileReader] = []
-        # (vehicle, day) -> (number of the Arrow file, number of the batch in it)
-        self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        self._files = 0
+        # (vehicle, day) -> where its rows lie
+        self._where: dict[tuple[str, int], list[disk.Stretch]] = defaultdict(list)
         self._flushed: set[int] = set()  # numbers of raw files
         self._withdrawn: dict[tuple[str, int], set[int]] = defaultdict(set)  # numbers of raw files
 
     def __getstate__(self) -> dict:
-        """In another process, the files are opened anew."""
         assert not self._buffer, "flush before sending"
-        return self.__dict__ | {"_readers": []}
+        return self.__dict__
 
     def add(self, rows: CleanRows, file: int) -> None:
         """Take the clean rows of raw file number ``file``."""
@@ -110,26 +105,28 @@ class Spill:
         """Write what is buffered."""
         if not self._buffer:
             return
-        rows = joined([part for part, _, _ in self._buffer])
+        parts = [part for part, _, _ in self._buffer]
         id_T = np.concatenate([id_T for _, id_T, _ in self._buffer])
+        day_T = np.concatenate([part.timestamp_T for part in parts]) // DAY_US
         self._flushed |= {file for _, _, file in self._buffer}
         self._buffer, self._buffer_bytes = [], 0
-        day_T = rows.timestamp_T // DAY_US
         step_T = np.diff(id_T)
         if not ((step_T > 0) | ((step_T == 0) & (np.diff(day_T) >= 0))).all():
             order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
-            rows, id_T, day_T = rows.only(order_T), id_T[order_T], day_T[order_T]
+            parts = [joined(parts).only(order_T)]
+            id_T, day_T = id_T[order_T], day_T[order_T]
         cut = np.flatnonzero(np.diff(id_T) | np.diff(day_T)) + 1
+        begin_P = np.cumsum([0, *(len(part.row_T) for part in parts[:-1])])
         names = list(self._ids)
-        path = self._folder / f"{len(self._files)}.arrow"
+        path = self._folder / f"{self._files}.rows"
         self._folder.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self._schema) as writer:
-            edges = [0, *cut.tolist(), len(id_T)]
-            for number, (first, last) in enumerate(pairwise(edges)):
-                writer.write_batch(self._batch(rows.only(slice(first, last))))
+        with path.open("wb") as sink:
+            for first, last in pairwise([0, *cut.tolist(), len(id_T)]):
+                begin = sink.tell()
+                _write(_between(parts, begin_P, first, last), sink)
                 key = (names[id_T[first]], int(day_T[first]))
-                self._where[key].append((len(self._files), number))
-        self._files.append(path)
+                self._where[key].append((path, begin, sink.tell() - begin))
+        self._files += 1
 
     def days(self) -> list[tuple[str, int]]:
         """(vehicle, day since 1970-01-01) of all rows, sorted; call ``flush`` before."""
@@ -164,22 +161,36 @@ class Spill:
         withdrawn = self._withdrawn.get((vehicle, day))
         return rows.only(~np.isin(rows.file_T, list(withdrawn))) if withdrawn else rows
 
-    def _all_rows(self, where: list[tuple[int, int]]) -> DayRows:
-        if len(self._readers) < len(self._files):
-            self._readers = [pa.ipc.open_file(disk.open_to_read(path)) for path in self._files]
-        batches = [self._readers[file].get_batch(number) for file, number in where]
-        table = pa.Table.from_batches(batches)
-        value_CT = np.empty((self._channels, table.num_rows))
-        for c in range(self._channels):
-            value_CT[c] = table[f"{c}"].to_numpy()
-        return DayRows(
-            timestamp_T=table["timestamp"].to_numpy(),
-            value_TC=value_CT.T,
-            label_T=table["label"].to_numpy(),
-            file_T=table["file"].to_numpy(),
-            row_T=table["row"].to_numpy(),
-        )
+    def _all_rows(self, where: list[disk.Stretch]) -> DayRows:
+        return joined([_read(content, self._channels) for content in disk.read_stretches(where)])
 
-    def _batch(self, rows: DayRows) -> pa.RecordBatch:
-        columns = [rows.timestamp_T, rows.label_T, rows.file_T, rows.row_T, *rows.value_TC.T]
-        return pa.RecordBatch.from_arrays(list(map(pa.array, columns)), schema=self._schema)
+
+def _between(parts: list[DayRows], begin_P: np.ndarray, first: int, last: int) -> DayRows:
+    """Rows first (inclusive) to last (exclusive) of all ``parts``, which begin at ``begin_P``."""
+    start, stop = np.searchsorted(begin_P, [first + 1, last])
+    begins = begin_P[start - 1 : stop].tolist()
+    found = zip(parts[start - 1 : stop], begins, strict=True)
+    return joined([part.only(slice(max(first - at, 0), last - at)) for part, at in found])
+
+
+def _write(rows: DayRows, sink: BinaryIO) -> None:
+    """Write rows as ``_read`` takes them."""
+    for column in (rows.timestamp_T, rows.file_T, rows.row_T):
+        sink.write(np.ascontiguousarray(column, np.int64).data)
+    for value_T in rows.value_TC.T:
+        sink.write(np.ascontiguousarray(value_T, np.float64).data)
+    sink.write(np.ascontiguousarray(rows.label_T, np.int8).data)
+
+
+def _read(content: bytes, channels: int) -> DayRows:
+    """The rows of a stretch, as views that cannot be written to."""
+    rows = len(content) // (8 * (3 + channels) + 1)
+    timestamp_T, file_T, row_T = np.frombuffer(content, np.int64, 3 * rows).reshape(3, rows)
+    value_CT = np.frombuffer(content, np.float64, channels * rows, 24 * rows)
+    return DayRows(
+        timestamp_T=timestamp_T,
+        value_TC=value_CT.reshape(channels, rows).T,
+        label_T=np.frombuffer(content, np.int8, rows, 8 * (3 + channels) * rows),
+        file_T=file_T,
+        row_T=row_T,
+    )

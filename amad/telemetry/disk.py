@@ -6,25 +6,21 @@ a folder that ``bring_from`` was told of. On a node without that disk, ``take_fr
 first, and they ask the driver.
 """
 
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow as pa
-
 from amad.telemetry.temporary import temporary_folder
+
+Stretch = tuple[Path, int, int]  # a file, its first byte to read, and how many; -1: all that follow
 
 
 class DriversDisk(Protocol):
     """The disk of the driver, as another node reaches it."""
 
-    def size(self, path: Path) -> int:
-        """The bytes of a file; raises FileNotFoundError."""
-
-    def read(self, path: Path, first: int, count: int) -> bytes:
-        """At most ``count`` bytes of a file, from ``first`` on; raises FileNotFoundError."""
+    def read(self, stretches: Sequence[Stretch]) -> list[bytes]:
+        """The bytes of each stretch; raises FileNotFoundError."""
 
     def write(self, path: Path, content: bytes) -> None:
         """Put a file in its place in one piece; its folder is made."""
@@ -67,22 +63,24 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         FileNotFoundError: there is none.
     """
-    if _drivers is not None:
-        return _drivers.read(path, 0, _drivers.size(path))
-    bring(path)
-    return path.read_bytes()
+    return read_stretches([(path, 0, -1)])[0]
 
 
-def open_to_read(path: Path) -> pa.NativeFile:
-    """A file of which a part is read.
+def read_stretches(stretches: Sequence[Stretch]) -> list[bytes]:
+    """The bytes of stretches of files, which another node gets by one request.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: one of the files is not there.
     """
-    if _drivers is None:
+    if _drivers is not None:
+        return _drivers.read(stretches)
+    found = []
+    for path, first, count in stretches:
         bring(path)
-        return pa.OSFile(str(path))
-    return pa.PythonFile(_Pieces(_drivers, path), mode="r")
+        with path.open("rb", buffering=0) as file:
+            file.seek(first)
+            found.append(file.read(count))
+    return found
 
 
 @contextmanager
@@ -99,32 +97,3 @@ def written(path: Path) -> Iterator[Path]:
         here = folder / path.name
         yield here
         _drivers.write(path, here.read_bytes())
-
-
-class _Pieces(io.RawIOBase):
-    """A file of the driver's disk, of which each read asks for no more than it needs."""
-
-    def __init__(self, drivers: DriversDisk, path: Path) -> None:
-        self._drivers, self._path = drivers, path
-        self._size, self._at = drivers.size(path), 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = start + offset
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._size - self._at)
-        wanted = left if size is None or size < 0 else min(size, left)
-        content = self._drivers.read(self._path, self._at, wanted) if wanted else b""
-        self._at += len(content)
-        return content

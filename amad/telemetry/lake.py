@@ -33,10 +33,9 @@ from amad.config.digest import json_digest, sha256_of, text_digest
 from amad.reading.times import DAY_US, date_of
 from amad.telemetry import disk
 from amad.telemetry.files import damaged, read_table
-from amad.telemetry.manifest import IngestedFile, Manifest
+from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, reading_contract
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 
-FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 DAYS_FILE, EVENTS_FILE, ORIGINS_FILE = "_days.parquet", "_events.parquet", "_origins.parquet"
 OLD = ".old"  # the folder of the files that the last ingest has replaced
 NAME_BYTES = 255  # the longest name that common file systems take
@@ -85,6 +84,8 @@ class Lake:
                 f"{fleet.name}'s file; run 'amad ingest' to write it anew"
             )
         self.manifest = manifest
+        self._held: dict[str, bytes] = {}  # the content of files, by hash
+        self._room = 0  # bytes that it may still hold
         self._day_table = self._table(DAYS_FILE, DAYS)
         self._failed: Mapping[tuple[str, datetime.date], Collection[str]] = {}
         self._rows_of: dict[str, dict[datetime.date, int]] = {}
@@ -95,6 +96,12 @@ class Lake:
             self._rows_of.setdefault(vehicle, {})[date] = rows
             self._sha_of[vehicle, date] = sha256
         self._ends: dict[str, _End] = {}  # by vehicle
+
+    def holding(self, room: int) -> "Lake":
+        """The same lake, which reads a file once: it holds at most ``room`` bytes of files."""
+        lake = copy(self)
+        lake._held, lake._room = {}, room
+        return lake
 
     def without(self, failed: Mapping[tuple[str, datetime.date], Collection[str]]) -> "Lake":
         """The same lake with these channels of a vehicle-day null in what is read."""
@@ -156,8 +163,7 @@ class Lake:
         schema = self._schema_of(columns)
         if date not in self._rows_of.get(vehicle, {}):
             return schema.empty_table()
-        with self.open_day(vehicle, date) as file:
-            # Starting threads for so few rows costs more than it gives.
+        with self.open_day(vehicle, date) as file:  # to start threads costs more than it gives
             table = file.read(columns, use_threads=False)
         return self._as_read(table, schema, vehicle, date)
 
@@ -195,6 +201,15 @@ class Lake:
     @contextmanager
     def open_file(self, relative: Path, sha256: str, what: str) -> Iterator[pq.ParquetFile]:
         """Open a file of the lake by its path in it and its hash: as it stands, or replaced."""
+        content = self._held.get(sha256) or self._content(relative, sha256, what)
+        if sha256 not in self._held and len(content) <= self._room:
+            self._held[sha256] = content
+            self._room -= len(content)
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            yield file
+
+    def _content(self, relative: Path, sha256: str, what: str) -> bytes:
+        """The content of a file of this hash; see ``open_file``."""
         found = False
         for path in (self.path / relative, self.path / OLD / relative):
             try:
@@ -202,9 +217,7 @@ class Lake:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if sha256_of(content) == sha256:
-                with pq.ParquetFile(pa.BufferReader(content)) as file:
-                    yield file
-                return
+                return content
             found = True
         if Manifest.read(self.path) != self.manifest:
             raise DataError(
@@ -289,7 +302,7 @@ class Lake:
         return dict(self.manifest.test_start)
 
     def hash(self) -> str:
-        """A short hash of the content: the same rows and events have the same hash."""
+        """A short hash of the content: of the files of the parts, and of the events."""
         return self.manifest.hash
 
     def _table(self, name: str, schema: pa.Schema) -> pa.Table:
@@ -353,39 +366,18 @@ def write_part(
     """Write one part: timestamp_T sorted int64 microseconds, value_TC float64 with NaN for null.
 
     The bytes depend on the rows alone. ``path`` is a staged one: it is not written in one piece.
+    Times are stored as their steps: a dictionary would only repeat them.
     """
     value_CT = np.ascontiguousarray(value_TC.T)
-    columns = [pa.array(timestamp_T, TIMESTAMP)]
-    columns += [pa.array(value_T, pa.float64(), from_pandas=True) for value_T in value_CT]
+    values = [pa.array(value_T, pa.float64(), from_pandas=True) for value_T in value_CT]
+    columns = [pa.array(timestamp_T, TIMESTAMP), *values]
     if "label" in schema.names:
         columns.append(pa.array(label_T, pa.int8()))
     table = pa.Table.from_arrays(columns, schema=schema)
-    pq.write_table(table, path, compression="zstd", row_group_size=1 << 17)
-
-
-def lake_contract(fleet: Fleet) -> str:
-    """A hash of those parts of the fleet file that shape the lake's content."""
-    classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
-    return json_digest([classes, reading_contract(fleet)])
-
-
-def reading_contract(fleet: Fleet) -> str:
-    """As ``lake_contract``, without the vehicle classes: how a row of a known vehicle is read."""
-    content = fleet.model_dump(
-        mode="json",
-        include={
-            "period_seconds": True,
-            "channels": {"__all__": {"name", "column", "classes"}},
-            "source": set(type(fleet.source).model_fields) - {"obtain", "folder"},
-            "labels": {"kind", "column", "culprits", "culprits_by"},
-        },
-    )
-    if fleet.source.timestamp.take != "index":
-        del content["period_seconds"]
-    for item, channel in zip(content["channels"], fleet.channels, strict=True):
-        item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
-    content["format"] = FORMAT
-    return json_digest(content)
+    pq.write_table(
+        table, path, compression="zstd", row_group_size=1 << 17,
+        use_dictionary=schema.names[1:], column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+    )  # fmt: skip
 
 
 def content_hash(days: pa.Table, events: pa.Table, test_start: dict[str, int]) -> str:

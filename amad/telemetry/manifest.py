@@ -1,8 +1,12 @@
-"""The manifest of a lake: the raw files in it and the hashes of its tables."""
+"""The manifest of a lake: the raw files in it, its contract, and the hashes of its tables."""
 
 from typing import ClassVar
 
+from amad.config import Fleet
+from amad.config.digest import json_digest
 from amad.telemetry.artifact import Artifact, Entry
+
+FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 
 
 class IngestedFile(Entry):
@@ -70,3 +74,28 @@ class Manifest(Artifact):
     lost: list[str] = []
     tables: dict[str, str] = {}
     hash: str = ""
+
+
+def lake_contract(fleet: Fleet) -> str:
+    """A hash of those parts of the fleet file that shape the lake's content."""
+    classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
+    return json_digest([classes, reading_contract(fleet)])
+
+
+def reading_contract(fleet: Fleet) -> str:
+    """As ``lake_contract``, without the vehicle classes: how a row of a known vehicle is read."""
+    content = fleet.model_dump(
+        mode="json",
+        include={
+            "period_seconds": True,
+            "channels": {"__all__": {"name", "column", "classes"}},
+            "source": set(type(fleet.source).model_fields) - {"obtain", "folder"},
+            "labels": {"kind", "column", "culprits", "culprits_by"},
+        },
+    )
+    if fleet.source.timestamp.take != "index":
+        del content["period_seconds"]
+    for item, channel in zip(content["channels"], fleet.channels, strict=True):
+        item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
+    content["format"] = FORMAT
+    return json_digest(content)

@@ -51,10 +51,8 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     latter.
     """
     value_CR = np.empty((len(channels), table.num_rows))
-    first, names = 0, [channel.name for channel in channels]
-    for batch in table.select(names).to_batches() if names else ():
-        rows = slice(first, first := first + batch.num_rows)
-        value_CR[:, rows] = batch.to_tensor(null_to_nan=True, row_major=False).to_numpy().T
+    for value_R, channel in zip(value_CR, channels, strict=True):
+        value_R[:] = table[channel.name].to_numpy()
     limit_2C = np.array([_limits(channel.range) for channel in channels]).reshape(-1, 2).T
     low_C1, high_C1 = limit_2C[..., None]
     impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)

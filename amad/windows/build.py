@@ -29,6 +29,8 @@ from amad.windows.split import Outline, grid_rows, max_gap_bins, outline
 from amad.windows.store import PARTS, StoreWriter, WrittenVehicle, file_of, written_vehicle
 from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile
 
+HELD_BYTES = 1 << 25  # of the lake's files of a vehicle, so that they are not fetched twice
+
 Days = dict[str, set[datetime.date]]
 
 
@@ -104,6 +106,7 @@ def _prepare_vehicle(
     dates = [date for date in lake.dates(vehicle) if date not in quarantined]
     if not dates:
         return Counter(), None
+    lake = lake.holding(HELD_BYTES)
     tables: Iterable[pa.Table] = lake.batches(vehicle, dates, PIECE_ROWS)
     if lake.rows_on(vehicle, dates) <= PIECE_ROWS:
         tables = [pa.concat_tables(tables)]

@@ -12,6 +12,7 @@ from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.shared import unit_engines
+from amad.engines.shared.drivers_disk import reachable
 from amad.engines.shared.environment import keep_freed_memory
 from amad.scores.vehicle_state import VehicleStates
 from amad.telemetry.kept_out import Day
@@ -51,10 +52,8 @@ def score_units(
     }
     scorer = SentUnitScorer(files, snapshot.lake, states)
     _, runs = states
-    with ray_session(profile):
-        yield from unit_engines.over_ray(
-            scorer, given, profile, snapshot.lake.path, runs, vehicle_of=itemgetter(0)
-        )
+    with ray_session(profile), reachable(profile, [snapshot.lake.path, runs]) as reach:
+        yield from unit_engines.over_ray(scorer, given, reach, vehicle_of=itemgetter(0))
 
 
 class UnitScorer:

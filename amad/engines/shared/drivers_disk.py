@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from amad.telemetry.files import staged
 from amad.telemetry.temporary import STAGE, written_into
 
 AT_ONCE = 8  # requests that the driver's node answers at the same time
+# Ray sends an object of at most 100 KiB with the message, and puts a larger one into the stores of
+# both nodes, which takes some milliseconds. So bytes travel as several small objects.
+PIECES, PIECE_BYTES = 32, 96_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,26 +79,34 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
 
 
 class Answering:
-    """The actor: a ``DriversDisk`` on the node that has it."""
+    """The actor: reads and writes files on the node that has them."""
 
     def __init__(self, brought: dict[Path, disk.Bring]) -> None:
         disk.bring_from(brought)
 
-    def size(self, path: Path) -> int:
-        """The bytes of a file."""
-        disk.bring(path)
-        return path.stat().st_size
+    def read(self, stretches: Sequence[disk.Stretch]) -> list:
+        """What ``received`` makes the bytes of each stretch of: always as many objects."""
+        found = disk.read_stretches(stretches)
+        return [[len(content) for content in found], *_pieces(b"".join(found))]
 
-    def read(self, path: Path, first: int, count: int) -> bytes:
-        """A part of a file."""
-        with path.open("rb") as file:
-            file.seek(first)
-            return file.read(count)
-
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, *pieces: bytes) -> None:
         """Put a file in its place."""
-        with staged(path, durable=False) as stage:
-            stage.write_bytes(content)
+        with staged(path, durable=False) as stage, stage.open("wb") as file:
+            file.writelines(pieces)
+
+
+def _pieces(content: bytes) -> list[bytes]:
+    """The content in ``PIECES`` pieces, of which only the last may be a large one."""
+    end = (PIECES - 1) * PIECE_BYTES
+    small = [content[first : first + PIECE_BYTES] for first in range(0, end, PIECE_BYTES)]
+    return [*small, content[end:]]
+
+
+def received(answer: list) -> list[bytes]:
+    """The bytes of each stretch, from an answer of ``Answering.read``."""
+    lengths, *pieces = answer
+    content = b"".join(pieces)
+    return [content[first:last] for first, last in pairwise(accumulate(lengths, initial=0))]
 
 
 class _Asked:
@@ -103,14 +115,12 @@ class _Asked:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def size(self, path: Path) -> int:
-        return self._get(self._actor.size.remote(path))
-
-    def read(self, path: Path, first: int, count: int) -> bytes:
-        return self._get(self._actor.read.remote(path, first, count))
+    def read(self, stretches: Sequence[disk.Stretch]) -> list[bytes]:
+        read = self._actor.read.options(num_returns=1 + PIECES)
+        return received(self._get(read.remote(stretches)))
 
     def write(self, path: Path, content: bytes) -> None:
-        self._get(self._actor.write.remote(path, content))
+        self._get(self._actor.write.remote(path, *filter(None, _pieces(content))))
 
     @staticmethod
     def _get(answer: Any) -> Any:

@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from amad.config import AmadError, ClusterProfile, ServiceError, Stage, usable_error
+from amad.config import AmadError, ServiceError, Stage, usable_error
 from amad.config.units import Result, RunUnits, Unit
-from amad.engines.shared.drivers_disk import reachable
+from amad.engines.shared.drivers_disk import Reach, reachable
 
 AHEAD = 4  # units per CPU that are handed to Ray before the first of them is done
 RETRIES = 3  # of a unit whose worker or node was lost
@@ -38,6 +37,7 @@ def unit_engine(stage: Stage) -> Iterator[RunUnits]:
     Ray starts with the first work that is given to it, so a small fleet never waits for it.
     """
     profile = stage.profile
+    reached: list[Reach] = []  # one, once Ray was started
     with ExitStack() as opened:
 
         def run(
@@ -50,8 +50,10 @@ def unit_engine(stage: Stage) -> Iterator[RunUnits]:
                 return
             from amad.engines.shared.ray_cluster import ray_session
 
-            opened.enter_context(ray_session(profile))
-            yield from over_ray(work, units, profile, stage.folder)
+            if not reached:
+                opened.enter_context(ray_session(profile))
+                reached.append(opened.enter_context(reachable(profile, [stage.folder])))
+            yield from over_ray(work, units, reached[0])
 
         yield run
 
@@ -67,15 +69,15 @@ def in_this_process(work: Callable[[Unit], Result], units: Sequence[Unit]) -> It
 def over_ray(
     work: Callable[[Unit], Result],
     units: Sequence[Unit],
-    profile: ClusterProfile,
-    *folders: Path,
+    reach: Reach,
+    *,
     vehicle_of: Callable[[Unit], str] | None = None,
 ) -> Iterator[Result]:
     """The units as tasks of Ray, in the session that is open; each process is sent ``work`` once.
 
     A unit whose worker or node is lost runs again.
 
-    folders: of the driver, in which ``work`` reads and writes (by ``amad.telemetry.disk``).
+    reach: to the folders of the driver in which ``work`` reads and writes.
     vehicle_of: the vehicle of a unit; those of one vehicle run one after the other, in their order.
 
     Raises:
@@ -87,23 +89,22 @@ def over_ray(
     ahead = AHEAD * int(ray.cluster_resources().get("CPU", 1))
     last: dict[str, Any] = {}  # by vehicle, what its next unit waits for
     waiting: deque[tuple[str, Any]] = deque()
-    with reachable(profile, folders) as reach:
-        task: Any = ray.remote(_do).options(num_returns=2, max_retries=RETRIES)
-        sent = ray.put((work, reach))
-        try:
-            for unit in units:
-                vehicle = vehicle_of(unit) if vehicle_of else ""
-                result, done = task.remote([sent], unit, last.get(vehicle))
-                if vehicle_of:
-                    last[vehicle] = done
-                waiting.append((vehicle, result))
-                if len(waiting) >= ahead:
-                    yield _result(*waiting.popleft())
-            while waiting:
+    task: Any = ray.remote(_do).options(num_returns=2, max_retries=RETRIES)
+    sent = ray.put((work, reach))
+    try:
+        for unit in units:
+            vehicle = vehicle_of(unit) if vehicle_of else ""
+            result, done = task.remote([sent], unit, last.get(vehicle))
+            if vehicle_of:
+                last[vehicle] = done
+            waiting.append((vehicle, result))
+            if len(waiting) >= ahead:
                 yield _result(*waiting.popleft())
-        finally:
-            for _, result in waiting:
-                ray.cancel(result)
+        while waiting:
+            yield _result(*waiting.popleft())
+    finally:
+        for _, result in waiting:
+            ray.cancel(result)
 
 
 def _result(vehicle: str, result: Any) -> Any:
