@@ -52,6 +52,8 @@ class Channel(Strict):
     """Header in the raw files; default: the channel's name"""
     nulls: list[float | str] = []
     """Raw values that mean "not available", such as 65535"""
+    codes: dict[str, int] = {}
+    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`"""
     classes: list[str] | None = None
     """Vehicle classes that have the channel; default: all"""
     max_flat_seconds: Seconds | None = None
@@ -75,6 +77,19 @@ class Channel(Strict):
                 f"'{self.name}' is a {self.kind}, whose value says nothing about the moment; "
                 "leave its context out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _codes_are_states(self) -> "Channel":
+        if not self.codes:
+            return self
+        if self.kind not in ("categorical", "binary"):
+            raise ValueError(f"'{self.name}' has codes, so its kind must be categorical or binary")
+        if self.kind == "binary" and not set(self.codes.values()) <= {0, 1}:
+            raise ValueError(f"'{self.name}' is binary, so its codes must be 0 and 1")
+        words = Counter(word.strip().lower() for word in self.codes)
+        if twice := [word for word, times in words.items() if times > 1]:
+            raise ValueError(f"the codes of '{self.name}' tell {twice[0]!r} twice, in any case")
         return self
 
     @property

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from amad.config import DataError, Settings
 from amad.config.wording import some
-from amad.draft import vehicles
+from amad.draft import other_scale, vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
@@ -144,6 +146,9 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     plan.channels = named(plan.columns.measured, plan.columns.units)
     for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
         channel.nulls = list(plan.columns.nulls.get(header, []))
+        channel.codes = plan.columns.codes.get(header, {})
+        if channel.codes:
+            channel.kind = "binary" if set(channel.codes.values()) == {0, 1} else "categorical"
     return _finished(plan)
 
 
@@ -165,6 +170,7 @@ def _finished(plan: Plan) -> Draft:
                 for header, why in plan.columns.left_out.items()
                 if header not in apart.columns
             }
+            plan.channels = [c for c in plan.channels if c.header not in apart.columns]
             trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
         elif not placed and len(plan.paths) > 1:
             trial = _with_own_files(plan, trial)
@@ -191,6 +197,10 @@ def _finished(plan: Plan) -> Draft:
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
     order_N, recording_N = trial.recordings
     for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
+        scaled = other_scale.of_other_scale(value_N, trial.file_N)
+        if scaled:
+            plan.columns.guesses.append(other_scale.told(channel.header, scaled, trial.paths))
+            value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
     sparse = plan.sparse or plan.columns.long is not None
@@ -244,7 +254,8 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     group = [sample for sample in group if sample not in otherwise]
     samples = _with_shared_headers(group)
     why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
-    common = set.intersection(*(set(sample.columns) for sample in samples))
+    first = samples[0].columns
+    common = {name for name in first if all(s.header_of(name) is not None for s in samples)}
     for sample in group:
         if sample not in samples:
             why[sample.path] = _why_lacking(sample, common)
@@ -264,7 +275,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
 
 def _why_lacking(sample: Sampled, common: set[str]) -> str:
     """Why a file is left out that lacks some of the columns ``common``, and what to do about it."""
-    missing = sorted(common - set(sample.columns))
+    missing = sorted(name for name in common if sample.header_of(name) is None)
     if len(missing) == len(common):
         return ANOTHER
     if all(any(map(kind.fullmatch, missing)) for kind in (SIGNAL, VALUE)):
@@ -329,7 +340,8 @@ def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
         names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
         kinds.setdefault(names, []).append(sample)
     common = max(kinds.items(), key=lambda item: (_size(item[1]), len(item[1])))[0]
-    return [s for s in samples if len(common & set(s.columns)) >= 0.8 * len(common)]
+    has = {s.path: sum(s.header_of(name) is not None for name in common) for s in samples}
+    return [sample for sample in samples if has[sample.path] >= 0.8 * len(common)]
 
 
 def _is_text(path: str) -> bool:

@@ -76,6 +76,7 @@ class Columns:
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
     units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers
+    codes: dict[str, dict[str, int]] = field(default_factory=dict)  # header -> number of each word
     guesses: list[str] = field(default_factory=list)
 
 
@@ -91,7 +92,8 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
         result.left_out |= dict.fromkeys(sample.nested, "it holds several values per row")
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
-        others = [h for h in sample.headers if tidy(h) not in there and h != label]
+        own = {sample.header_of(header) for header in shared}
+        others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
@@ -104,7 +106,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
             continue
-        unit = name_and_unit(header)[1] or _unit_in_line(header, samples)
+        unit = _unit_in_headers(header, samples) or _unit_in_line(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])
         unit = unit or (behind[0] if len(behind) == 1 else "")
         if len(behind) > 1:
@@ -129,7 +131,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         "bad ones count as values, unless they are left out of the files"
         for header in rest
         if QUALITY.fullmatch(header.strip())
-        or _tell_good(shared[header])
+        or tell_good(shared[header])
         or _is_beside(header, measured)
     ]
     result.guesses += [
@@ -170,7 +172,7 @@ def _is_beside(header: str, measured: set[str]) -> bool:
     return found is not None and found[1] in measured
 
 
-def _tell_good(columns: list[pa.Array]) -> bool:
+def tell_good(columns: list[pa.Array]) -> bool:
     """Do these columns hold a few words, of which one is good or bad?"""
     return any(word.strip().lower() in ("good", "bad") for word in _texts(columns))
 
@@ -272,6 +274,13 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     values = [numbers(cells).value_R for cells in columns]
     steps = [np.diff(value_R) for value_R in values if len(value_R) > 1]
     return all(np.mean(step == 1) >= LEAST_NUMBERS for step in steps)
+
+
+def _unit_in_headers(header: str, samples: list[Sampled]) -> str:
+    """The commonest unit in a column's headers; empty if none of them tells one."""
+    own = (sample.header_of(header) for sample in samples)
+    told = Counter(unit for h in own if h is not None and (unit := name_and_unit(h)[1]))
+    return told.most_common(1)[0][0] if told else ""
 
 
 def _unit_in_line(header: str, samples: list[Sampled]) -> str:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from amad.config.wording import some
 from amad.draft.dialect import CLOCK
-from amad.draft.sample import Sampled, shared_columns, suffix_of
+from amad.draft.sample import ROTATED, Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, numbers, shown
 from amad.reading.timestamp_guess import looks_like
@@ -61,6 +61,10 @@ DATE = re.compile(
     r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
 )
 DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple patterns, tried before DATE
+# A date with the time of day to the minute, which may also be a date and a number.
+TO_MINUTES = re.compile(
+    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d[T_ -](?:[01]\d|2[0-3])[-.:_h]?[0-5]\d(?!\d)"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -243,7 +247,7 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 def each_its_own(paths: list[str]) -> Owner:
     """Each file is of a vehicle of its own, named after the file without the date in its name."""
-    several = len(set(map(_undated, paths))) > 1
+    several = len(set(_undated(paths))) > 1
     return (by_undated_name(paths) if several else None) or Owner(
         keys={"take": "path", "pattern": f"([^/]+?)(?:{_endings(paths)})$"},
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
@@ -286,7 +290,7 @@ def _by_part(paths: list[str]) -> Owner:
 def _by_name(paths: list[str], name: str) -> Owner:
     if len(paths) == 1:
         return same_vehicle(name, paths)
-    undated = [_undated(path) for path in paths]
+    undated = _undated(paths)
     numbered = [re.fullmatch(r"(.*?)[-_ ]?\d+", stem) for stem in undated]
     words = {match[1].strip("-_ ").casefold() for match in numbered if match}
     if (all(numbered) and words <= {""}) or any(RECORDING.fullmatch(word) for word in words):
@@ -305,10 +309,10 @@ def by_undated_name(paths: list[str]) -> Owner | None:
 
     Returns None if the names are not all of this form.
     """
-    ids = {_undated(path) for path in paths}
+    ids = set(_undated(paths))
     if not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
-    for date, before in product((*DATES, DATE.pattern), (True, False)):
+    for date, before in product((*DATES, DATE.pattern, TO_MINUTES.pattern), (True, False)):
         told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"
         pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{_endings(paths)})$"
         found = [re.search(pattern, path) for path in paths]
@@ -324,11 +328,18 @@ def by_undated_name(paths: list[str]) -> Owner | None:
 def _endings(paths: list[str]) -> str:
     """A pattern of the endings of these paths, longer ones first: ``.csv.gz`` before ``.gz``."""
     endings = sorted({suffix_of(path) for path in paths}, key=lambda end: (-len(end), end))
-    return "|".join(map(re.escape, endings))
+    rotated = (r"\.\d+".join(map(re.escape, ROTATED.split(end))) for end in endings)
+    return "|".join(dict.fromkeys(rotated))
 
 
-def _undated(path: str) -> str:
-    return DATE.sub("", Path(path).name.removesuffix(suffix_of(path))).strip("_-. ")
+def _undated(paths: list[str]) -> list[str]:
+    """The files' names without dates, nor times to the minute if there is an id beside them."""
+    names = [Path(path).name.removesuffix(suffix_of(path)) for path in paths]
+    if all(map(TO_MINUTES.search, names)):
+        rest = [TO_MINUTES.sub("", name).strip("_-. ") for name in names]
+        if all(rest) and (len(set(rest)) > 1 or any(map(str.isdigit, rest[0]))):
+            return rest
+    return [DATE.sub("", name).strip("_-. ") for name in names]
 
 
 def _common(names: list[str]) -> str:

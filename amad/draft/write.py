@@ -8,7 +8,7 @@ from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
-from amad.reading.rows import of_short_rows
+from amad.reading.cut_rows import of_short_rows
 
 WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none

@@ -4,7 +4,8 @@ The same logger writes ``[°C]`` in one export and ``[Â°C]`` in the next (UTF-
 Latin-1). So headers are compared in three steps, and the first step that finds a column decides:
 
 1. exactly as written;
-2. tidied: mojibake repaired, Unicode compatibility forms and case folded, spaces collapsed;
+2. tidied: mojibake repaired, Unicode compatibility forms and case folded, an underscore taken for
+   a space, spaces collapsed;
 3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit.
 
 Two different units never match: a speed in mph is not a speed in km/h.
@@ -27,11 +28,11 @@ class AmbiguousHeaderError(ValueError):
 def tidy(header: str) -> str:
     """The header in the form that is compared: repaired, normalised (NFKC), folded, single spaces.
 
-    >>> tidy(" Intake  Air Temperature [Â°C]")
+    >>> tidy(" Intake  Air_Temperature [Â°C]")
     'intake air temperature [°c]'
     """
     text = repaired(header.strip().lstrip("\ufeff").strip("\"' "))
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
 
 
 class Headers:

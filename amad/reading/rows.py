@@ -5,10 +5,11 @@ Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
+from amad.reading.codes import UNKNOWN, with_codes
 from amad.reading.headers import AmbiguousHeaderError, Headers, are_values, name_and_unit
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
@@ -64,14 +66,6 @@ class RefusedRow:
     vehicle: str | None = None
     day: int | None = None  # days since 1970-01-01, from the nearest earlier row that was read
     ahead_us: int | None = None  # the row's time, if it is refused as one of the future
-
-
-def of_short_rows(rows: int, example: str = "") -> str:
-    """What is told of rows with fewer fields than the header, such as those of a file."""
-    return (
-        f"{rows:,} rows have fewer fields than the header{example}: their last columns count as "
-        "missing; if a field in their middle is left out, values stand in wrong columns"
-    )
 
 
 class FileParser:
@@ -128,7 +122,7 @@ class FileParser:
     def plain(self) -> list[str]:
         """The columns that a reader may give as numbers: see ``read_batches``."""
         by_row = self._long is None and self._rules.decimal != ","
-        return self._fleet.channel_names if by_row else []
+        return [c.name for c in self._fleet.channels if not c.codes] if by_row else []
 
     def finish(self) -> None:
         """End the file, so that the vehicle's next file continues after it.
@@ -334,12 +328,14 @@ class FileParser:
             read = self._numbers(
                 batch,
                 channel.name,
+                codes=channel.codes,
                 nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
                 known=[n for n in channel.nulls if not isinstance(n, str)],
                 unit=channel.unit,
             )
             for bad_R, why in read.refused:
-                refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
+                why = f"{channel.name} is not a finite number: {why}"
+                refuse(bad_R & ~lacks_R, f"{why}; {UNKNOWN}" if channel.codes else why)
             value_CR[c] = read.value_R
             value_CR[c, lacks_R] = np.nan
             if read.null_R.any():
@@ -374,8 +370,14 @@ class FileParser:
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
 
-    def _numbers(self, batch: RawBatch, name: str, **words: Any) -> Numbers:
-        rules, column = self._rules, batch.columns[name]
+    def _numbers(
+        self,
+        batch: RawBatch,
+        name: str,
+        codes: Mapping[str, int] = MappingProxyType({}),
+        **words: Any,
+    ) -> Numbers:
+        rules, column = self._rules, with_codes(batch.columns[name], codes)
         looks = batch.texts is not None and not is_text(column.type)
         looks = looks and name not in self._fractions and may_be_thousands(column)
         if looks:
