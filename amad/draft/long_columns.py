@@ -153,9 +153,7 @@ def _takes_turns(column: pa.Array) -> bool:
 
 def _spellings(names: list[pa.Array]) -> dict[str, str]:
     """Signal -> the commonest of its spellings, which ingest finds all, if no file has two."""
-    own = [
-        {str(n).strip() for n in pc.unique(cells).to_pylist() if n is not None} for cells in names
-    ]
+    own = [{str(n).strip() for n in pc.drop_null(pc.unique(cells)).to_pylist()} for cells in names]
     files = Counter(name for told in own for name in told)
     alike: dict[str, list[str]] = {}
     for name in sorted(files, key=lambda name: (-files[name], name)):

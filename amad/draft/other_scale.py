@@ -34,7 +34,8 @@ def of_other_scale(value_N: np.ndarray, file_N: np.ndarray) -> dict[int, float]:
     ratio_F = level_F / np.median(level_F)
     usual_F = (ratio_F < USUAL) & (ratio_F > 1 / USUAL)
     ratio_F /= np.median(ratio_F[usual_F])
-    found, odd_F = {}, np.zeros(len(level_F), bool)
+    found: dict[int, float] = {}
+    odd_F = np.zeros(len(level_F), bool)
     for factor in (scale for f in FACTORS for scale in (f, 1 / f)):
         near_F = (ratio_F < factor * NEAR) & (ratio_F > factor / NEAR)
         odd_F |= near_F

@@ -1,4 +1,4 @@
-"""Columns of words that tell a state, such as auto and eco: channels, once the words are numbered."""
+"""Columns of words that tell a state, such as auto and eco, become channels of numbered words."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The words of a text column, such as auto and eco, become the numbers that the fleet file tells."""
+"""The words of a text column, such as auto and eco, become the numbers of the fleet file."""
 
 from collections.abc import Mapping
 

@@ -28,10 +28,9 @@ def without_breaks(data: bytes, delimiter: str, named: int, width: int) -> bytes
     at = 0
     while at + 1 < len(odd):
         first, last = int(odd[at]), int(odd[at + 1])
-        lines = [
-            data[start_L[n] : end_L[n]] for n in range(first, min(last, first + MOST_LINES) + 1)
-        ]
-        if last - first < MOST_LINES and _is_row(lines, delimiter, named, width):
+        near = range(first, last + 1) if last - first < MOST_LINES else ()
+        lines = [data[start_L[line] : end_L[line]] for line in near]
+        if lines and _is_row(lines, delimiter, named, width):
             for line in range(first, last):
                 mended[end_L[line]] = SPACE
             at += 1

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -371,13 +370,9 @@ class FileParser:
         return label_R.astype(np.int8)
 
     def _numbers(
-        self,
-        batch: RawBatch,
-        name: str,
-        codes: Mapping[str, int] = MappingProxyType({}),
-        **words: Any,
+        self, batch: RawBatch, name: str, codes: Mapping[str, int] | None = None, **words: Any
     ) -> Numbers:
-        rules, column = self._rules, with_codes(batch.columns[name], codes)
+        rules, column = self._rules, with_codes(batch.columns[name], codes or {})
         looks = batch.texts is not None and not is_text(column.type)
         looks = looks and name not in self._fractions and may_be_thousands(column)
         if looks:
