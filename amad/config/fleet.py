@@ -48,8 +48,8 @@ class Channel(Strict):
     """What the values are, which says how gaps are filled and what models see"""
     range: Annotated[tuple[float, float], Ordered] | None = None
     """Physical limits in the channel's unit, both included"""
-    column: str | None = None
-    """Header in the raw files; default: the channel's name"""
+    column: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Header in the raw files, or a list where it differs; default: the channel's name"""
     nulls: list[float | str] = []
     """Raw values that mean "not available", such as 65535"""
     codes: dict[str, int] = {}
@@ -95,7 +95,12 @@ class Channel(Strict):
     @property
     def header(self) -> str:
         """The column of the raw files that holds this channel."""
-        return self.column or self.name
+        return self.headers[0]
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns of the raw files of which a file has one, for this channel."""
+        return self.column if isinstance(self.column, list) else [self.column or self.name]
 
     @property
     def title(self) -> str:

@@ -56,12 +56,14 @@ Pattern = Annotated[str, AfterValidator(_one_group)]
 class VehicleRule(Strict):
     """How a row's vehicle is known."""
 
-    take: Literal["column", "path", "constant"] = "column"
-    """Where the vehicle's id is: in a column, in the file's path, or the same for all rows"""
+    take: Literal["column", "path", "preamble", "constant"] = "column"
+    """Where the vehicle's id is: in a column, in the file's path, in a line before the header, or
+    the same for all rows"""
     column: str = "vehicle"
     """Header of the column, for take `column`"""
     pattern: Pattern | None = None
-    """Finds the id in the path below the folder, for take `path`; the id is its only group"""
+    """Finds the id in the path below the folder, or in a line before the header; the id is its
+    only group"""
     value: str | None = None
     """The vehicle's id, for take `constant`"""
     aliases: dict[str, list[str]] = {}
@@ -69,8 +71,10 @@ class VehicleRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "VehicleRule":
-        if self.take == "path" and not self.pattern:
-            raise ValueError("take: path needs 'pattern', a regular expression with one group")
+        if self.take in ("path", "preamble") and not self.pattern:
+            raise ValueError(
+                f"take: {self.take} needs 'pattern', a regular expression with one group"
+            )
         if self.take == "constant" and not self.value:
             raise ValueError("take: constant needs 'value', the vehicle's id")
         return self

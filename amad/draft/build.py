@@ -24,8 +24,7 @@ from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, summary
-from amad.reading.headers import Headers
-from amad.reading.rows import ADD_IT
+from amad.reading.headers import ADD_IT, Headers
 from amad.reading.units import IN_ANOTHER
 from amad.telemetry.temporary import temporary_folder
 
@@ -131,7 +130,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + ([SAME.format(some(same))] if same else [])
-        + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
+        + _left_out(strange | refused)
         + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
         + ([LINKS.format(some(listed.links))] if listed.links else [])
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
@@ -271,6 +270,14 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
             why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
     return samples, clock, why
+
+
+def _left_out(why_of: dict[str, str]) -> list[str]:
+    """A line for each reason why files are left out, with some of these files."""
+    of_reason: dict[str, list[str]] = {}
+    for path, why in sorted(why_of.items()):
+        of_reason.setdefault(why, []).append(path)
+    return [f"left out: {some(paths)}: {why}" for why, paths in of_reason.items()]
 
 
 def _why_lacking(sample: Sampled, common: set[str]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.marks import LONE_GROUP, UNIT, are_all_lone_groups
+from amad.config.wording import some
+from amad.draft.marks import LONE_GROUP, UNIT, lone_groups
 from amad.draft.sample import Sampled, shared_columns, some_of
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import (
@@ -51,8 +52,9 @@ THOUSANDS = (
     "stands before a fraction, delete source.thousands"
 )
 ALL_LONE = (
-    "no {} in the numbers has more or less than three digits behind it, or a zero before it: if it "
-    "sets thousands apart, set source.decimal and source.thousands"
+    "no {} in the numbers has more or less than three digits behind it, or a zero before it, and "
+    "it is read as before a fraction: if it sets thousands apart in {}, set source.decimal and "
+    "source.thousands to the other mark and to this one"
 )
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
@@ -144,9 +146,10 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         for header in result.measured
         if tidy(header) in scales
     ]
-    fractions = [c for header in result.measured for c in shared[header] if is_text(c.type)]
-    if marks.thousands is None and are_all_lone_groups(fractions, marks.decimal):
-        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal]))
+    lone = lone_groups({header: shared[header] for header in result.measured}, marks.decimal)
+    if marks.thousands is None and lone:
+        some_lone = some([f"{header.strip()!r} ({cell})" for header, cell in lone.items()])
+        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal], some_lone))
     if marks.thousands is not None:
         result.guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
     if label is not None and any(c.null_count for c in shared.get(label, [])):

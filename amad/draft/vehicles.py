@@ -43,7 +43,10 @@ RECORDING = re.compile(
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
     re.I,
 )
-NOT_READ = "a line before the header seems to name the vehicle ({!r}), which is not read"
+NOT_READ = (
+    "a line before the header seems to name the vehicle ({!r}), which is not read: if it does, set "
+    "source.vehicle to {{take: preamble, pattern: ...}}"
+)
 OTHER_LINES = (
     "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
     "not read: if they name vehicles, write the vehicle into a column"
@@ -109,13 +112,13 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         )
     else:
         owner = _owner_by_path(name, paths)
+        if owner.keys["take"] == "constant":
+            owner = _owner_by_lines(samples) or owner
         named = [h for h in named if all(map(_is_of_words, shared[h]))]
         owner.unread = [_unused(header, shared[header]) for header in named]
-        told = [line.strip() for line in samples[0].preamble]
-        lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
-        lines.sort(key=lambda line: not VEHICLE.match(line.strip(' #"')))
-        owner.unread += [NOT_READ.format(line) for line in lines[:1]]
-        owner.unread += _other_lines(samples)
+        if owner.keys["take"] != "preamble":
+            owner.unread += [NOT_READ.format(line) for line in _lines_of_ids(samples[0])[:1]]
+            owner.unread += _other_lines(samples)
         if owner.keys["take"] == "constant" and not named:
             owner.guesses += [
                 MAY_NAME.format(header.strip(), repr(cells[0][0].as_py()))
@@ -127,6 +130,35 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         names = ", ".join(map(repr, others))
         owner.guesses.append(f"{usable[0].strip()!r} is taken for the vehicle, and not {names}")
     return owner
+
+
+def _lines_of_ids(sample: Sampled) -> list[str]:
+    """The lines before the header whose name is that of an id, those of vehicles first."""
+    told = [line.strip() for line in sample.preamble]
+    lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
+    return sorted(lines, key=lambda line: not VEHICLE.match(line.strip(' #"')))
+
+
+def _owner_by_lines(samples: list[Sampled]) -> Owner | None:
+    """The vehicle that a line before the header of every file names; None if there is none."""
+    for line in _lines_of_ids(samples[0]):
+        key = re.split("[:=;,\t]", line)[0].strip(' #"')
+        pattern = rf'^[ #"]*{re.escape(key)}[ "]*[:=;,\t][ "]*([^";,\t]*[^";,\t ])'
+        found = [_found_in(pattern, sample.preamble) for sample in samples]
+        later = (_found_in(pattern, [text]) for sample in samples for text in sample.restarts)
+        ids = sorted({name for name in (*found, *later) if name is not None})
+        if None not in found:
+            return Owner(
+                keys={"take": "preamble", "pattern": pattern},
+                seen=f"the line {key!r} before the header: {some(ids)}",
+                guesses=[f"the line {key!r} before the header is taken to name the vehicle"],
+            )
+    return None
+
+
+def _found_in(pattern: str, lines: list[str]) -> str | None:
+    """What the pattern finds in the first line that it matches."""
+    return next((match[1] for line in lines if (match := re.search(pattern, line))), None)
 
 
 def _other_lines(samples: list[Sampled]) -> list[str]:

@@ -19,6 +19,12 @@ from functools import cached_property, lru_cache
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
+NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
+ADD_IT = (
+    "where it has another name for one, list both as the channel's column; else add what it lacks "
+    "without values, or leave these channels out of the fleet file, or out of some vehicle classes"
+)
+
 
 class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
@@ -66,6 +72,18 @@ class Headers:
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
         return found[0] if found else None
 
+    def find_any(self, names: list[str]) -> int | None:
+        """Position of the only column with one of the names, see ``find``; None without one.
+
+        Raises:
+            AmbiguousHeaderError: several columns match.
+        """
+        found = sorted({at for name in names if (at := self.find(name)) is not None})
+        if len(found) > 1:
+            columns = ", ".join(repr(self._headers[at]) for at in found)
+            raise AmbiguousHeaderError(f"columns {columns} match {' or '.join(map(repr, names))}")
+        return found[0] if found else None
+
     def in_another_unit(self, name: str) -> str | None:
         """A header of the same name with another unit than ``name``; None without one.
 
@@ -89,6 +107,16 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
 def find(name: str, headers: list[str]) -> int | None:
     """Position of one column in ``headers``; see ``Headers.find``."""
     return Headers(headers).find(name)
+
+
+def of_missing(missing: list[str], headers: list[str], *, is_channel: bool) -> str:
+    """What is told of a file without some columns, and what to do about it.
+
+    is_channel: are these columns of channels alone?
+    """
+    told = f"missing column: {', '.join(map(repr, missing))} not among the headers "
+    way_out = NO_HEADER if are_values(headers) else ADD_IT if is_channel else ""
+    return told + ", ".join(map(repr, headers)) + f"; {way_out}" * bool(way_out)
 
 
 def are_values(headers: list[str]) -> bool:

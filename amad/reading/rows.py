@@ -19,7 +19,7 @@ from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.codes import UNKNOWN, with_codes
-from amad.reading.headers import AmbiguousHeaderError, Headers, are_values, name_and_unit
+from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit, of_missing
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
     NULL_WORDS,
@@ -37,10 +37,14 @@ from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
-from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
-
-NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
-ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
+from amad.reading.vehicle_ids import (
+    SEVERAL,
+    id_of,
+    is_rounded,
+    names_of,
+    vehicle_of_lines,
+    vehicle_of_path,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +165,8 @@ class FileParser:
             wanted.setdefault("label", self._fleet.labels.column)
         try:
             there = Headers(headers)
-            found = {name: there.find(header) for name, header in wanted.items()}
+            names = {channel.name: channel.headers for channel in channels}
+            found = {name: there.find_any(names.get(name, [h])) for name, h in wanted.items()}
         except AmbiguousHeaderError as error:
             raise FileRefusedError(f"ambiguous column: {error}") from None
         missing = {
@@ -172,18 +177,15 @@ class FileParser:
             for header in missing.values():
                 if is_channel and (other := there.in_another_unit(header)):
                     raise FileRefusedError(f"another unit: {IN_ANOTHER.format(other, header)}")
-            raise FileRefusedError(
-                f"missing column: {', '.join(map(repr, missing.values()))} not among the headers "
-                f"{', '.join(map(repr, headers))}"
-                + (f"; {NO_HEADER}" if are_values(headers) else f"; {ADD_IT}" * is_channel)
-            )
+            raise FileRefusedError(of_missing([*missing.values()], headers, is_channel=is_channel))
         told = {name: position for name, position in found.items() if position is not None}
         if self._long is not None:
             told |= self._long.unit_column(headers)
         for channel in channels:
             header = headers[told[channel.name]] if channel.name in told else channel.header
             unit = name_and_unit(header)[1]
-            if header.strip() != channel.header.strip() and are_different(unit, channel.unit):
+            is_own = header.strip() in map(str.strip, channel.headers)
+            if not is_own and are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
         return told
 
@@ -285,7 +287,10 @@ class FileParser:
         """The batch's vehicles, and the index of each row's vehicle (R,), -1 where refused."""
         if self._vehicle is not None:
             return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
-        column = batch.columns["vehicle"]
+        if self._rules.vehicle.take == "preamble":
+            column = vehicle_of_lines(self._rules, batch.preamble, len(batch.row_R))
+        else:
+            column = batch.columns["vehicle"]
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
         nothing = {*NULL_WORDS, *(word.strip().lower() for word in self._rules.nulls)}
