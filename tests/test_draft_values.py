@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.config import load_fleet
+from amad.draft.other_scale import of_other_scale
 from amad.ingest.ingestion import sentences
 from amad.telemetry.lake import Lake
 
@@ -86,7 +88,9 @@ def test_numbers_that_may_all_be_thousands_are_told(field, digits, guessed):
     field.write("a.csv", log(mark=";", count=lambda n: f"{12 + n / 1000:.{digits}f}")[:1] + [
         f"{stamp(n)};{n % 90};{12 + n / 1000:.{digits}f}" for n in range(ROWS)
     ])  # fmt: skip
-    assert ("guess: no point in the numbers has more or less" in field.draft()[1]) is guessed
+    told = field.draft()[1]
+    assert ("guess: no point in the numbers has more or less" in told) is guessed
+    assert ("if it sets thousands apart in 'count' (12.001), set source.decimal" in told) is guessed
 
 
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):
@@ -151,10 +155,11 @@ def test_a_file_that_lacks_columns_is_named_with_them(field):
     field.write("b.csv", log(start=MONDAY - timedelta(days=1), volt=wave))
     fleet, told = field.draft()
     assert "left out: b.csv: it lacks columns of the files drafted here (oil, temp)" in told
-    assert told.count("add what it lacks without values, or leave these channels out") == 1
+    assert told.count("list both as the channel's column; else add what it lacks without") == 1
     (refused,) = field.ingest(fleet).files_refused
     assert "missing column: 'temp', 'oil'" in refused.reason
-    assert refused.reason.endswith("leave these channels out of the fleet file")
+    assert refused.reason.endswith("leave these channels out of the fleet file, or out of some "
+                                   "vehicle classes")  # fmt: skip
     empty = log(start=MONDAY - timedelta(days=1), volt=wave, temp=lambda n: "", oil=lambda n: "")
     field.write("b.csv", empty)  # a sensor that came later
     assert field.ingest(fleet).rows_lake == 3 * ROWS
@@ -343,3 +348,50 @@ def test_a_truth_among_fractions_is_a_word_for_none(field):
     fuel = {"fuel": lambda n: "N" if n % 50 == 7 else wave(n)}
     channels, told = drafted(field, log(**fuel))
     assert channels["fuel"].nulls == ["N"] and "not available': fuel N" in told
+
+
+def test_a_file_whose_values_are_a_thousand_times_those_of_the_others_is_told(field):
+    for day in range(6):
+        factor = 1000 if day == 2 else 1
+        start = MONDAY + timedelta(days=day)
+        field.write(f"d{day}.csv", log(start=start, volt=lambda n, f=factor: wave(n) * f))
+    fleet, told = field.draft()
+    assert (
+        "guess: in d2.csv the values of 'volt' are about 1,000 times the size of those in" in told
+    )
+    assert fleet.channels[1].range[1] < 1000
+
+
+@pytest.mark.parametrize(
+    ("levels", "odd"),
+    [
+        ((1, 1, 1, 1, 1e3), {4: 1e3}),
+        ((1, 2, 1, 1.5, 1e-3, 1.1e-3), {4: 1e-3, 5: 1e-3}),
+        ((1, 1, 1, 1, 1e6), {4: 1e6}),
+        ((1, 1, 1, 1, 3.6), {}),  # as slow as in a town
+        ((1, 1, 1, 1, 300), {}),  # no factor of units
+        ((1, 1, 1, 1, 30, 1e3), {}),  # the quantity has levels between
+        ((1, 1, 1, 1e3), {}),  # too few files
+        ((1, 1, 1, 1, 1e3, 1e3, 1e3), {}),  # too many odd ones
+        ((1, 1, 1, 1, 0), {}),
+    ],
+)
+def test_only_a_factor_of_units_away_from_all_other_files_is_another_scale(levels, odd):
+    value_N = np.repeat(levels, 9) * np.tile(np.linspace(0.5, 1.5, 9), len(levels))
+    assert of_other_scale(value_N, np.repeat(np.arange(len(levels)), 9)) == odd
+
+
+def test_a_column_is_found_under_spellings_of_its_header(field):
+    for day, header in enumerate(("Engine Load [%]", "engine_load", "ENGINE LOAD (%)")):
+        field.write(f"d{day}.csv", log(start=MONDAY + timedelta(days=day), **{header: wave}))
+    fleet, told = field.draft()
+    assert "left out" not in told and fleet.channels[1].unit == "percent"
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
+
+
+def test_files_that_are_left_out_for_one_reason_are_told_in_one_line(field):
+    for day in range(9):
+        lines = log(start=MONDAY + timedelta(days=day))
+        field.write(f"d{day}.csv", lines if day < 6 else lines[1:])
+    _, told = field.draft()
+    assert "left out: d6.csv, d7.csv, d8.csv: no line looks like a header" in told

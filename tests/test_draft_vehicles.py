@@ -62,10 +62,12 @@ def test_the_vehicle_comes_before_the_device_that_moves_between_vehicles(field):
 
 def test_what_seems_to_name_the_vehicle_and_is_not_read_is_told(field):
     lines = log(vehicle=lambda n: "van-7" if n == 0 else "")
-    field.write("a.csv", ["VIN;WDB1", "Logger;X7", *lines])
+    for folder in "ab":
+        field.write(f"{folder}/a.csv", ["VIN;WDB1", "Logger;X7", *lines])
     _, told = field.draft()
     assert "column 'vehicle' has the name of a vehicle's id, but is empty in 100% of" in told
-    assert "a line before the header seems to name the vehicle ('VIN;WDB1')" in told
+    assert "a line before the header seems to name the vehicle ('VIN;WDB1'), which is not" in told
+    assert "if it does, set source.vehicle to {take: preamble, pattern: ...}" in told
 
 
 def test_the_line_that_names_the_vehicle_comes_before_that_of_the_logger(field):
@@ -112,12 +114,47 @@ def test_notes_beside_the_data_are_no_raw_files(field):
     assert [s.glob for s in fleet.source.files] == ["d*.txt"]
 
 
-def test_the_line_that_names_the_vehicle_is_told_for_files_of_one_time(field):
+def test_a_line_before_the_header_of_every_file_names_the_vehicle(field):
     for n in (1, 2):
-        field.write(f"2026010{n}_0800.csv", [f"Vehicle ID: BUS-{n}", *log()])
+        field.write(f"2026010{n}_0800.csv", ["Logger: L9", f"Vehicle ID: BUS-{n}", *log()])
     fleet, told = field.draft()
-    assert fleet.source.vehicle.take == "path"
-    assert "a line before the header seems to name the vehicle ('Vehicle ID: BUS-1')" in told
+    assert "vehicle: the line 'Vehicle ID' before the header: BUS-1, BUS-2" in told
+    assert field.ingest(fleet).vehicles == {"BUS-1": ROWS, "BUS-2": ROWS}
+    field.write("20260103_0800.csv", ["Logger: L9", *log()])
+    (refused,) = field.ingest(fleet).files_refused
+    assert refused.reason.startswith("no vehicle before the header: ")
+
+
+def test_lines_before_each_header_of_a_file_name_the_vehicles(field):
+    parts = ([f"vin,W{van}", *log(rows=99 + van)] for van in (1, 2))
+    field.write("a.csv", [line for part in parts for line in part])
+    assert field.ingest(field.draft()[0]).vehicles == {"W1": 100, "W2": 101}
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        ("W1_20260105_0800 W1_20260105_0804 W2_20260105_0800 W2_20260105_0804", {"W1", "W2"}),
+        ("20260105_0800_W1 20260105_0804_W1 20260105_0800_W2 20260105_0804_W2", {"W1", "W2"}),
+        ("20260105T0800_a 20260105T0804_a 20260105T0800_b 20260105T0804_b", {"a", "b"}),
+        ("truck_20260105_0001 truck_20260106_0001 truck_20260105_0002 truck_20260106_0002", None),
+    ],
+)
+def test_a_time_to_the_minute_in_a_name_is_no_part_of_the_vehicle(field, names, ids):
+    for at, name in enumerate(names.split()):
+        field.write(f"{name}.csv", log(start=MONDAY + timedelta(seconds=ROWS * (at % 2))))
+    vehicles = field.ingest(field.draft()[0]).vehicles
+    assert set(vehicles) == ids if ids else len(vehicles) > 1
+
+
+def test_logs_that_were_rotated_are_of_one_vehicle(field):
+    for van in (1, 2):
+        for at, name in enumerate(("csv", "csv.1", "csv.2", "csv.12")):
+            field.write(f"van{van}.{name}", log(start=MONDAY - timedelta(seconds=ROWS * at)))
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).vehicles == {"van1": 4 * ROWS, "van2": 4 * ROWS}
+    field.write("van1.csv.13", log(start=MONDAY - timedelta(days=1)))
+    assert field.ingest(fleet).vehicles["van1"] == 5 * ROWS
 
 
 @pytest.mark.parametrize(

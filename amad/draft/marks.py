@@ -71,10 +71,11 @@ def lone_groups(columns: dict[str, list[pa.Array]], mark: str) -> dict[str, str]
     for header, cells in columns.items():
         for column in map(some_of, filter(lambda column: is_text(column.type), cells)):
             marked = column.filter(pc.match_substring(column, mark))
+            if not len(marked):
+                continue
             if not pc.all(pc.match_substring_regex(marked, LONE_GROUP)).as_py():
                 return {}
-            if len(marked):
-                found.setdefault(header, str(marked[0]))
+            found.setdefault(header, str(marked[0]))
     return found
 
 
