@@ -262,8 +262,10 @@ class _Reader:
         if not 0 < count <= len(lines):
             return []
         told = [text.decode(errors="replace") for text in lines[-count:].texts()]
-        looks_like_rows = any(t.count(self._delimiter) + 1 == self._layout.width for t in told)
-        return [] if looks_like_rows else told
+        names = {line.split(self._delimiter)[0] for line in self._preamble}
+        fields = [t.split(self._delimiter) for t in told]
+        rows = (len(f) == self._layout.width and f[0] not in names for f in fields)
+        return [] if any(rows) else told
 
     def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""

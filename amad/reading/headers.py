@@ -6,7 +6,8 @@ Latin-1). So headers are compared in three steps, and the first step that finds 
 1. exactly as written;
 2. tidied: mojibake repaired, Unicode compatibility forms and case folded, an underscore taken for
    a space, spaces collapsed;
-3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit.
+3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit, or
+   both name the same one.
 
 Two different units never match: a speed in mph is not a speed in km/h.
 """
@@ -66,7 +67,8 @@ class Headers:
         if not found:
             base, unit = _split_unit(tidy(name))
             same = self._named.get(base, [])
-            found = [at for at in same if not unit or not _split_unit(tidy(self._headers[at]))[1]]
+            told = {at: _split_unit(tidy(self._headers[at]))[1] for at in same}
+            found = [at for at in same if not unit or told[at] in ("", unit)]
         if len(found) > 1:
             columns = ", ".join(repr(self._headers[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
