@@ -126,9 +126,9 @@ def test_a_line_before_the_header_of_every_file_names_the_vehicle(field):
 
 
 def test_lines_before_each_header_of_a_file_name_the_vehicles(field):
-    parts = ([f"vin,W{van}", *log(rows=99 + van)] for van in (1, 2))
+    parts = ([f"vin,W{van}", *log(rows=120 + van)] for van in (1, 2))
     field.write("a.csv", [line for part in parts for line in part])
-    assert field.ingest(field.draft()[0]).vehicles == {"W1": 100, "W2": 101}
+    assert field.ingest(field.draft()[0]).vehicles == {"W1": 121, "W2": 122}
 
 
 @pytest.mark.parametrize(
