@@ -137,10 +137,16 @@ def test_lines_before_each_header_of_a_file_name_the_vehicles(field):
         ("W1_20260105_0800 W1_20260105_0804 W2_20260105_0800 W2_20260105_0804", {"W1", "W2"}),
         ("20260105_0800_W1 20260105_0804_W1 20260105_0800_W2 20260105_0804_W2", {"W1", "W2"}),
         ("20260105T0800_a 20260105T0804_a 20260105T0800_b 20260105T0804_b", {"a", "b"}),
+        (
+            "x_W1_2026-01-05T08-00-00Z x_W1_2026-01-05T08-04-00Z x_W2_2026-01-05T08-00-00Z "
+            "x_W2_2026-01-05T08-04-00Z",
+            {"x_W1", "x_W2"},
+        ),
+        ("u1_part1 u1_part2 u2_part1 u2_Part2", {"u1", "u2"}),
         ("truck_20260105_0001 truck_20260106_0001 truck_20260105_0002 truck_20260106_0002", None),
     ],
 )
-def test_a_time_to_the_minute_in_a_name_is_no_part_of_the_vehicle(field, names, ids):
+def test_a_time_and_a_number_of_a_recording_in_a_name_are_no_part_of_the_vehicle(field, names, ids):
     for at, name in enumerate(names.split()):
         field.write(f"{name}.csv", log(start=MONDAY + timedelta(seconds=ROWS * (at % 2))))
     vehicles = field.ingest(field.draft()[0]).vehicles
@@ -227,3 +233,14 @@ def test_files_that_no_glob_finds_are_told(field, capsys):
     field.ingest(fleet)
     told = "no glob of source.files finds 3 files of its folder, which are not read: "
     assert f"{told}c.CSV, d.csv.gz, later/b.csv; if" in capsys.readouterr().err
+
+
+def test_a_column_tells_rows_apart_in_files_that_look_like_those_of_vehicles(field):
+    for day in (0, 1):
+        start = MONDAY + timedelta(days=day)
+        one, two = (log(start=start, depot=lambda n, d=d: d) for d in ("M-X 1", "M-X 2"))
+        field.write(
+            f"d{day}.csv", [one[0], *sum(map(list, zip(one[1:], two[1:], strict=True)), [])]
+        )
+    fleet, told = field.draft()
+    assert set(field.ingest(fleet).vehicles) == {"M-X 1", "M-X 2"} and "words" not in told

@@ -10,7 +10,7 @@ import numpy as np
 
 from amad.config import DataError, Settings
 from amad.config.wording import some
-from amad.draft import other_scale, vehicles
+from amad.draft import other_scale, state_words, vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
@@ -160,7 +160,7 @@ def _finished(plan: Plan) -> Draft:
     if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
         plan.owner = _own_files(plan, "they run at the same time, as one vehicle cannot")
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-    if plan.owner.keys["take"] == "constant" and trial.repeats > MOST_REPEATS * trial.rows:
+    if plan.owner.keys["take"] != "column" and trial.repeats > MOST_REPEATS * trial.rows:
         apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
         if apart is not None:
             plan.owner = apart
@@ -171,7 +171,7 @@ def _finished(plan: Plan) -> Draft:
             }
             plan.channels = [c for c in plan.channels if c.header not in apart.columns]
             trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-        elif not placed and len(plan.paths) > 1:
+        elif plan.owner.keys["take"] == "constant" and not placed and len(plan.paths) > 1:
             trial = _with_own_files(plan, trial)
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
@@ -191,6 +191,7 @@ def _finished(plan: Plan) -> Draft:
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
+    plan.columns.guesses += state_words.told_of(plan.channels)
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]

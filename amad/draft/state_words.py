@@ -6,7 +6,8 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.channels import FEW
+from amad.config.wording import some
+from amad.draft.channels import FEW, Drafted
 from amad.draft.columns import QUALITY, Columns, tell_good
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.numbers import is_text, says_nothing, tidied
@@ -52,13 +53,14 @@ def take_states(columns: Columns, samples: list[Sampled]) -> None:
         elif _share_empty(cells) <= most:
             del columns.left_out[header]
             columns.codes[header] = numbered([*told])
-    if not columns.codes:
-        return
-    columns.measured = [h for h in shared if h in columns.measured or h in columns.codes]
-    some = ", ".join(
-        f"{header.strip()!r} ({', '.join(codes)})" for header, codes in columns.codes.items()
-    )
-    columns.guesses.append(CODED.format(some))
+    if columns.codes:
+        columns.measured = [h for h in shared if h in columns.measured or h in columns.codes]
+
+
+def told_of(channels: list[Drafted]) -> list[str]:
+    """What is told of the channels of words."""
+    coded = [f"{c.header!r} ({', '.join(c.codes)})" for c in channels if c.codes]
+    return [CODED.format(some(coded))] if coded else []
 
 
 def numbered(words: list[str]) -> dict[str, int]:
