@@ -9,9 +9,9 @@ import pytest
 from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.config import load_fleet
-from amad.draft.other_scale import of_other_scale
 from amad.ingest.ingestion import sentences
 from amad.telemetry.lake import Lake
+from amad.telemetry.other_scale import of_other_scale
 
 
 def drafted(field, lines):
@@ -375,8 +375,9 @@ def test_a_file_whose_values_are_a_thousand_times_those_of_the_others_is_told(fi
     ],
 )
 def test_only_a_factor_of_units_away_from_all_other_files_is_another_scale(levels, odd):
-    value_N = np.repeat(levels, 9) * np.tile(np.linspace(0.5, 1.5, 9), len(levels))
-    assert of_other_scale(value_N, np.repeat(np.arange(len(levels)), 9)) == odd
+    level_F = np.array(levels, float)
+    assert of_other_scale(level_F, level_F / 3) == odd
+    assert of_other_scale(level_F, np.array([1 / 3] * 4 + [0] * (len(levels) - 4))) == {}  # dead
 
 
 def test_a_column_is_found_under_spellings_of_its_header(field):

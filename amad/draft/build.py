@@ -196,10 +196,10 @@ def _finished(plan: Plan) -> Draft:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
     order_N, recording_N = trial.recordings
-    for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
-        scaled = other_scale.of_other_scale(value_N, trial.file_N)
+    for at, (channel, value_N) in enumerate(zip(plan.channels, trial.value_NC.T, strict=True)):
+        scaled = other_scale.files_of_other_scale(trial, at)
         if scaled:
-            plan.columns.guesses.append(other_scale.told(channel.header, scaled, trial.paths))
+            plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
             value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
