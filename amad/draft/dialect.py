@@ -11,8 +11,8 @@ from amad.reading.batch import FileRefusedError
 from amad.reading.fields import BrokenLineError, split, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
-from amad.reading.lines import blocks
-from amad.reading.unpack import EXPORT, unpacked
+from amad.reading.lines import blocks, refuse_bytes
+from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
@@ -21,9 +21,6 @@ RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 # Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
 ENCODINGS = ("cp1252", "cp932")
-FIRST = 256  # characters that show whether it is a text
-MOST_STRANGE = 0.05  # share of them that are no letters, digits or marks
-SPACES = "\t\n\r\x0b\x0c\x01\x1e\x1f\ufeff\xa0\xad\u202f\u3000"
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -47,7 +44,7 @@ def dialect_of(path: Path) -> Dialect:
         FileRefusedError: it is no text, or no line of it looks like a header.
     """
     encoding, lines = _lines(path)
-    _refuse_bytes("\n".join(lines)[:FIRST])
+    refuse_bytes("\n".join(lines))
     told = foreign(lines)
     if told is not None:
         raise FileRefusedError(f"it is {told}")
@@ -60,17 +57,6 @@ def dialect_of(path: Path) -> Dialect:
     return Dialect(
         encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
     )
-
-
-def _refuse_bytes(start: str) -> None:
-    """Refuse what is no text, of which these are the first characters."""
-    if start.strip() and not start.strip().strip("\0"):
-        raise FileRefusedError("it holds zeros, as a crash or a failed copy leaves: copy it again")
-    strange = sum(not character.isprintable() for character in start if character not in SPACES)
-    if strange > MOST_STRANGE * len(start):
-        raise FileRefusedError(
-            f"it is neither text nor of a known format; it begins with {start[:12]!r}: {EXPORT}"
-        )
 
 
 def _remedy(lines: list[str]) -> str:
