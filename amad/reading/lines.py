@@ -151,5 +151,5 @@ def refuse_bytes(text: str) -> None:
     strange = sum(not character.isprintable() for character in start if character not in SPACES)
     if strange > MOST_STRANGE * len(start):
         raise FileRefusedError(
-            f"it is neither text nor of a known format; it begins with {ascii(start[:12])}: {EXPORT}"
+            f"it is neither text nor of a known format; it begins with {start[:12]!a}: {EXPORT}"
         )
