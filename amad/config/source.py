@@ -260,7 +260,7 @@ class LongRule(Strict):
 class Source(Strict):
     """Where the raw data is and how to read it.
 
-    - ``parquet`` and ``csv``: a row has all channels.
+    - ``parquet`` (also Arrow and Feather files) and ``csv``: a row has all channels.
     - ``csv_sparse``: a row has the channels that were read at that moment.
     - ``csv_long`` and ``parquet_long``: a row has one value, and a column names its signal. The
       ``column`` of a channel is then the name of its signal.

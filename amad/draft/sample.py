@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
 from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
+from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import AmbiguousHeaderError, Headers, tidy
@@ -36,7 +36,7 @@ NO_DATA = {
 }  # fmt: skip
 # What a program that rotates its logs puts behind their names, and those of raw data.
 ROTATED = re.compile(r"(?<=\.csv|\.tsv|\.txt|\.log|\.dat)\.\d{1,3}(?!\d)", re.I)
-FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
+FORMATS = "CSV (also packed), Parquet and Arrow are read: export the table as one of them"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -190,8 +190,8 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
 
 def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     path = folder / name
-    with path.open("rb") as opened:
-        is_parquet = opened.read(4) == b"PAR1"
+    with path.open("rb") as raw:
+        is_parquet = raw.read(6).startswith(TABLES)
     dialect = None if is_parquet else dialect_of(path)
     headers, nested, scales = (
         _parquet_headers(path) if dialect is None else (dialect.headers, (), {})
@@ -306,7 +306,8 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict
     The fields of a struct are named by their paths.
     """
     try:
-        fields = fields_of(pq.read_schema(path))
+        with path.open("rb") as raw, opened(raw) as told:
+            fields = fields_of(told.schema_arrow)
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
     headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))

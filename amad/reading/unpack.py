@@ -28,8 +28,8 @@ DECODE = "decode it with the bus's DBC file, and export the signals as CSV or Pa
 CONVERT = "export its signals as CSV or Parquet"
 NO_TABLE = {
     b"PAR1": "a Parquet file: set source.format: parquet, or let 'files' leave it out",
-    b"ARROW1": f"an Arrow file: {EXPORT}",
-    b"\xff\xff\xff\xff": f"an Arrow stream: {EXPORT}",
+    b"ARROW1": "an Arrow file, which source.format: parquet reads",
+    b"\xff\xff\xff\xff": "an Arrow stream, which source.format: parquet reads",
     b"SQLite format 3\0": f"an SQLite database, as ROS 2 bags (.db3) are, too: {EXPORT}",
     b"\x89HDF\r\n\x1a\n": f"an HDF5 or MATLAB file: {EXPORT}",
     b"MATLAB 5.0": f"a MATLAB file: {EXPORT}",
