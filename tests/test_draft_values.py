@@ -32,7 +32,7 @@ def test_a_unit_behind_the_numbers_is_the_unit_of_the_channel(field):
     channels, told = drafted(field, log(**columns))
     units = {name: channel.unit for name, channel in channels.items()}
     assert units == {"Speed": "km/h", "volt": "V", "load": "percent", "wheel": "degrees"}
-    assert "'flags' (of its values '0x00' is hexadecimal, which is not read)" in told
+    assert "'flags' (of its values '0x00' is hexadecimal, which is not read: write" in told
     assert "'mixed'" in told
 
 
@@ -394,3 +394,15 @@ def test_files_that_are_left_out_for_one_reason_are_told_in_one_line(field):
         field.write(f"d{day}.csv", lines if day < 6 else lines[1:])
     _, told = field.draft()
     assert "left out: d6.csv, d7.csv, d8.csv: no line looks like a header" in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (lambda n: f"N {48 + n / 1e4:.4f}", "N, S, E or W stands before its numbers"),
+        (lambda n: f"48°{n / 100:.3f}'N", "it tells degrees and minutes"),
+    ],
+)
+def test_a_place_in_another_form_is_left_out_with_the_way_out(field, cell, why):
+    field.write("a.csv", log(lat=cell))
+    assert why in field.draft()[1]

@@ -242,3 +242,9 @@ def test_a_column_tells_rows_apart_in_files_that_look_like_those_of_vehicles(fie
         field.write(f"d{day}.csv", [one[0], *sorted(one[1:] + two[1:])])
     fleet, told = field.draft()
     assert set(field.ingest(fleet).vehicles) == {"M-X 1", "M-X 2"} and "words" not in told
+
+
+def test_spellings_of_one_vehicle_are_told(field):
+    for folder in ("Van1", "van-1", "van2"):
+        field.write(f"{folder}/a.csv", log())
+    assert "guess: 'Van1' = 'van-1' look like spellings of one vehicle" in field.draft()[1]

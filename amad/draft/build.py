@@ -26,6 +26,7 @@ from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, summary
 from amad.reading.headers import ADD_IT, Headers
 from amad.reading.units import IN_ANOTHER
+from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
@@ -62,6 +63,10 @@ ENCODING = (
 )
 LACKING = "it lacks columns of the files drafted here"
 LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {{}}"
+DOUBLES = (
+    "{} look like spellings of one vehicle, and each is read as a vehicle of its own: if they are "
+    "one, join them in source.vehicle.aliases"
+)
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -192,6 +197,9 @@ def _finished(plan: Plan) -> Draft:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
     plan.columns.guesses += state_words.told_of(plan.channels)
+    if doubles := likely_doubles(np.unique(trial.vehicle_N).tolist()):
+        spelt = (" = ".join(map(repr, ids)) for ids in doubles)
+        plan.owner.guesses.append(DOUBLES.format(some(spelt)))
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]

@@ -119,6 +119,8 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
             why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
             why = _why_not(header, shared[header], marks, unit, result.nulls)
+            if why is not None and POSITION.fullmatch(header.strip()):
+                why = _why_no_place(why, shared[header])
         if why is None and _numbers_rows(header, shared[header]):
             why = "it numbers the rows"
         if unit and why is None:
@@ -256,6 +258,17 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     if told.refused and (first := _first_refused(column, told)).lstrip().startswith("{"):
         raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
     return told
+
+
+def _why_no_place(why: str, columns: list[pa.Array]) -> str:
+    """Why the cells of a latitude or longitude are no numbers, where their form shows it."""
+    for column in columns:
+        first = str(pc.drop_null(column)[0]) if len(column) > column.null_count else ""
+        if re.search("[°'′]", first):
+            return f"it tells degrees and minutes, as in {shown(first)}: write degrees alone"
+        if re.match(r"\s*[NSEW]\W*\d", first):
+            return "N, S, E or W stands before its numbers, which is not read: write it as a sign"
+    return why
 
 
 def _first_refused(column: pa.Array, told: Numbers) -> str:
