@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +10,6 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
 from amad.config import load_fleet
 from amad.ingest.ingestion import sentences
 from amad.telemetry.lake import Lake
-from amad.telemetry.other_scale import of_other_scale
 
 
 def drafted(field, lines):
@@ -348,36 +346,6 @@ def test_a_truth_among_fractions_is_a_word_for_none(field):
     fuel = {"fuel": lambda n: "N" if n % 50 == 7 else wave(n)}
     channels, told = drafted(field, log(**fuel))
     assert channels["fuel"].nulls == ["N"] and "not available': fuel N" in told
-
-
-def test_a_file_whose_values_are_a_thousand_times_those_of_the_others_is_told(field):
-    for day in range(6):
-        factor = 1000 if day == 2 else 1
-        start = MONDAY + timedelta(days=day)
-        field.write(f"d{day}.csv", log(start=start, volt=lambda n, f=factor: wave(n) * f))
-    fleet, told = field.draft()
-    assert "guess: in d2.csv the values of 'volt' are about 1,000 times the size of" in told
-    assert fleet.channels[1].range[1] < 1000
-
-
-@pytest.mark.parametrize(
-    ("levels", "odd"),
-    [
-        ((1, 1, 1, 1, 1e3), {4: 1e3}),
-        ((1, 2, 1, 1.5, 1e-3, 1.1e-3), {4: 1e-3, 5: 1e-3}),
-        ((1, 1, 1, 1, 1e6), {4: 1e6}),
-        ((1, 1, 1, 1, 3.6), {}),  # as slow as in a town
-        ((1, 1, 1, 1, 300), {}),  # no factor of units
-        ((1, 1, 1, 1, 30, 1e3), {}),  # the quantity has levels between
-        ((1, 1, 1, 1e3), {}),  # too few files
-        ((1, 1, 1, 1, 1e3, 1e3, 1e3), {}),  # too many odd ones
-        ((1, 1, 1, 1, 0), {}),
-    ],
-)
-def test_only_a_factor_of_units_away_from_all_other_files_is_another_scale(levels, odd):
-    level_F = np.array(levels, float)
-    assert of_other_scale(level_F, level_F / 3) == odd
-    assert of_other_scale(level_F, np.array([1 / 3] * 4 + [0] * (len(levels) - 4))) == {}  # dead
 
 
 def test_a_column_is_found_under_spellings_of_its_header(field):
