@@ -14,7 +14,7 @@ from amad.telemetry.other_scale import of_other_scale, scale_findings
 def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
     """What is found for a vehicle with these means by day."""
     rows = [
-        {"vehicle": "v1", "channel": "volt", "date": MONDAY.date() + timedelta(days=n), "mean": mean,
+        {"vehicle": "v1", "channel": "volt", "date": MONDAY.date() + timedelta(n), "mean": mean,
          "std": mean and spread * mean, "out_of_range": int(n in out_of_range)}
         for n, mean in enumerate(levels)
     ]  # fmt: skip
