@@ -248,3 +248,20 @@ def test_spellings_of_one_vehicle_are_told(field):
     for folder in ("Van1", "van-1", "van2"):
         field.write(f"{folder}/a.csv", log())
     assert "guess: 'Van1' = 'van-1' look like spellings of one vehicle" in field.draft()[1]
+
+
+def test_the_id_of_a_recording_before_the_header_is_no_vehicle(field):
+    for day in range(3):
+        field.write(
+            f"log{day}.csv", [f"ID: {7000 + day}", *log(start=MONDAY + timedelta(days=day))]
+        )
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.take == "constant" and "('ID: 7000'), which is not read" in told
+
+
+def test_what_takes_turns_in_the_folders_of_vehicles_is_no_vehicle(field):
+    for van in (1, 2):
+        front, rear = (log(place=lambda n, p=p: p, speed=wave) for p in ("front-1", "rear-2"))
+        rear = [line[:-1] for line in rear[1:]]
+        field.write(f"van{van}/a.csv", [front[0], *sorted(front[1:] + rear)])
+    assert "vehicle: the folder: van1, van2" in field.draft()[1]

@@ -23,7 +23,7 @@ from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
-from amad.draft.write import fleet_file, summary
+from amad.draft.write import fleet_file, left_out_lines, summary
 from amad.reading.headers import ADD_IT, Headers
 from amad.reading.units import IN_ANOTHER
 from amad.reading.vehicle_spellings import likely_doubles
@@ -135,7 +135,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + ([SAME.format(some(same))] if same else [])
-        + _left_out(strange | refused)
+        + left_out_lines(strange | refused)
         + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
         + ([LINKS.format(some(listed.links))] if listed.links else [])
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
@@ -165,19 +165,11 @@ def _finished(plan: Plan) -> Draft:
     if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
         plan.owner = _own_files(plan, "they run at the same time, as one vehicle cannot")
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-    if plan.owner.keys["take"] != "column" and trial.repeats > MOST_REPEATS * trial.rows:
-        apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
-        if apart is not None:
-            plan.owner = apart
-            plan.columns.left_out = {
-                header: why
-                for header, why in plan.columns.left_out.items()
-                if header not in apart.columns
-            }
-            plan.channels = [c for c in plan.channels if c.header not in apart.columns]
-            trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-        elif plan.owner.keys["take"] == "constant" and not placed and len(plan.paths) > 1:
-            trial = _with_own_files(plan, trial)
+    if trial.repeats > MOST_REPEATS * trial.rows and not plan.owner.columns:
+        told = _told_apart(plan, trial)
+        if told is None and plan.owner.keys["take"] == "constant" and not placed:
+            told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
+        trial = told or trial
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path
@@ -216,6 +208,29 @@ def _finished(plan: Plan) -> Draft:
     figures = figures_of(trial, sparse=sparse, period=fixed)
     plan.period = figures.period
     return Draft(text=fleet_file(plan, trial, figures), lines=summary(plan, trial))
+
+
+def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
+    """Take a column for the vehicle that tells rows of one time apart; None if none does.
+
+    Not where folders or lines before the header name the vehicles.
+    """
+    if plan.owner.keys["take"] not in ("constant", "path") or "folder" in plan.owner.seen:
+        return None
+    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
+    if apart is None:
+        return None
+    before = plan.owner, plan.channels
+    plan.owner = apart
+    plan.channels = [c for c in plan.channels if c.header not in apart.columns]
+    if plan.channels:
+        own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
+        if own.repeats <= MOST_REPEATS * own.rows:
+            for header in apart.columns:
+                plan.columns.left_out.pop(header, None)
+            return own
+    plan.owner, plan.channels = before
+    return None
 
 
 def _with_own_files(plan: Plan, trial: Trial) -> Trial:
@@ -279,14 +294,6 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
             why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
     return samples, clock, why
-
-
-def _left_out(why_of: dict[str, str]) -> list[str]:
-    """A line for each reason why files are left out, with some of these files."""
-    of_reason: dict[str, list[str]] = {}
-    for path, why in sorted(why_of.items()):
-        of_reason.setdefault(why, []).append(path)
-    return [f"left out: {some(paths)}: {why}" for why, paths in of_reason.items()]
 
 
 def _why_lacking(sample: Sampled, common: set[str]) -> str:

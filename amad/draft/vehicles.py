@@ -46,6 +46,7 @@ OTHER_LINES = (
     "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
     "not read: if they name vehicles, write the vehicle into a column"
 )
+OF_RECORDING = re.compile("id|uid|uuid|ident", re.I)  # such lines may be of a file alone
 UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
@@ -128,6 +129,8 @@ def _owner_by_lines(samples: list[Sampled]) -> Owner | None:
     """The vehicle that a line before the header of every file names; None if there is none."""
     for line in _lines_of_ids(samples[0]):
         key = re.split("[:=;,\t]", line)[0].strip(' #"')
+        if OF_RECORDING.fullmatch(key):
+            continue
         pattern = rf'^[ #"]*{re.escape(key)}[ "]*[:=;,\t][ "]*([^";,\t]*[^";,\t ])'
         found = [_found_in(pattern, sample.preamble) for sample in samples]
         later = (_found_in(pattern, [text]) for sample in samples for text in sample.restarts)
