@@ -233,3 +233,8 @@ def test_words_among_the_rows_are_no_table(tmp_path, line):
     rows = ["8:00:01,5,6", line, "8:00:02,6,7", "8:00:03,7,8"]
     told = read(tmp_path, "\n".join(["time,speed,load", *rows]) + "\n", roles)
     assert [told.rows[n] for n in (1, 3, 4)] == [(f"8:00:0{n}", f"{n + 4}") for n in (1, 2, 3)]
+
+
+def test_bytes_of_no_known_format_are_told_as_such(tmp_path):
+    told = read(tmp_path, bytes(range(256)) * 9, need)
+    assert "neither text nor of a known format; it begins with '\\x00\\x01" in told.refused

@@ -49,7 +49,8 @@ def test_a_state_or_a_note_beside_a_value_is_no_signal(field, state):
     lines = [f"{stamp(n)},{state(n)},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["time,state,value", *lines])
     fleet, _ = field.draft()
-    assert fleet.source.format == "csv" and fleet.channel_names == ["value"]
+    assert fleet.source.format == "csv" and fleet.channel_names[-1] == "value"
+    assert fleet.channel_names[:-1] == ["state"] * (state(0) == "idle")
 
 
 def test_a_signal_that_hardly_has_a_value_is_left_out(field):

@@ -30,7 +30,7 @@ def test_a_unit_behind_the_numbers_is_the_unit_of_the_channel(field):
     channels, told = drafted(field, log(**columns))
     units = {name: channel.unit for name, channel in channels.items()}
     assert units == {"Speed": "km/h", "volt": "V", "load": "percent", "wheel": "degrees"}
-    assert "'flags' (of its values '0x00' is hexadecimal, which is not read)" in told
+    assert "'flags' (of its values '0x00' is hexadecimal, which is not read: write" in told
     assert "'mixed'" in told
 
 
@@ -86,7 +86,9 @@ def test_numbers_that_may_all_be_thousands_are_told(field, digits, guessed):
     field.write("a.csv", log(mark=";", count=lambda n: f"{12 + n / 1000:.{digits}f}")[:1] + [
         f"{stamp(n)};{n % 90};{12 + n / 1000:.{digits}f}" for n in range(ROWS)
     ])  # fmt: skip
-    assert ("guess: no point in the numbers has more or less" in field.draft()[1]) is guessed
+    told = field.draft()[1]
+    assert ("guess: no point in the numbers has more or less" in told) is guessed
+    assert ("if it sets thousands apart in 'count' (12.000), set source.decimal" in told) is guessed
 
 
 def test_the_units_of_a_long_file_are_those_of_its_signals(field):
@@ -151,10 +153,11 @@ def test_a_file_that_lacks_columns_is_named_with_them(field):
     field.write("b.csv", log(start=MONDAY - timedelta(days=1), volt=wave))
     fleet, told = field.draft()
     assert "left out: b.csv: it lacks columns of the files drafted here (oil, temp)" in told
-    assert told.count("add what it lacks without values, or leave these channels out") == 1
+    assert told.count("list both as the channel's column; else add what it lacks without") == 1
     (refused,) = field.ingest(fleet).files_refused
     assert "missing column: 'temp', 'oil'" in refused.reason
-    assert refused.reason.endswith("leave these channels out of the fleet file")
+    assert refused.reason.endswith("leave these channels out of the fleet file, or out of some "
+                                   "vehicle classes")  # fmt: skip
     empty = log(start=MONDAY - timedelta(days=1), volt=wave, temp=lambda n: "", oil=lambda n: "")
     field.write("b.csv", empty)  # a sensor that came later
     assert field.ingest(fleet).rows_lake == 3 * ROWS
@@ -343,3 +346,31 @@ def test_a_truth_among_fractions_is_a_word_for_none(field):
     fuel = {"fuel": lambda n: "N" if n % 50 == 7 else wave(n)}
     channels, told = drafted(field, log(**fuel))
     assert channels["fuel"].nulls == ["N"] and "not available': fuel N" in told
+
+
+def test_a_column_is_found_under_spellings_of_its_header(field):
+    for day, header in enumerate(("Engine Load [%]", "engine_load", "ENGINE LOAD (%)")):
+        field.write(f"d{day}.csv", log(start=MONDAY + timedelta(days=day), **{header: wave}))
+    fleet, told = field.draft()
+    assert "left out" not in told and fleet.channels[1].unit == "percent"
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
+
+
+def test_files_that_are_left_out_for_one_reason_are_told_in_one_line(field):
+    for day in range(9):
+        lines = log(start=MONDAY + timedelta(days=day))
+        field.write(f"d{day}.csv", lines if day < 6 else lines[1:])
+    _, told = field.draft()
+    assert "left out: d6.csv, d7.csv, d8.csv: no line looks like a header" in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (lambda n: f"N {48 + n / 1e4:.4f}", "N, S, E or W stands before its numbers"),
+        (lambda n: f"48°{n / 100:.3f}'N", "it tells degrees and minutes"),
+    ],
+)
+def test_a_place_in_another_form_is_left_out_with_the_way_out(field, cell, why):
+    field.write("a.csv", log(lat=cell))
+    assert why in field.draft()[1]

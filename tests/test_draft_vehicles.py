@@ -62,10 +62,12 @@ def test_the_vehicle_comes_before_the_device_that_moves_between_vehicles(field):
 
 def test_what_seems_to_name_the_vehicle_and_is_not_read_is_told(field):
     lines = log(vehicle=lambda n: "van-7" if n == 0 else "")
-    field.write("a.csv", ["VIN;WDB1", "Logger;X7", *lines])
+    for folder in "ab":
+        field.write(f"{folder}/a.csv", ["VIN;WDB1", "Logger;X7", *lines])
     _, told = field.draft()
     assert "column 'vehicle' has the name of a vehicle's id, but is empty in 100% of" in told
-    assert "a line before the header seems to name the vehicle ('VIN;WDB1')" in told
+    assert "a line before the header seems to name the vehicle ('VIN;WDB1'), which is not" in told
+    assert "if it does, set source.vehicle to {take: preamble, pattern: ...}" in told
 
 
 def test_the_line_that_names_the_vehicle_comes_before_that_of_the_logger(field):
@@ -112,12 +114,53 @@ def test_notes_beside_the_data_are_no_raw_files(field):
     assert [s.glob for s in fleet.source.files] == ["d*.txt"]
 
 
-def test_the_line_that_names_the_vehicle_is_told_for_files_of_one_time(field):
+def test_a_line_before_the_header_of_every_file_names_the_vehicle(field):
     for n in (1, 2):
-        field.write(f"2026010{n}_0800.csv", [f"Vehicle ID: BUS-{n}", *log()])
+        field.write(f"2026010{n}_0800.csv", ["Logger: L9", f"Vehicle ID: BUS-{n}", *log()])
     fleet, told = field.draft()
-    assert fleet.source.vehicle.take == "path"
-    assert "a line before the header seems to name the vehicle ('Vehicle ID: BUS-1')" in told
+    assert "vehicle: the line 'Vehicle ID' before the header: BUS-1, BUS-2" in told
+    assert field.ingest(fleet).vehicles == {"BUS-1": ROWS, "BUS-2": ROWS}
+    field.write("20260103_0800.csv", ["Logger: L9", *log()])
+    (refused,) = field.ingest(fleet).files_refused
+    assert refused.reason.startswith("no vehicle before the header: ")
+
+
+def test_lines_before_each_header_of_a_file_name_the_vehicles(field):
+    parts = ([f"vin,W{van}", *log(rows=120 + van)] for van in (1, 2))
+    field.write("a.csv", [line for part in parts for line in part])
+    assert field.ingest(field.draft()[0]).vehicles == {"W1": 121, "W2": 122}
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        ("W1_20260105_0800 W1_20260105_0804 W2_20260105_0800 W2_20260105_0804", {"W1", "W2"}),
+        ("20260105_0800_W1 20260105_0804_W1 20260105_0800_W2 20260105_0804_W2", {"W1", "W2"}),
+        ("20260105T0800_a 20260105T0804_a 20260105T0800_b 20260105T0804_b", {"a", "b"}),
+        (
+            "x_W1_2026-01-05T08-00-00Z x_W1_2026-01-05T08-04-00Z x_W2_2026-01-05T08-00-00Z "
+            "x_W2_2026-01-05T08-04-00Z",
+            {"x_W1", "x_W2"},
+        ),
+        ("u1_part1 u1_part2 u2_part1 u2_Part2", {"u1", "u2"}),
+        ("truck_20260105_0001 truck_20260106_0001 truck_20260105_0002 truck_20260106_0002", None),
+    ],
+)
+def test_a_time_and_a_number_of_a_recording_in_a_name_are_no_part_of_the_vehicle(field, names, ids):
+    for at, name in enumerate(names.split()):
+        field.write(f"{name}.csv", log(start=MONDAY + timedelta(seconds=ROWS * (at % 2))))
+    vehicles = field.ingest(field.draft()[0]).vehicles
+    assert set(vehicles) == ids if ids else len(vehicles) > 1
+
+
+def test_logs_that_were_rotated_are_of_one_vehicle(field):
+    for van in (1, 2):
+        for at, name in enumerate(("csv", "csv.1", "csv.2", "csv.12")):
+            field.write(f"van{van}.{name}", log(start=MONDAY - timedelta(seconds=ROWS * at)))
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).vehicles == {"van1": 4 * ROWS, "van2": 4 * ROWS}
+    field.write("van1.csv.13", log(start=MONDAY - timedelta(days=1)))
+    assert field.ingest(fleet).vehicles["van1"] == 5 * ROWS
 
 
 @pytest.mark.parametrize(
@@ -190,3 +233,35 @@ def test_files_that_no_glob_finds_are_told(field, capsys):
     field.ingest(fleet)
     told = "no glob of source.files finds 3 files of its folder, which are not read: "
     assert f"{told}c.CSV, d.csv.gz, later/b.csv; if" in capsys.readouterr().err
+
+
+def test_a_column_tells_rows_apart_in_files_that_look_like_those_of_vehicles(field):
+    for day in (0, 1):
+        start = MONDAY + timedelta(days=day)
+        one, two = (log(start=start, depot=lambda n, d=d: d) for d in ("M-X 1", "M-X 2"))
+        field.write(f"d{day}.csv", [one[0], *sorted(one[1:] + two[1:])])
+    fleet, told = field.draft()
+    assert set(field.ingest(fleet).vehicles) == {"M-X 1", "M-X 2"} and "words" not in told
+
+
+def test_spellings_of_one_vehicle_are_told(field):
+    for folder in ("Van1", "van-1", "van2"):
+        field.write(f"{folder}/a.csv", log())
+    assert "guess: 'Van1' = 'van-1' look like spellings of one vehicle" in field.draft()[1]
+
+
+def test_the_id_of_a_recording_before_the_header_is_no_vehicle(field):
+    for day in range(3):
+        field.write(
+            f"log{day}.csv", [f"ID: {7000 + day}", *log(start=MONDAY + timedelta(days=day))]
+        )
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.take == "constant" and "('ID: 7000'), which is not read" in told
+
+
+def test_what_takes_turns_in_the_folders_of_vehicles_is_no_vehicle(field):
+    for van in (1, 2):
+        front, rear = (log(place=lambda n, p=p: p, speed=wave) for p in ("front-1", "rear-2"))
+        rear = [line[:-1] for line in rear[1:]]
+        field.write(f"van{van}/a.csv", [front[0], *sorted(front[1:] + rear)])
+    assert "vehicle: the folder: van1, van2" in field.draft()[1]

@@ -71,3 +71,15 @@ def test_columns_by_other_names(yard):
 def test_a_long_file_needs_times():
     with pytest.raises(ValueError, match="csv_long needs a time in each row"):
         long_fleet(source={"timestamp": {"take": "index", "start": "2026-01-01"}})
+
+
+def test_a_signal_that_was_renamed_is_found_under_both_names(yard):
+    channels = [{"name": "speed", "column": ["OBD.Speed", "v"]}, {"name": "level"}]
+    fleet = raw_fleet(channels=channels, source={"format": "csv_long"})
+    yard.csv("1.csv", log((0, "obd speed", 5), (0, "OBD.Speed", 6), (1, "level", 1)), header=HEADER)
+    yard.csv("2.csv", log((2, "V", 7), (2, "level", 2)), header=HEADER)
+    yard.csv("3.csv", log((3, "v", 7), (3, "OBD.Speed", 8)), header=HEADER)
+    counts, lake = yard.ingest(fleet)
+    assert [v for v in lake.read("a-1")["speed"].to_pylist() if v] == [6, 7]
+    (refused,) = counts.files_refused
+    assert refused.path == "3.csv" and "both match the channel speed" in refused.reason

@@ -154,6 +154,7 @@ def test_the_reason_says_what_it_looks_like():
     assert "unit" in reasons(["50 km/h"])[0]
     assert "single quotes" in reasons(["'63.09'"])[0]
     assert "may be hexadecimal" in reasons(["1E", "07"])[0]
+    assert "has an apostrophe before it" in reasons(["'99.8"])[0]
     assert "another script" in reasons(["\u0665\u0660.\u0660"])[0]
     for text in ("12. Mrz", "03.12.2026", "01.Mai 26", "Mar-12"):
         assert "spreadsheets make of numbers" in reasons([text], ",")[0]

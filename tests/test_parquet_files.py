@@ -3,12 +3,15 @@
 import datetime
 import decimal
 import uuid
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from draft_kit import MONDAY, ROWS, Field, wave
 from ingest_kit import SECOND, START_US, Yard, raw_fleet, seconds_of
+from pyarrow import feather
 from reading_kit import only, seen, source
 
 from amad.reading import parquet_file
@@ -187,3 +190,36 @@ def test_a_draft_names_columns_that_are_scaled(field):
     columns = [pa.array(times, pa.timestamp("us")), pa.array(range(240), pa.int32())]
     pq.write_table(pa.table(columns, pa.schema(names)), field.raw / "a.parquet")
     assert "'v' is read as its metadata tells, 0.1 times its whole numbers" in field.draft()[1]
+
+
+def write_arrow(path, table, way):
+    if way == "feather":
+        feather.write_feather(table, path, chunksize=50)
+        return
+    new = pa.ipc.new_file if way == "file" else pa.ipc.new_stream
+    with new(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=50)
+
+
+@pytest.mark.parametrize("way", ["file", "stream", "feather"])
+def test_arrow_files_are_read_as_parquet_files(tmp_path, way, monkeypatch):
+    monkeypatch.setattr(parquet_file, "BATCH_CELLS", 1024 * 3)
+    columns = {"obd": pa.array([{"speed": float(n)} for n in range(120)]), "level": range(120)}
+    path = tmp_path / "x.feather"
+    write_arrow(path, pa.table(columns), way)
+    told = seen(path, RULES, only("obd.speed", "level"))
+    assert told.rows == {n + 1: (float(n), n) for n in range(120)}
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert "unreadable file" in seen(path, RULES, only("level")).refused
+
+
+def test_a_draft_is_made_of_arrow_files(tmp_path):
+    field = Field(tmp_path)
+    for van in (1, 2):
+        times = [MONDAY + timedelta(seconds=n) for n in range(ROWS)]
+        table = pa.table({"time": times, "speed": [wave(n + van) for n in range(ROWS)]})
+        write_arrow(field.raw / f"van{van}.feather", table, "feather")
+    fleet, _ = field.draft()
+    assert fleet.source.format == "parquet" and fleet.channel_names == ["speed"]
+    assert field.ingest(fleet).vehicles == {"van1": ROWS, "van2": ROWS}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from amad.config.source import Source
 from amad.reading import lines as lines_module
 from amad.reading import parquet_file
-from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.headers import AmbiguousHeaderError, Headers, find
 from amad.reading.numbers import numbers
 from amad.reading.readers import FileRefusedError, read_batches
 
@@ -26,6 +26,8 @@ from amad.reading.readers import FileRefusedError, read_batches
         ("Temp [°C]", ["Time", "Temp [Ã‚Â°C]"], 1),
         ("Temp [°C]", ["\ufeffTemp [℃]", "Time"], 0),
         ("Vehicle speed", ["  vehicle  SPEED ", "x"], 0),
+        ("Vehicle Speed [km/h]", ["vehicle_speed", "vehiclespeed"], 0),
+        ("cell_1_1", ["cell_11", "cell_1"], None),
         ("speed", ["speed [km/h]"], 0),
         ("speed (km/h)", ["speed"], 0),
         ("speed [km/h]", ["speed [mph]"], None),
@@ -155,3 +157,12 @@ def test_a_block_of_plain_numbers_is_read_as_numbers_and_keeps_its_text(tmp_path
     (batch,) = read_batches(tmp_path / "a.csv", csv_source(), everything, ["x"])
     assert batch.columns["x"].type == pa.float64() and batch.columns["x"].to_pylist() == [1.5, None]
     assert batch.cells()["x"].to_pylist() == ["1.50", None]
+
+
+def test_of_several_names_of_a_column_a_file_has_one():
+    names = ["rpm", "engine_rpm"]
+    assert Headers(["time", "Engine RPM"]).find_any(names) == 1
+    assert Headers(["time", "RPM"]).find_any(names) == 1
+    assert Headers(["time", "speed"]).find_any(names) is None
+    with pytest.raises(AmbiguousHeaderError, match="'rpm', 'engine rpm' match 'rpm' or 'engine"):
+        Headers(["rpm", "engine rpm"]).find_any(names)

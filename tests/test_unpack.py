@@ -145,5 +145,29 @@ def test_files_that_are_no_text_are_named(tmp_path):
         archive.writestr("[Content_Types].xml", "")
         archive.writestr("xl/workbook.xml", "")
     assert "Excel" in read(tmp_path, (tmp_path / "book.xlsx").read_bytes()).refused
+    with zipfile.ZipFile(tmp_path / "book.ods", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", "")
+    assert "OpenDocument" in read(tmp_path, (tmp_path / "book.ods").read_bytes()).refused
     tar = b"log.csv".ljust(257, b"\0") + b"ustar" + bytes(300)
     assert "tar archive" in read(tmp_path, gzip.compress(tar)).refused
+    packed = gzip.compress((tmp_path / "x.parquet").read_bytes())
+    assert "compressed as a whole" in read(tmp_path, packed).refused
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"MDF     4.10", "MDF recording"),
+        (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "HDF5 or MATLAB"),
+        (bytes(512) + b"\x89HDF\r\n\x1a\n", "HDF5 or MATLAB"),
+        (bytes(8) + b"DUCK", "DuckDB"),
+        (bytes(12) + b"\xc2\xea\x81\x60", "SAS"),
+        (b"CDF\x01", "NetCDF"),
+        (b"X\n\0\0", "R data"),
+        (b"\x80\x04\x95", "pickle"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_is_no_text_is_named_packed_or_not(tmp_path, start, what, pack):
+    assert what in read(tmp_path, pack(start + bytes(100))).refused

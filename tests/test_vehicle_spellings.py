@@ -2,7 +2,7 @@
 
 import pytest
 
-from amad.ingest.vehicle_spellings import likely_doubles
+from amad.reading.vehicle_spellings import likely_doubles
 
 
 @pytest.mark.parametrize(

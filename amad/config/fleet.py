@@ -48,10 +48,12 @@ class Channel(Strict):
     """What the values are, which says how gaps are filled and what models see"""
     range: Annotated[tuple[float, float], Ordered] | None = None
     """Physical limits in the channel's unit, both included"""
-    column: str | None = None
-    """Header in the raw files; default: the channel's name"""
+    column: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Header in the raw files, or a list where it differs; default: the channel's name"""
     nulls: list[float | str] = []
     """Raw values that mean "not available", such as 65535"""
+    codes: dict[str, int] = {}
+    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`"""
     classes: list[str] | None = None
     """Vehicle classes that have the channel; default: all"""
     max_flat_seconds: Seconds | None = None
@@ -77,10 +79,28 @@ class Channel(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _codes_are_states(self) -> "Channel":
+        if not self.codes:
+            return self
+        if self.kind not in ("categorical", "binary"):
+            raise ValueError(f"'{self.name}' has codes, so its kind must be categorical or binary")
+        if self.kind == "binary" and not set(self.codes.values()) <= {0, 1}:
+            raise ValueError(f"'{self.name}' is binary, so its codes must be 0 and 1")
+        words = Counter(word.strip().lower() for word in self.codes)
+        if twice := [word for word, times in words.items() if times > 1]:
+            raise ValueError(f"the codes of '{self.name}' tell {twice[0]!r} twice, in any case")
+        return self
+
     @property
     def header(self) -> str:
         """The column of the raw files that holds this channel."""
-        return self.column or self.name
+        return self.headers[0]
+
+    @property
+    def headers(self) -> list[str]:
+        """The columns of the raw files of which a file has one, for this channel."""
+        return self.column if isinstance(self.column, list) else [self.column or self.name]
 
     @property
     def title(self) -> str:

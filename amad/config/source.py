@@ -56,12 +56,14 @@ Pattern = Annotated[str, AfterValidator(_one_group)]
 class VehicleRule(Strict):
     """How a row's vehicle is known."""
 
-    take: Literal["column", "path", "constant"] = "column"
-    """Where the vehicle's id is: in a column, in the file's path, or the same for all rows"""
+    take: Literal["column", "path", "preamble", "constant"] = "column"
+    """Where the vehicle's id is: in a column, in the file's path, in a line before the header, or
+    the same for all rows"""
     column: str = "vehicle"
     """Header of the column, for take `column`"""
     pattern: Pattern | None = None
-    """Finds the id in the path below the folder, for take `path`; the id is its only group"""
+    """Finds the id in the path below the folder, or in a line before the header; the id is its
+    only group"""
     value: str | None = None
     """The vehicle's id, for take `constant`"""
     aliases: dict[str, list[str]] = {}
@@ -69,8 +71,10 @@ class VehicleRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "VehicleRule":
-        if self.take == "path" and not self.pattern:
-            raise ValueError("take: path needs 'pattern', a regular expression with one group")
+        if self.take in ("path", "preamble") and not self.pattern:
+            raise ValueError(
+                f"take: {self.take} needs 'pattern', a regular expression with one group"
+            )
         if self.take == "constant" and not self.value:
             raise ValueError("take: constant needs 'value', the vehicle's id")
         return self
@@ -256,7 +260,7 @@ class LongRule(Strict):
 class Source(Strict):
     """Where the raw data is and how to read it.
 
-    - ``parquet`` and ``csv``: a row has all channels.
+    - ``parquet`` (also Arrow and Feather files) and ``csv``: a row has all channels.
     - ``csv_sparse``: a row has the channels that were read at that moment.
     - ``csv_long`` and ``parquet_long``: a row has one value, and a column names its signal. The
       ``column`` of a channel is then the name of its signal.

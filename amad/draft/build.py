@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from amad.config import DataError, Settings
 from amad.config.wording import some
-from amad.draft import vehicles
+from amad.draft import other_scale, state_words, vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
@@ -21,10 +23,10 @@ from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
-from amad.draft.write import fleet_file, summary
-from amad.reading.headers import Headers
-from amad.reading.rows import ADD_IT
+from amad.draft.write import fleet_file, left_out_lines, summary
+from amad.reading.headers import ADD_IT, Headers
 from amad.reading.units import IN_ANOTHER
+from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
@@ -61,6 +63,10 @@ ENCODING = (
 )
 LACKING = "it lacks columns of the files drafted here"
 LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {{}}"
+DOUBLES = (
+    "{} look like spellings of one vehicle, and each is read as a vehicle of its own: if they are "
+    "one, join them in source.vehicle.aliases"
+)
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -129,7 +135,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + ([SAME.format(some(same))] if same else [])
-        + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
+        + left_out_lines(strange | refused)
         + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
         + ([LINKS.format(some(listed.links))] if listed.links else [])
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
@@ -144,6 +150,9 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     plan.channels = named(plan.columns.measured, plan.columns.units)
     for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
         channel.nulls = list(plan.columns.nulls.get(header, []))
+        channel.codes = plan.columns.codes.get(header, {})
+        if channel.codes:
+            channel.kind = "binary" if set(channel.codes.values()) == {0, 1} else "categorical"
     return _finished(plan)
 
 
@@ -156,18 +165,11 @@ def _finished(plan: Plan) -> Draft:
     if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
         plan.owner = _own_files(plan, "they run at the same time, as one vehicle cannot")
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-    if plan.owner.keys["take"] == "constant" and trial.repeats > MOST_REPEATS * trial.rows:
-        apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
-        if apart is not None:
-            plan.owner = apart
-            plan.columns.left_out = {
-                header: why
-                for header, why in plan.columns.left_out.items()
-                if header not in apart.columns
-            }
-            trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-        elif not placed and len(plan.paths) > 1:
-            trial = _with_own_files(plan, trial)
+    if trial.repeats > MOST_REPEATS * trial.rows and not plan.owner.columns:
+        told = _told_apart(plan, trial)
+        if told is None and plan.owner.keys["take"] == "constant" and not placed:
+            told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
+        trial = told or trial
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path
@@ -186,11 +188,19 @@ def _finished(plan: Plan) -> Draft:
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
+    plan.columns.guesses += state_words.told_of(plan.channels)
+    if doubles := likely_doubles(np.unique(trial.vehicle_N).tolist()):
+        spelt = (" = ".join(map(repr, ids)) for ids in doubles)
+        plan.owner.guesses.append(DOUBLES.format(some(spelt)))
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
     order_N, recording_N = trial.recordings
-    for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
+    for at, (channel, value_N) in enumerate(zip(plan.channels, trial.value_NC.T, strict=True)):
+        scaled = other_scale.files_of_other_scale(trial, at)
+        if scaled:
+            plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
+            value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
     sparse = plan.sparse or plan.columns.long is not None
@@ -198,6 +208,29 @@ def _finished(plan: Plan) -> Draft:
     figures = figures_of(trial, sparse=sparse, period=fixed)
     plan.period = figures.period
     return Draft(text=fleet_file(plan, trial, figures), lines=summary(plan, trial))
+
+
+def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
+    """Take a column for the vehicle that tells rows of one time apart; None if none does.
+
+    Not where folders or lines before the header name the vehicles.
+    """
+    if plan.owner.keys["take"] not in ("constant", "path") or "folder" in plan.owner.seen:
+        return None
+    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
+    if apart is None:
+        return None
+    before = plan.owner, plan.channels
+    plan.owner = apart
+    plan.channels = [c for c in plan.channels if c.header not in apart.columns]
+    if plan.channels:
+        own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
+        if own.repeats <= MOST_REPEATS * own.rows:
+            for header in apart.columns:
+                plan.columns.left_out.pop(header, None)
+            return own
+    plan.owner, plan.channels = before
+    return None
 
 
 def _with_own_files(plan: Plan, trial: Trial) -> Trial:
@@ -244,7 +277,8 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     group = [sample for sample in group if sample not in otherwise]
     samples = _with_shared_headers(group)
     why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
-    common = set.intersection(*(set(sample.columns) for sample in samples))
+    first = samples[0].columns
+    common = {name for name in first if all(s.header_of(name) is not None for s in samples)}
     for sample in group:
         if sample not in samples:
             why[sample.path] = _why_lacking(sample, common)
@@ -264,7 +298,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
 
 def _why_lacking(sample: Sampled, common: set[str]) -> str:
     """Why a file is left out that lacks some of the columns ``common``, and what to do about it."""
-    missing = sorted(common - set(sample.columns))
+    missing = sorted(name for name in common if sample.header_of(name) is None)
     if len(missing) == len(common):
         return ANOTHER
     if all(any(map(kind.fullmatch, missing)) for kind in (SIGNAL, VALUE)):
@@ -329,7 +363,8 @@ def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
         names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
         kinds.setdefault(names, []).append(sample)
     common = max(kinds.items(), key=lambda item: (_size(item[1]), len(item[1])))[0]
-    return [s for s in samples if len(common & set(s.columns)) >= 0.8 * len(common)]
+    has = {s.path: sum(s.header_of(name) is not None for name in common) for s in samples}
+    return [sample for sample in samples if has[sample.path] >= 0.8 * len(common)]
 
 
 def _is_text(path: str) -> bool:

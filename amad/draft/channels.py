@@ -62,6 +62,7 @@ class Drafted:
     kind: str = "continuous"
     range: tuple[float, float] | None = None
     nulls: list[float | str] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)  # of the words of a column of text
     notes: list[str] = field(default_factory=list)
 
 
@@ -91,10 +92,12 @@ def named(headers: list[str], units: dict[str, str]) -> list[Drafted]:
 
 
 def describe(channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray) -> None:
-    """Fill in kind, range and nulls from values (N,), NaN where there is none.
+    """Fill in kind, range and nulls from values (N,), NaN where there is none; not of words.
 
     recording_N: the number of each value's recording, rising; in time order within each.
     """
+    if channel.codes:
+        return
     known_N = ~np.isnan(value_N)
     value_N, recording_N = value_N[known_N], recording_N[known_N]
     if len(value_N) == 0:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.marks import LONE_GROUP, UNIT, are_all_lone_groups
+from amad.config.wording import some
+from amad.draft.marks import LONE_GROUP, UNIT, lone_groups
 from amad.draft.sample import Sampled, shared_columns, some_of
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import (
@@ -51,8 +52,9 @@ THOUSANDS = (
     "stands before a fraction, delete source.thousands"
 )
 ALL_LONE = (
-    "no {} in the numbers has more or less than three digits behind it, or a zero before it: if it "
-    "sets thousands apart, set source.decimal and source.thousands"
+    "no {} in the numbers has more or less than three digits behind it, or a zero before it, and "
+    "it is read as before a fraction: if it sets thousands apart in {}, set source.decimal and "
+    "source.thousands to the other mark and to this one"
 )
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
@@ -76,6 +78,7 @@ class Columns:
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
     units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers
+    codes: dict[str, dict[str, int]] = field(default_factory=dict)  # header -> number of each word
     guesses: list[str] = field(default_factory=list)
 
 
@@ -91,7 +94,8 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
         result.left_out |= dict.fromkeys(sample.nested, "it holds several values per row")
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
-        others = [h for h in sample.headers if tidy(h) not in there and h != label]
+        own = {sample.header_of(header) for header in shared}
+        others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
@@ -104,7 +108,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
             continue
-        unit = name_and_unit(header)[1] or _unit_in_line(header, samples)
+        unit = _unit_in_headers(header, samples) or _unit_in_line(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])
         unit = unit or (behind[0] if len(behind) == 1 else "")
         if len(behind) > 1:
@@ -115,6 +119,8 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
             why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
             why = _why_not(header, shared[header], marks, unit, result.nulls)
+            if why is not None and POSITION.fullmatch(header.strip()):
+                why = _why_no_place(why, shared[header])
         if why is None and _numbers_rows(header, shared[header]):
             why = "it numbers the rows"
         if unit and why is None:
@@ -129,7 +135,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         "bad ones count as values, unless they are left out of the files"
         for header in rest
         if QUALITY.fullmatch(header.strip())
-        or _tell_good(shared[header])
+        or tell_good(shared[header])
         or _is_beside(header, measured)
     ]
     result.guesses += [
@@ -142,9 +148,10 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         for header in result.measured
         if tidy(header) in scales
     ]
-    fractions = [c for header in result.measured for c in shared[header] if is_text(c.type)]
-    if marks.thousands is None and are_all_lone_groups(fractions, marks.decimal):
-        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal]))
+    lone = lone_groups({header: shared[header] for header in result.measured}, marks.decimal)
+    if marks.thousands is None and lone:
+        some_lone = some([f"{header.strip()!r} ({cell})" for header, cell in lone.items()])
+        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal], some_lone))
     if marks.thousands is not None:
         result.guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
     if label is not None and any(c.null_count for c in shared.get(label, [])):
@@ -170,7 +177,7 @@ def _is_beside(header: str, measured: set[str]) -> bool:
     return found is not None and found[1] in measured
 
 
-def _tell_good(columns: list[pa.Array]) -> bool:
+def tell_good(columns: list[pa.Array]) -> bool:
     """Do these columns hold a few words, of which one is good or bad?"""
     return any(word.strip().lower() in ("good", "bad") for word in _texts(columns))
 
@@ -253,6 +260,17 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     return told
 
 
+def _why_no_place(why: str, columns: list[pa.Array]) -> str:
+    """Why the cells of a latitude or longitude are no numbers, where their form shows it."""
+    for column in columns:
+        first = str(pc.drop_null(column)[0]) if len(column) > column.null_count else ""
+        if re.search("[°'′]", first):
+            return f"it tells degrees and minutes, as in {shown(first)}: write degrees alone"
+        if re.match(r"\s*[NSEW]\W*\d", first):
+            return "N, S, E or W stands before its numbers, which is not read: write it as a sign"
+    return why
+
+
 def _first_refused(column: pa.Array, told: Numbers) -> str:
     return str(column.filter(pa.array(told.bad_R))[0])
 
@@ -272,6 +290,13 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     values = [numbers(cells).value_R for cells in columns]
     steps = [np.diff(value_R) for value_R in values if len(value_R) > 1]
     return all(np.mean(step == 1) >= LEAST_NUMBERS for step in steps)
+
+
+def _unit_in_headers(header: str, samples: list[Sampled]) -> str:
+    """The commonest unit in a column's headers; empty if none of them tells one."""
+    own = (sample.header_of(header) for sample in samples)
+    told = Counter(unit for h in own if h is not None and (unit := name_and_unit(h)[1]))
+    return told.most_common(1)[0][0] if told else ""
 
 
 def _unit_in_line(header: str, samples: list[Sampled]) -> str:

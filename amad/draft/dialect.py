@@ -11,7 +11,7 @@ from amad.reading.batch import FileRefusedError
 from amad.reading.fields import BrokenLineError, split, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
-from amad.reading.lines import blocks
+from amad.reading.lines import blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|\x01"  # the last one is Hive's
@@ -44,6 +44,7 @@ def dialect_of(path: Path) -> Dialect:
         FileRefusedError: it is no text, or no line of it looks like a header.
     """
     encoding, lines = _lines(path)
+    refuse_bytes("\n".join(lines))
     told = foreign(lines)
     if told is not None:
         raise FileRefusedError(f"it is {told}")

@@ -6,7 +6,7 @@ import re
 from itertools import product
 from pathlib import Path
 
-from amad.draft.sample import suffix_of
+from amad.draft.sample import ROTATED, suffix_of
 from amad.draft.vehicles import PART, parts_of
 from amad.reading.rules import is_left_out
 
@@ -31,11 +31,11 @@ def file_sets(
 
 def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) -> list[str]:
     found: list[str] = []
-    for ending in sorted({suffix_of(path) for path in mine}):
-        those = {path for path in mine if suffix_of(path) == ending}
+    for ending in sorted({_ending(path) for path in mine}):
+        those = {path for path in mine if _ending(path) == ending}
         stem = _glob_of_common(those, ending)
         one = [glob.escape(path) for path in those] if len(those) == 1 else []
-        mended = {path for path in broken if suffix_of(path) == ending}
+        mended = {path for path in broken if _ending(path) == ending}
         below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
         anywhere = (*below, f"**/*{ending}")
         patterns = (f"*{ending}", stem, *anywhere, f"**/{stem}")
@@ -55,6 +55,11 @@ def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) 
     return found
 
 
+def _ending(path: str) -> str:
+    """The ending of a file's name, with a pattern for the number of a log that was rotated."""
+    return ROTATED.sub(".[0-9]*", suffix_of(path))
+
+
 def _hits(folder: Path, pattern: str) -> set[str]:
     found = (p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file())
     return {hit for hit in found if not is_left_out(hit)}
@@ -68,7 +73,7 @@ def _folders_of(paths: set[str]) -> list[str]:
 
 def _glob_of_common(paths: set[str], ending: str) -> str:
     """A glob of what all names begin and end with: ``machine-*_test.parquet``."""
-    names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
+    names = [Path(path).name.removesuffix(suffix_of(path)) for path in sorted(paths)]
     # Names are compared character by character here, not folder by folder.
     start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))
     head, tail = re.sub(r"\d+$", "", start), re.sub(r"^\d+", "", end[::-1])

@@ -1,6 +1,7 @@
 """Whether the rows are long: one column names signals, and another one holds their values."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from amad.draft.columns import (
 )
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
-from amad.reading.headers import name_and_unit
+from amad.draft.state_words import take_states
+from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
@@ -53,15 +55,15 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
     shared = shared_columns(samples)
     rest = [header for header in shared if header not in known and header != wide.label]
     pair = _pair(rest, shared, wide)
-    if pair is None:
+    spelling = _spellings(shared[pair[0]]) if pair is not None else {}
+    names = pair and _signals(shared[pair[0]], shared[pair[1]], marks, spelling)
+    if pair is None or names is None:
+        take_states(wide, samples)
         return wide
     signal, value = pair
-    names = _signals(shared[signal], shared[value], marks)
-    if names is None:
-        return wide
     measured, left_out, nulls = names
     beside = [header for header in rest if header not in pair]
-    units = _units_of_signals(samples, signal, beside)
+    units = _units_of_signals(samples, signal, beside, spelling)
     several = {name for name in measured if len(units.get(name, ())) > 1}
     measured = [name for name in measured if name not in several]
     left_out |= {
@@ -149,8 +151,22 @@ def _takes_turns(column: pa.Array) -> bool:
     return len(codes.dictionary) <= len(column) / 10 and float(np.mean(changes)) >= TURNS
 
 
+def _spellings(names: list[pa.Array]) -> dict[str, str]:
+    """Signal -> the commonest of its spellings, which ingest finds all, if no file has two."""
+    own = [{str(n).strip() for n in pc.drop_null(pc.unique(cells)).to_pylist()} for cells in names]
+    files = Counter(name for told in own for name in told)
+    alike: dict[str, list[str]] = {}
+    for name in sorted(files, key=lambda name: (-files[name], name)):
+        alike.setdefault(tidy(name), []).append(name)
+    found: dict[str, str] = {}
+    for spelt in alike.values():
+        apart = any(len(told.intersection(spelt)) > 1 for told in own)
+        found |= {name: name if apart else spelt[0] for name in spelt}
+    return found
+
+
 def _units_of_signals(
-    samples: list[Sampled], signal: str, headers: list[str]
+    samples: list[Sampled], signal: str, headers: list[str], spelling: dict[str, str]
 ) -> dict[str, set[str]]:
     """Signal -> the units that a column beside it tells; empty if no header is that of a unit."""
     found: dict[str, set[str]] = {}
@@ -162,16 +178,16 @@ def _units_of_signals(
         for told in set(zip(names.to_pylist(), units.to_pylist(), strict=True)):
             name, unit = ("" if text is None else str(text).strip() for text in told)
             if unit:
-                found.setdefault(name, set()).add(unit)
+                found.setdefault(spelling.get(name, name), set()).add(unit)
     return found
 
 
 def _signals(
-    names: list[pa.Array], values: list[pa.Array], marks: Marks
+    names: list[pa.Array], values: list[pa.Array], marks: Marks, spelling: dict[str, str]
 ) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
     """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
 
-    names, values: the cells of the two columns in each file.
+    names, values: the cells of the two columns in each file. spelling: see ``_spellings``.
     """
     try:
         read = [numbers(cells, *marks, one_quantity=False) for cells in values]
@@ -179,7 +195,7 @@ def _signals(
         return None
     bad_N = np.concatenate([told.bad_R for told in read])
     told_N = bad_N | ~np.isnan(np.concatenate([told.value_R for told in read]))
-    name_N = [None if n is None else str(n).strip() for c in names for n in c.to_pylist()]
+    name_N = [None if n is None else spelling[str(n).strip()] for c in names for n in c.to_pylist()]
     of_signal = (
         pd.Series(bad_N.astype(float)).where(told_N).groupby(pd.Series(name_N, dtype=object))
     )

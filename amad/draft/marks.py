@@ -62,12 +62,21 @@ def _shows_comma(marks: tuple[int, int, int]) -> bool:
     return commas > points or (thousands > 0 and points == 0)
 
 
-def are_all_lone_groups(columns: list[pa.Array], mark: str) -> bool:
-    """Do some cells have the mark, and all of these three digits behind it and no zero before?"""
-    looked_at = (some_of(column) for column in columns)
-    marked = [cells.filter(pc.match_substring(cells, mark)) for cells in looked_at]
-    lone = [pc.match_substring_regex(cells, LONE_GROUP) for cells in marked if len(cells)]
-    return bool(lone) and all(pc.all(is_lone).as_py() for is_lone in lone)
+def lone_groups(columns: dict[str, list[pa.Array]], mark: str) -> dict[str, str]:
+    """Header -> a cell, of the columns that have the mark, if it may set thousands apart in all.
+
+    It may where all cells that have it have three digits behind it and no zero before.
+    """
+    found: dict[str, str] = {}
+    for header, cells in columns.items():
+        for column in map(some_of, filter(lambda column: is_text(column.type), cells)):
+            marked = column.filter(pc.match_substring(column, mark))
+            if not len(marked):
+                continue
+            if not pc.all(pc.match_substring_regex(marked, LONE_GROUP)).as_py():
+                return {}
+            found.setdefault(header, str(marked[0]))
+    return found
 
 
 def of_other_decimal(samples: list[Sampled]) -> list[Sampled]:

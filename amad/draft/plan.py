@@ -97,6 +97,7 @@ class Plan:
                 "labels": {k: v for k, v in self.labels().items() if not k.startswith("culprits")},
                 "channels": [
                     {"name": c.name, "column": c.header, "unit": c.unit, "nulls": c.nulls}
+                    | ({"kind": c.kind, "codes": c.codes} if c.codes else {})
                     for c in self.channels
                 ],
             }

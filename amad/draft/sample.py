@@ -5,20 +5,21 @@ import random
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
 from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
+from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
-from amad.reading.headers import tidy
+from amad.reading.headers import AmbiguousHeaderError, Headers, tidy
 from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
@@ -33,7 +34,9 @@ NO_DATA = {
     ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
     ".db", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock",
 }  # fmt: skip
-FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
+# What a program that rotates its logs puts behind their names, and those of raw data.
+ROTATED = re.compile(r"(?<=\.csv|\.tsv|\.txt|\.log|\.dat)\.\d{1,3}(?!\d)", re.I)
+FORMATS = "CSV (also packed), Parquet and Arrow are read: export the table as one of them"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -59,9 +62,18 @@ class Sampled:
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
 
+    def header_of(self, header: str) -> str | None:
+        """How a column's header is spelt here, as ingest finds it; None if it does not find one."""
+        try:
+            at = _headers(self.headers).find(header)
+        except AmbiguousHeaderError:
+            return None
+        return None if at is None else self.headers[at]
+
     def column(self, header: str) -> pa.Array | None:
         """The cells of a column, whose header may be spelt differently here; None if not found."""
-        return self.columns.get(tidy(header))
+        own = self.header_of(header)
+        return None if own is None else self.columns[tidy(own)]
 
     @property
     def form(self) -> tuple:
@@ -69,6 +81,11 @@ class Sampled:
         if self.dialect is None:
             return ("parquet",)
         return ("csv", self.dialect.delimiter, self.dialect.encoding)
+
+
+@lru_cache(maxsize=MOST_FILES)
+def _headers(headers: tuple[str, ...]) -> Headers:
+    return Headers([*headers])
 
 
 def shared_columns(samples: list[Sampled]) -> dict[str, list[pa.Array]]:
@@ -85,10 +102,11 @@ def some_of(column: pa.Array) -> pa.Array:
 
 
 def suffix_of(path: str) -> str:
-    """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``."""
+    """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``, ``.csv.2``."""
     name = Path(path)
-    if name.suffix.lower().removeprefix(".") in PACKED and Path(name.stem).suffix:
-        return Path(name.stem).suffix + name.suffix
+    is_packed = name.suffix.lower().removeprefix(".") in PACKED
+    if Path(name.stem).suffix and (is_packed or ROTATED.search(name.name)):
+        return suffix_of(name.stem) + name.suffix
     return name.suffix
 
 
@@ -172,8 +190,8 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
 
 def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     path = folder / name
-    with path.open("rb") as opened:
-        is_parquet = opened.read(4) == b"PAR1"
+    with path.open("rb") as raw:
+        is_parquet = raw.read(6).startswith(TABLES)
     dialect = None if is_parquet else dialect_of(path)
     headers, nested, scales = (
         _parquet_headers(path) if dialect is None else (dialect.headers, (), {})
@@ -288,7 +306,8 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict
     The fields of a struct are named by their paths.
     """
     try:
-        fields = fields_of(pq.read_schema(path))
+        with path.open("rb") as raw, opened(raw) as told:
+            fields = fields_of(told.schema_arrow)
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
     headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))

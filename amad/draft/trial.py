@@ -24,6 +24,7 @@ MOST_CONTRADICT = 0.1  # share of such rows that may contradict each other
 class Trial:
     """N clean rows of all files, file after file, with the values of the draft's C channels."""
 
+    paths: list[str]  # of the files, by their numbers
     file_N: np.ndarray  # int64, the number of the file, rising
     vehicle_N: np.ndarray  # str
     time_N: np.ndarray  # int64 microseconds UTC
@@ -122,6 +123,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     values = [rows.value_TC for rows in read]
     times = [np.zeros(0, np.int64), *(rows.timestamp_T for rows in read)]
     return Trial(
+        paths=[sample.path for sample in order],
         file_N=np.repeat(np.array(file, np.int64), [len(rows.timestamp_T) for rows in read]),
         vehicle_N=np.concatenate([np.zeros(0, object), *names]).astype(str),
         time_N=np.concatenate(times),

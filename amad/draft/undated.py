@@ -38,6 +38,7 @@ ELAPSED = re.compile(
 # formulas, or LabVIEW's name of the time.
 BARE = re.compile(rf"t|x_value|elapsed|uptime|secs?|seconds?|{WORDS['ms']}|{WORDS['us']}", re.I)
 CLOCK = re.compile(r"h+:m+(:s+)?([.,]\w+)?", re.I)
+SINCE = re.compile(r"of[ _]?day|[ _]since[ _]", re.I)  # behind the unit, as in ms_of_day
 OF_DAY = re.compile(r"of[ _]?day|midnight", re.I)
 MIDNIGHT = "{} the start's date and no time of day, so it is taken for midnight"
 OF_LINE = re.compile(r"\d:\d\d")  # a time of day
@@ -75,7 +76,8 @@ def unit_of(header: str, samples: list[Sampled]) -> str | None:
     unit = unit or samples[0].units.get(tidy(header), "").strip(" []()")
     if unit:
         return _unit_of(unit) or (None if CLOCK.fullmatch(unit) else "")
-    return _unit_of(re.split(r"[ _]|(?<=time)", name.strip().lower())[-1])
+    words = re.split(r"[ _]|(?<=time)", name.strip().lower())
+    return _unit_of(words[-1]) or (_unit_of(words[0]) if SINCE.search(name) else None)
 
 
 def of_elapsed(

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from amad.config.wording import some
 from amad.draft.dialect import CLOCK
-from amad.draft.sample import Sampled, shared_columns, suffix_of
+from amad.draft.file_names import DATE, DATES, RECORDING, TO_MINUTES, common, endings, undated
+from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, numbers, shown
 from amad.reading.timestamp_guess import looks_like
@@ -37,17 +38,15 @@ MAY_NAME = (
 )
 # A folder of a partitioned data set, such as vehicle=van-1.
 KEYED = re.compile(rf"(?:^|/)({NAMED.pattern})=([^/]+)/", re.I)
-# Words that, before a number in a file's name, name a recording and not a vehicle.
-RECORDING = re.compile(
-    r"(drive|idle|trip|ride|route|tour|run|rec|record|recording|log|tracklog|track|csvlog|session|"
-    r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
-    re.I,
+NOT_READ = (
+    "a line before the header seems to name the vehicle ({!r}), which is not read: if it does, set "
+    "source.vehicle to {{take: preamble, pattern: ...}}"
 )
-NOT_READ = "a line before the header seems to name the vehicle ({!r}), which is not read"
 OTHER_LINES = (
     "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
     "not read: if they name vehicles, write the vehicle into a column"
 )
+OF_RECORDING = re.compile("id|uid|uuid|ident", re.I)  # such lines may be of a file alone
 UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
@@ -55,12 +54,6 @@ YEAR = re.compile(r"(?:year=)?(?:19|20)\d\d", re.I)
 DATE_KEY = re.compile(r"^\w*(?:date|day|dt|ds|datum|tag)=", re.I)  # of a partitioned data set
 DAY = re.compile(r"(?:month|hour)=[\d-]+|[0-3]?\d", re.I)  # below a year
 PART = re.compile(r"(?:^|[_\-./])(train|test)(?=[_\-./]|$)", re.I)
-DATE = re.compile(
-    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
-    r"|[0-3]\d[-.][01]\d[-.](?:19|20)\d\d"
-    r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
-)
-DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple patterns, tried before DATE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,13 +98,13 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         )
     else:
         owner = _owner_by_path(name, paths)
+        if owner.keys["take"] == "constant":
+            owner = _owner_by_lines(samples) or owner
         named = [h for h in named if all(map(_is_of_words, shared[h]))]
         owner.unread = [_unused(header, shared[header]) for header in named]
-        told = [line.strip() for line in samples[0].preamble]
-        lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
-        lines.sort(key=lambda line: not VEHICLE.match(line.strip(' #"')))
-        owner.unread += [NOT_READ.format(line) for line in lines[:1]]
-        owner.unread += _other_lines(samples)
+        if owner.keys["take"] != "preamble":
+            owner.unread += [NOT_READ.format(line) for line in _lines_of_ids(samples[0])[:1]]
+            owner.unread += _other_lines(samples)
         if owner.keys["take"] == "constant" and not named:
             owner.guesses += [
                 MAY_NAME.format(header.strip(), repr(cells[0][0].as_py()))
@@ -123,6 +116,37 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         names = ", ".join(map(repr, others))
         owner.guesses.append(f"{usable[0].strip()!r} is taken for the vehicle, and not {names}")
     return owner
+
+
+def _lines_of_ids(sample: Sampled) -> list[str]:
+    """The lines before the header whose name is that of an id, those of vehicles first."""
+    told = [line.strip() for line in sample.preamble]
+    lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
+    return sorted(lines, key=lambda line: not VEHICLE.match(line.strip(' #"')))
+
+
+def _owner_by_lines(samples: list[Sampled]) -> Owner | None:
+    """The vehicle that a line before the header of every file names; None if there is none."""
+    for line in _lines_of_ids(samples[0]):
+        key = re.split("[:=;,\t]", line)[0].strip(' #"')
+        if OF_RECORDING.fullmatch(key):
+            continue
+        pattern = rf'^[ #"]*{re.escape(key)}[ "]*[:=;,\t][ "]*([^";,\t]*[^";,\t ])'
+        found = [_found_in(pattern, sample.preamble) for sample in samples]
+        later = (_found_in(pattern, [text]) for sample in samples for text in sample.restarts)
+        ids = sorted({name for name in (*found, *later) if name is not None})
+        if None not in found:
+            return Owner(
+                keys={"take": "preamble", "pattern": pattern},
+                seen=f"the line {key!r} before the header: {some(ids)}",
+                guesses=[f"the line {key!r} before the header is taken to name the vehicle"],
+            )
+    return None
+
+
+def _found_in(pattern: str, lines: list[str]) -> str | None:
+    """What the pattern finds in the first line that it matches."""
+    return next((match[1] for line in lines if (match := re.search(pattern, line))), None)
 
 
 def _other_lines(samples: list[Sampled]) -> list[str]:
@@ -231,9 +255,9 @@ def told_apart(samples: list[Sampled], time: object) -> Owner | None:
 
 def same_vehicle(name: str, paths: list[str]) -> Owner:
     """All files are of one vehicle, whose name is what the files' names have in common."""
-    common = _common([Path(path).name for path in paths])
+    shared = common([Path(path).name for path in paths])
     return Owner(
-        keys={"take": "constant", "value": common or name},
+        keys={"take": "constant", "value": shared or name},
         seen=f"nothing tells vehicles apart: all {len(paths)} files are taken for one vehicle's"
         if len(paths) > 1
         else "one file, one vehicle",
@@ -243,9 +267,9 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 def each_its_own(paths: list[str]) -> Owner:
     """Each file is of a vehicle of its own, named after the file without the date in its name."""
-    several = len(set(map(_undated, paths))) > 1
+    several = len(set(undated(paths))) > 1
     return (by_undated_name(paths) if several else None) or Owner(
-        keys={"take": "path", "pattern": f"([^/]+?)(?:{_endings(paths)})$"},
+        keys={"take": "path", "pattern": f"([^/]+?)(?:{endings(paths)})$"},
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
         guesses=["each file is taken for a vehicle's own"],
     )
@@ -286,18 +310,36 @@ def _by_part(paths: list[str]) -> Owner:
 def _by_name(paths: list[str], name: str) -> Owner:
     if len(paths) == 1:
         return same_vehicle(name, paths)
-    undated = [_undated(path) for path in paths]
-    numbered = [re.fullmatch(r"(.*?)[-_ ]?\d+", stem) for stem in undated]
+    stems = undated(paths)
+    parted = _parted(stems)
+    if parted is not None:
+        return parted
+    numbered = [re.fullmatch(r"(.*?)[-_ ]?\d+", stem) for stem in stems]
     words = {match[1].strip("-_ ").casefold() for match in numbered if match}
     if (all(numbered) and words <= {""}) or any(RECORDING.fullmatch(word) for word in words):
         return same_vehicle(name, paths)
     if all(numbered) and len(words) == 1:
         return by_undated_name(paths) or each_its_own(paths)
-    ids = set(undated)
+    ids = set(stems)
     alike = len({re.sub(r"\d+", "#", one) for one in ids}) == 1
-    if 1 < len(ids) < len(undated) and all(ids) and (alike or len(undated) >= 3 * len(ids)):
+    if 1 < len(ids) < len(stems) and all(ids) and (alike or len(stems) >= 3 * len(ids)):
         return by_undated_name(paths) or same_vehicle(name, paths)
     return same_vehicle(name, paths)
+
+
+def _parted(names: list[str]) -> Owner | None:
+    """Files named after a vehicle and the number of a recording: ``unit7_part2.csv``."""
+    form = rf"(?P<id>.*?[^_\-. ])[_\-. ]+(?P<word>{RECORDING.pattern})[_\-. ]*\d+"
+    found = [re.fullmatch(form, name, re.I) for name in names]
+    ids = sorted({match["id"] for match in found if match})
+    if not all(found) or len(ids) < 2 or len({re.sub(r"\d+", "#", one) for one in ids}) > 1:
+        return None
+    words = "|".join(sorted({match["word"] for match in found if match}))
+    return Owner(
+        keys={"take": "path", "pattern": rf"([^/]*?[^/_\-. ])[_\-. ]+(?:{words})[_\-. ]*\d+[^/]*$"},
+        seen=f"the file's name before the number of a recording: {some(ids)}",
+        guesses=["these names are taken for vehicles"],
+    )
 
 
 def by_undated_name(paths: list[str]) -> Owner | None:
@@ -305,12 +347,12 @@ def by_undated_name(paths: list[str]) -> Owner | None:
 
     Returns None if the names are not all of this form.
     """
-    ids = {_undated(path) for path in paths}
+    ids = set(undated(paths))
     if not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
-    for date, before in product((*DATES, DATE.pattern), (True, False)):
+    for date, before in product((*DATES, DATE.pattern, TO_MINUTES.pattern), (True, False)):
         told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"
-        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{_endings(paths)})$"
+        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{endings(paths)})$"
         found = [re.search(pattern, path) for path in paths]
         if {match[1] for match in found if match} == ids and all(found):
             return Owner(
@@ -319,27 +361,6 @@ def by_undated_name(paths: list[str]) -> Owner | None:
                 guesses=["these names are taken for vehicles"],
             )
     return None
-
-
-def _endings(paths: list[str]) -> str:
-    """A pattern of the endings of these paths, longer ones first: ``.csv.gz`` before ``.gz``."""
-    endings = sorted({suffix_of(path) for path in paths}, key=lambda end: (-len(end), end))
-    return "|".join(map(re.escape, endings))
-
-
-def _undated(path: str) -> str:
-    return DATE.sub("", Path(path).name.removesuffix(suffix_of(path))).strip("_-. ")
-
-
-def _common(names: list[str]) -> str:
-    """The words that all names share, in their order: ``Seat_Leon``."""
-    stems = (DATE.sub("", name.removesuffix(suffix_of(name))) for name in names)
-    lists = [re.findall(r"[^\W\d_]+", stem) for stem in stems]
-    if len(names) < 2 or not lists[0]:
-        return ""
-    shared = [word for word in lists[0] if all(word in other for other in lists)]
-    shared = [word for word in shared if not RECORDING.fullmatch(word) and len(word) > 1]
-    return "_".join(shared)
 
 
 def overlap(spans: list[tuple[int, int]]) -> bool:

@@ -3,12 +3,13 @@
 import glob
 
 from amad.config.number_text import moment
+from amad.config.wording import some
 from amad.draft.clock_rule import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
-from amad.reading.rows import of_short_rows
+from amad.reading.cut_rows import of_short_rows
 
 WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
@@ -23,11 +24,11 @@ NO_PERIOD = (
 def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
     """The text of the fleet file, with a comment wherever something is a guess."""
     clock = plan.clock
-    some = f"{len(plan.samples)} of {len(plan.paths)}"
+    share = f"{len(plan.samples)} of {len(plan.paths)}"
     whole = all(sample.whole for sample in plan.samples)
     how = "read whole" if whole else "a part of their rows"
     lines = comment(
-        f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). Check each line "
+        f"Drafted by 'amad init' from {share} files ({how}, {trial.rows:,} rows). Check each line "
         "that is marked as a guess, then delete the remark."
     )
     lines += [f"name: {flow(plan.name)}"]
@@ -160,6 +161,14 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)
     return lines
+
+
+def left_out_lines(why_of: dict[str, str]) -> list[str]:
+    """A line for each reason why files are left out, with some of these files."""
+    of_reason: dict[str, list[str]] = {}
+    for path, why in sorted(why_of.items()):
+        of_reason.setdefault(why, []).append(path)
+    return [f"left out: {some(paths)}: {why}" for why, paths in of_reason.items()]
 
 
 def _why_period(clock: Clock) -> str:

@@ -19,7 +19,7 @@ from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import CULPRITS, bring, fingerprint, held_manifest, passed_by
 from amad.ingest.reading_plan import make_plan, refuse_to_forget
-from amad.reading.rows import of_short_rows
+from amad.reading.cut_rows import of_short_rows
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.ingest_result import IngestResult

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.ingest.raw_files import RawFile, unopened
-from amad.ingest.vehicle_spellings import likely_doubles
+from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.ingest_result import GoneFile, IngestResult, RefusedFile, RepeatedFile
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile

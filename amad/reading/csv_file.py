@@ -34,6 +34,7 @@ from amad.reading.batch import (
 from amad.reading.cut_rows import ROWS_BEFORE, is_cut
 from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
+from amad.reading.line_breaks import without_breaks
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
 from amad.reading.scan import clean_lines, levelled, lines_of_words
@@ -147,7 +148,8 @@ class _Reader:
             return
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
         width, named = self._layout.width, self._layout.named
-        data, end_L, short_L = levelled(block.data, self._delimiter, width, named, pad=pad)
+        data = without_breaks(block.data, self._delimiter, named, width)
+        data, end_L, short_L = levelled(data, self._delimiter, width, named, pad=pad)
         lines = _Lines.of(data, end_L, short_L, is_open=block.end == "open")
         first = 0  # line of the part that is not yielded yet
         self._leave_out_units(lines)
@@ -260,8 +262,10 @@ class _Reader:
         if not 0 < count <= len(lines):
             return []
         told = [text.decode(errors="replace") for text in lines[-count:].texts()]
-        looks_like_rows = any(t.count(self._delimiter) + 1 == self._layout.width for t in told)
-        return [] if looks_like_rows else told
+        names = {line.split(self._delimiter)[0] for line in self._preamble}
+        fields = [t.split(self._delimiter) for t in told]
+        rows = (len(f) == self._layout.width and f[0] not in names for f in fields)
+        return [] if any(rows) else told
 
     def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""

@@ -35,6 +35,14 @@ def is_cut(before: list[bytes], line: bytes, layout: Layout, source: Source) -> 
     return (len(match[1]) if match else 0) < decimals.pop()
 
 
+def of_short_rows(rows: int, example: str = "") -> str:
+    """What is told of rows with fewer fields than the header, such as those of a file."""
+    return (
+        f"{rows:,} rows have fewer fields than the header{example}: their last columns count as "
+        "missing; if a field in their middle is left out, values stand in wrong columns"
+    )
+
+
 def _field(line: bytes, at: int, delimiter: str) -> str:
     try:
         fields = split(line.decode(errors="replace"), delimiter)

@@ -4,8 +4,10 @@ The same logger writes ``[°C]`` in one export and ``[Â°C]`` in the next (UTF-
 Latin-1). So headers are compared in three steps, and the first step that finds a column decides:
 
 1. exactly as written;
-2. tidied: mojibake repaired, Unicode compatibility forms and case folded, spaces collapsed;
-3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit.
+2. tidied: mojibake repaired, Unicode compatibility forms and case folded, an underscore taken for
+   a space, spaces collapsed;
+3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit, or
+   both name the same one.
 
 Two different units never match: a speed in mph is not a speed in km/h.
 """
@@ -18,6 +20,12 @@ from functools import cached_property, lru_cache
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
+NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
+ADD_IT = (
+    "where it has another name for one, list both as the channel's column; else add what it lacks "
+    "without values, or leave these channels out of the fleet file, or out of some vehicle classes"
+)
+
 
 class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
@@ -27,11 +35,11 @@ class AmbiguousHeaderError(ValueError):
 def tidy(header: str) -> str:
     """The header in the form that is compared: repaired, normalised (NFKC), folded, single spaces.
 
-    >>> tidy(" Intake  Air Temperature [Â°C]")
+    >>> tidy(" Intake  Air_Temperature [Â°C]")
     'intake air temperature [°c]'
     """
     text = repaired(header.strip().lstrip("\ufeff").strip("\"' "))
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
 
 
 class Headers:
@@ -59,10 +67,23 @@ class Headers:
         if not found:
             base, unit = _split_unit(tidy(name))
             same = self._named.get(base, [])
-            found = [at for at in same if not unit or not _split_unit(tidy(self._headers[at]))[1]]
+            told = {at: _split_unit(tidy(self._headers[at]))[1] for at in same}
+            found = [at for at in same if not unit or told[at] in ("", unit)]
         if len(found) > 1:
             columns = ", ".join(repr(self._headers[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
+        return found[0] if found else None
+
+    def find_any(self, names: list[str]) -> int | None:
+        """Position of the only column with one of the names, see ``find``; None without one.
+
+        Raises:
+            AmbiguousHeaderError: several columns match.
+        """
+        found = sorted({at for name in names if (at := self.find(name)) is not None})
+        if len(found) > 1:
+            columns = ", ".join(repr(self._headers[at]) for at in found)
+            raise AmbiguousHeaderError(f"columns {columns} match {' or '.join(map(repr, names))}")
         return found[0] if found else None
 
     def in_another_unit(self, name: str) -> str | None:
@@ -88,6 +109,16 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
 def find(name: str, headers: list[str]) -> int | None:
     """Position of one column in ``headers``; see ``Headers.find``."""
     return Headers(headers).find(name)
+
+
+def of_missing(missing: list[str], headers: list[str], *, is_channel: bool) -> str:
+    """What is told of a file without some columns, and what to do about it.
+
+    is_channel: are these columns of channels alone?
+    """
+    told = f"missing column: {', '.join(map(repr, missing))} not among the headers "
+    way_out = NO_HEADER if are_values(headers) else ADD_IT if is_channel else ""
+    return told + ", ".join(map(repr, headers)) + f"; {way_out}" * bool(way_out)
 
 
 def are_values(headers: list[str]) -> bool:

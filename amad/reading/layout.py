@@ -8,6 +8,7 @@ from amad.config.source import Source
 from amad.reading.batch import FileRefusedError, Resolve
 from amad.reading.fields import BrokenLineError, join, split, without_empty_end
 from amad.reading.headers import tidy
+from amad.reading.lines import FIRST, refuse_bytes
 from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
 
 HEADER_WITHIN_LINES = 100
@@ -224,6 +225,7 @@ def _suggest_encoding(lines: list[bytes], source: Source) -> None:
         raise FileRefusedError(
             "unreadable file: it holds zeros, as a crash or a failed copy leaves: copy it again"
         )
+    refuse_bytes(b"\n".join(lines[:FIRST]).decode(errors="replace"))
     for at, line in enumerate(lines, 1):
         try:
             line.decode()

@@ -8,11 +8,15 @@ from itertools import chain
 from typing import Literal
 
 from amad.reading.batch import FileRefusedError
+from amad.reading.unpack import EXPORT
 
 BLOCK_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 16 << 20
 KEPT_BYTES = 2000  # kept of a line that is longer than that
 MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
+FIRST = 256  # characters that show whether it is a text
+MOST_STRANGE = 0.05  # share of them that are no letters, digits or marks
+SPACES = "\t\n\r\x0b\x0c\x01\x1e\x1f\ufeff\xa0\xad\u202f\u3000"
 START_BYTES = 64  # enough to tell the encoding
 
 BOMS = (
@@ -133,3 +137,19 @@ def _levelled(texts: Iterator[bytes]) -> Iterator[bytes]:
         yield text
     if held:
         yield b"\n"
+
+
+def refuse_bytes(text: str) -> None:
+    """Refuse what is no text, as its first characters show.
+
+    Raises:
+        FileRefusedError: it holds other bytes; the message shows the first ones.
+    """
+    start = text[:FIRST]
+    if start.strip() and not start.strip().strip("\0"):
+        raise FileRefusedError("it holds zeros, as a crash or a failed copy leaves: copy it again")
+    strange = sum(not character.isprintable() for character in start if character not in SPACES)
+    if strange > MOST_STRANGE * len(start):
+        raise FileRefusedError(
+            f"it is neither text nor of a known format; it begins with {start[:12]!a}: {EXPORT}"
+        )

@@ -30,7 +30,9 @@ class LongRows:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._rule = reading_rules(fleet).long
-        self._headers = [channel.header for channel in fleet.channels]
+        self._headers: dict[str, int] = {}  # header -> position of the first channel with it
+        for at, channel in enumerate(fleet.channels):
+            self._headers |= {h: at for h in channel.headers if h not in self._headers}
         self._channel_of: dict[str, int] = {}  # signal -> position of its channel, or -1
         self._signal_of: dict[int, str] = {}
 
@@ -127,10 +129,10 @@ class LongRows:
 
     def _matching(self, signal: str) -> int:
         if signal in self._headers:
-            return self._headers.index(signal)
-        found = [at for at, header in enumerate(self._headers) if find(header, [signal]) == 0]
-        exact = [at for at in found if tidy(self._headers[at]) == tidy(signal)]
-        found = exact or found
+            return self._headers[signal]
+        matching = [header for header in self._headers if find(header, [signal]) == 0]
+        exact = [header for header in matching if tidy(header) == tidy(signal)]
+        found = list(dict.fromkeys(self._headers[header] for header in exact or matching))
         if len(found) > 1:
             names = ", ".join(self._fleet.channels[at].name for at in found)
             raise FileRefusedError(f"ambiguous signal: {signal!r} matches the channels {names}")

@@ -57,6 +57,7 @@ LONE = (
     "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
     "apart, set source.thousands: {!r}"
 )
+NOT_READ = "which is not read: write it as a decimal number"
 GROUPED = (
     "that seems to set thousands apart, as the other numbers of the column are whole and below "
     "1000: write them without"
@@ -330,8 +331,8 @@ def _wrong(
     matches = partial(_matches, number)
     kinds = [
         *kinds,
-        (matches(r"^[+-]?0x[0-9a-f]+$"), "is hexadecimal, which is not read"),
-        (matches(HEXADECIMAL), "may be hexadecimal, which is not read"),
+        (matches(r"^[+-]?0x[0-9a-f]+$"), f"is hexadecimal, {NOT_READ}"),
+        (matches(HEXADECIMAL), f"may be hexadecimal, {NOT_READ}"),
         (
             matches("[^\x00-\x7f]") & matches(r"\p{N}") & ~matches(r"[0-9]"),
             "has digits of another script: write 0 to 9",
@@ -341,6 +342,10 @@ def _wrong(
         (
             matches("^#"),
             "is a spreadsheet's error; if it stands for no value, list it in source.nulls",
+        ),
+        (
+            matches(r"^'[^']*$"),
+            "has an apostrophe before it, as text in spreadsheets: write it without",
         ),
         (matches(r"^'.*'$"), "stands in single quotes: write it without, or in double ones"),
         (matches(r"^[+-]?[\d.,' ]+$"), "has separators that are no groups of three digits"),

@@ -1,4 +1,4 @@
-"""A Parquet file as batches. A field of a struct is a column too, named by its path: obd.speed."""
+"""A Parquet or Arrow file as batches. A field of a struct is a column, too: obd.speed."""
 
 import contextlib
 import uuid
@@ -10,15 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config.source import Source
+from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import FileRefusedError, RawBatch, Resolve
 from amad.reading.numbers import is_text
 from amad.reading.unpack import UNPACK
 
 BATCH_CELLS = 1 << 21
-MAGIC = b"PAR1"
 IS_BYTES = (
     pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
     pa.types.is_fixed_size_binary,
@@ -55,8 +54,9 @@ Names = tuple[str, ...]  # the name of a column, then of the fields down into it
 def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     """Stream a Parquet file; see ``readers.read_batches``."""
     with path.open("rb") as raw:
-        _refuse_others(raw.read(4))
-        with pq.ParquetFile(raw, coerce_int96_timestamp_unit="us") as file:
+        _refuse_others(raw.read(6))
+        raw.seek(0)
+        with opened(raw) as file:
             fields = fields_of(file.schema_arrow)
             headers = [".".join(path) for path, _ in fields]
             position = resolve(headers)
@@ -121,9 +121,9 @@ def _told(field: pa.Field, keys: tuple[bytes, ...]) -> str:
 
 
 def _refuse_others(start: bytes) -> None:
-    if start == MAGIC:
+    if start.startswith(TABLES):
         return
-    if start == b"PARE":
+    if start.startswith(b"PARE"):
         raise FileRefusedError("unreadable file: its footer is encrypted; write it without")
     if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
         raise FileRefusedError(f"unreadable file: it is compressed as a whole: {UNPACK}")

@@ -5,7 +5,7 @@ Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
-from amad.reading.headers import AmbiguousHeaderError, Headers, are_values, name_and_unit
+from amad.reading.codes import UNKNOWN, with_codes
+from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit, of_missing
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
     NULL_WORDS,
@@ -36,10 +37,14 @@ from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
-from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
-
-NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
-ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
+from amad.reading.vehicle_ids import (
+    SEVERAL,
+    id_of,
+    is_rounded,
+    names_of,
+    vehicle_of_lines,
+    vehicle_of_path,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +69,6 @@ class RefusedRow:
     vehicle: str | None = None
     day: int | None = None  # days since 1970-01-01, from the nearest earlier row that was read
     ahead_us: int | None = None  # the row's time, if it is refused as one of the future
-
-
-def of_short_rows(rows: int, example: str = "") -> str:
-    """What is told of rows with fewer fields than the header, such as those of a file."""
-    return (
-        f"{rows:,} rows have fewer fields than the header{example}: their last columns count as "
-        "missing; if a field in their middle is left out, values stand in wrong columns"
-    )
 
 
 class FileParser:
@@ -128,7 +125,7 @@ class FileParser:
     def plain(self) -> list[str]:
         """The columns that a reader may give as numbers: see ``read_batches``."""
         by_row = self._long is None and self._rules.decimal != ","
-        return self._fleet.channel_names if by_row else []
+        return [c.name for c in self._fleet.channels if not c.codes] if by_row else []
 
     def finish(self) -> None:
         """End the file, so that the vehicle's next file continues after it.
@@ -168,7 +165,8 @@ class FileParser:
             wanted.setdefault("label", self._fleet.labels.column)
         try:
             there = Headers(headers)
-            found = {name: there.find(header) for name, header in wanted.items()}
+            names = {channel.name: channel.headers for channel in channels}
+            found = {name: there.find_any(names.get(name, [h])) for name, h in wanted.items()}
         except AmbiguousHeaderError as error:
             raise FileRefusedError(f"ambiguous column: {error}") from None
         missing = {
@@ -179,18 +177,15 @@ class FileParser:
             for header in missing.values():
                 if is_channel and (other := there.in_another_unit(header)):
                     raise FileRefusedError(f"another unit: {IN_ANOTHER.format(other, header)}")
-            raise FileRefusedError(
-                f"missing column: {', '.join(map(repr, missing.values()))} not among the headers "
-                f"{', '.join(map(repr, headers))}"
-                + (f"; {NO_HEADER}" if are_values(headers) else f"; {ADD_IT}" * is_channel)
-            )
+            raise FileRefusedError(of_missing([*missing.values()], headers, is_channel=is_channel))
         told = {name: position for name, position in found.items() if position is not None}
         if self._long is not None:
             told |= self._long.unit_column(headers)
         for channel in channels:
             header = headers[told[channel.name]] if channel.name in told else channel.header
             unit = name_and_unit(header)[1]
-            if header.strip() != channel.header.strip() and are_different(unit, channel.unit):
+            is_own = header.strip() in map(str.strip, channel.headers)
+            if not is_own and are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
         return told
 
@@ -292,7 +287,10 @@ class FileParser:
         """The batch's vehicles, and the index of each row's vehicle (R,), -1 where refused."""
         if self._vehicle is not None:
             return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
-        column = batch.columns["vehicle"]
+        if self._rules.vehicle.take == "preamble":
+            column = vehicle_of_lines(self._rules, batch.preamble, len(batch.row_R))
+        else:
+            column = batch.columns["vehicle"]
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
         nothing = {*NULL_WORDS, *(word.strip().lower() for word in self._rules.nulls)}
@@ -334,12 +332,14 @@ class FileParser:
             read = self._numbers(
                 batch,
                 channel.name,
+                codes=channel.codes,
                 nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
                 known=[n for n in channel.nulls if not isinstance(n, str)],
                 unit=channel.unit,
             )
             for bad_R, why in read.refused:
-                refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
+                why = f"{channel.name} is not a finite number: {why}"
+                refuse(bad_R & ~lacks_R, f"{why}; {UNKNOWN}" if channel.codes else why)
             value_CR[c] = read.value_R
             value_CR[c, lacks_R] = np.nan
             if read.null_R.any():
@@ -374,8 +374,10 @@ class FileParser:
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
 
-    def _numbers(self, batch: RawBatch, name: str, **words: Any) -> Numbers:
-        rules, column = self._rules, batch.columns[name]
+    def _numbers(
+        self, batch: RawBatch, name: str, codes: Mapping[str, int] | None = None, **words: Any
+    ) -> Numbers:
+        rules, column = self._rules, with_codes(batch.columns[name], codes or {})
         looks = batch.texts is not None and not is_text(column.type)
         looks = looks and name not in self._fractions and may_be_thousands(column)
         if looks:

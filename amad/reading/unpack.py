@@ -28,11 +28,19 @@ DECODE = "decode it with the bus's DBC file, and export the signals as CSV or Pa
 CONVERT = "export its signals as CSV or Parquet"
 NO_TABLE = {
     b"PAR1": "a Parquet file: set source.format: parquet, or let 'files' leave it out",
-    b"ARROW1": f"an Arrow file: {EXPORT}",
-    b"\xff\xff\xff\xff": f"an Arrow stream: {EXPORT}",
-    b"SQLite format 3\0": f"an SQLite database: {EXPORT}",
+    b"ARROW1": "an Arrow file, which source.format: parquet reads",
+    b"\xff\xff\xff\xff": "an Arrow stream, which source.format: parquet reads",
+    b"SQLite format 3\0": f"an SQLite database, as ROS 2 bags (.db3) are, too: {EXPORT}",
     b"\x89HDF\r\n\x1a\n": f"an HDF5 or MATLAB file: {EXPORT}",
     b"MATLAB 5.0": f"a MATLAB file: {EXPORT}",
+    b"MATLAB 7.3": f"an HDF5 or MATLAB file: {EXPORT}",
+    b"CDF\x01": f"a NetCDF file: {EXPORT}",
+    b"CDF\x02": f"a NetCDF file: {EXPORT}",
+    b"<stata_dta>": f"a Stata file: {EXPORT}",
+    b"RDX": f"an R data file: {EXPORT}",
+    b"X\n\0\0": f"an R data file: {EXPORT}",
+    b"\x80\x04\x95": f"a Python pickle: {EXPORT}",
+    b"\x80\x05\x95": f"a Python pickle: {EXPORT}",
     b"MDF     ": f"an ASAM MDF recording: {CONVERT}",
     b"UnFinMF ": f"an ASAM MDF recording that was not finished: {CONVERT}",
     b"LOGG": f"a Vector BLF log of raw bus frames: {DECODE}",
@@ -55,6 +63,16 @@ NO_TABLE = {
 }
 
 
+# What stands further on in a file, and what this shows.
+NO_TABLE_WITHIN = (
+    (8, b".FIT", f"a FIT recording: {CONVERT}"),
+    (8, b"DUCK", f"a DuckDB database: {EXPORT}"),
+    (12, b"\xc2\xea\x81\x60", f"a SAS file: {EXPORT}"),
+    (512, b"\x89HDF\r\n", f"an HDF5 or MATLAB file: {EXPORT}"),
+)
+START = 520  # bytes that show what a file is
+
+
 def unpacked(path: Path) -> Iterator[bytes]:
     """Yield a file's content in pieces of up to a megabyte.
 
@@ -64,7 +82,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         OSError: the file cannot be opened or read.
     """
     with path.open("rb") as file:
-        start = file.read(512)
+        start = file.read(START)
         file.seek(0)
         _refuse_tables_of_others(start)
         decoder = _decoder_of(start)
@@ -74,12 +92,12 @@ def unpacked(path: Path) -> Iterator[bytes]:
         pieces = decoder(file)
         first = b""
         for piece in pieces:
-            if len(first) < 512:
-                first += piece[: 512 - len(first)]
+            if len(first) < START:
+                first += piece[: START - len(first)]
+                if decoder is not _plain:
+                    _refuse_packed(first)
                 if first[257:262] == b"ustar":
                     raise FileRefusedError(f"it is a tar archive: {UNPACK}")
-                if decoder is not _plain and _decoder_of(first) is not _plain:
-                    raise FileRefusedError(f"it is packed twice: {UNPACK}")
             yield piece
 
 
@@ -107,8 +125,18 @@ def _refuse_tables_of_others(start: bytes) -> None:
             raise FileRefusedError(f"it is {what}")
     if start.lower().startswith((b"<!doctype", b"<html")):
         raise FileRefusedError(f"it is an HTML page: {EXPORT}")
-    if start[8:12] == b".FIT":
-        raise FileRefusedError(f"it is a FIT recording: {CONVERT}")
+    for at, magic, what in NO_TABLE_WITHIN:
+        if start.startswith(magic, at):
+            raise FileRefusedError(f"it is {what}")
+
+
+def _refuse_packed(start: bytes) -> None:
+    """Refuse what begins so within a packed file and is no text."""
+    if start.startswith(b"PAR1"):
+        raise FileRefusedError(f"it is a Parquet file that is compressed as a whole: {UNPACK}")
+    if _decoder_of(start) is not _plain:
+        raise FileRefusedError(f"it is packed twice: {UNPACK}")
+    _refuse_tables_of_others(start)
 
 
 def _decoder_of(start: bytes) -> Callable[[BinaryIO], Iterator[bytes]]:
@@ -203,6 +231,8 @@ def _zip(file: BinaryIO) -> Iterator[bytes]:
         ]
         if "[Content_Types].xml" in names:
             raise FileRefusedError(f"it is an Excel workbook: {EXPORT}")
+        if "mimetype" in names and "content.xml" in names:
+            raise FileRefusedError(f"it is an OpenDocument spreadsheet or text: {EXPORT}")
         if len(names) != 1:
             some = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
             raise FileRefusedError(
@@ -213,9 +243,7 @@ def _zip(file: BinaryIO) -> Iterator[bytes]:
             )
         try:
             with archive.open(names[0]) as member:
-                start = member.read(512)
-                _refuse_tables_of_others(start)
-                yield start
+                yield member.read(START)
                 yield from _plain(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, lzma.LZMAError):
             raise _damaged("zip") from None

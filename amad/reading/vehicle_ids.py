@@ -1,9 +1,10 @@
-"""The id of a row's vehicle, from a cell or from the file's path."""
+"""The id of a row's vehicle, from a cell, from the file's path or from a line before the header."""
 
 import re
 from decimal import Decimal
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 
 from amad.config.source import Source
@@ -16,7 +17,7 @@ NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # what writers put for a missing va
 
 
 def vehicle_of_path(rules: Source, path: str) -> str | None:
-    """The vehicle of all rows of a file; None if a column names it.
+    """The vehicle of all rows of a file; None if something within the file names it.
 
     Raises:
         FileRefusedError: the vehicle's pattern does not match the path.
@@ -24,7 +25,7 @@ def vehicle_of_path(rules: Source, path: str) -> str | None:
     rule = rules.vehicle
     if rule.take == "constant":
         return rule.value
-    if rule.take == "column":
+    if rule.take in ("column", "preamble"):
         return None
     match = re.search(rule.pattern or "", path)
     if match is None:
@@ -35,6 +36,23 @@ def vehicle_of_path(rules: Source, path: str) -> str | None:
     if name == NO_PARTITION:
         raise FileRefusedError(f"vehicle id is missing: the path tells {name}")
     return names_of(rules).get(name.strip(), name)
+
+
+def vehicle_of_lines(rules: Source, lines: list[str], rows: int) -> pa.Array:
+    """The id that the lines before a header tell, as a column of so many rows.
+
+    Raises:
+        FileRefusedError: the vehicle's pattern does not match any of the lines.
+    """
+    found = (re.search(rules.vehicle.pattern or "", line) for line in lines)
+    match = next(filter(None, found), None)
+    if match is None:
+        raise FileRefusedError(
+            f"no vehicle before the header: {rules.vehicle.pattern!r} does not match one of the "
+            f"{len(lines)} lines before it"
+        )
+    name = (match[1] if match.groups() else match[0]) or ""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([name]))
 
 
 def names_of(rules: Source) -> dict[str, str]:

@@ -21,6 +21,7 @@ from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
+from amad.telemetry.other_scale import scale_findings
 from amad.telemetry.refusals import files_of, much_refused
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
@@ -64,6 +65,11 @@ KINDS = (
         title="Counters that ran backwards",
         remedy="look at the unit and at the export; if the channel may fall, it is no counter: "
         "change its kind: in the fleet file",
+    ),
+    Kind(
+        name="scale",
+        title="Channels in another scale",
+        remedy="look at the export; convert the raw files of days that are in another unit",
     ),
     Kind(
         name="unknown",
@@ -185,7 +191,7 @@ def fleet_health(
     found, events = _future(lake, fleet) + _silent(lake, fleet), []
     if profile is not None:
         counters = counter_findings(profile)
-        found += _vanished(profile, fleet) + _backwards(counters)
+        found += _vanished(profile, fleet) + _backwards(counters) + _scaled(profile, fleet)
         events = _resets(counters)
     if ingested is not None:
         found += _from_ingest(ingested)
@@ -277,6 +283,13 @@ def _backwards(counters: list[CounterFinding]) -> list[Trouble]:
         )
         for item in counters
         if item.decreases.total()
+    ]
+
+
+def _scaled(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
+    return [
+        Trouble(kind="scale", subject=item.subject, text=item.text, since=item.dates[0])
+        for item in scale_findings(profile, fleet)
     ]
 
 

@@ -97,5 +97,7 @@ def reading_contract(fleet: Fleet) -> str:
         del content["period_seconds"]
     for item, channel in zip(content["channels"], fleet.channels, strict=True):
         item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
+        if channel.codes:
+            item["codes"] = channel.codes
     content["format"] = FORMAT
     return json_digest(content)

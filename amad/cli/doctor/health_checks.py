@@ -12,7 +12,7 @@ from amad.telemetry.validation import Validation
 
 SHOWN = 4  # findings named in one check
 LAST_JOB = "unscored"  # the check of the last scoring tells it
-VALIDATE = ("vanished", "backwards", "quarantined", "sensor")  # ingest finds the others
+VALIDATE = ("vanished", "backwards", "scale", "quarantined", "sensor")  # ingest finds the others
 ALWAYS_KNOWN = ("future", "silent", "rows")  # the lake alone tells them
 
 

@@ -1,0 +1,50 @@
+"""Rows of a CSV file that go on in the next line, as a text in quotes holds a line break."""
+
+import numpy as np
+
+from amad.reading.fields import BrokenLineError, split
+
+MOST_LINES = 50  # that one row may have
+LINE_FEED, QUOTE, SPACE = b'\n" '
+
+
+def without_breaks(data: bytes, delimiter: str, named: int, width: int) -> bytes:
+    """Whole lines in which each line break in quotes is a space, so that a row is one line.
+
+    A row over several lines has as many fields as the header (``named`` to ``width``), and no line
+    of it but the first can be a row by itself. What else a quote opens stays as it is: a quote in
+    the wrong place must not swallow the rows after it.
+    """
+    if b'"' not in data:
+        return data
+    byte_N = np.frombuffer(data, np.uint8)
+    end_L = np.flatnonzero(byte_N == LINE_FEED)
+    quotes_L = np.diff(np.searchsorted(np.flatnonzero(byte_N == QUOTE), end_L), prepend=0)
+    odd = np.flatnonzero(quotes_L % 2)
+    if len(odd) < 2:
+        return data
+    start_L = np.concatenate([[0], end_L[:-1] + 1])
+    mended = bytearray(data)
+    at = 0
+    while at + 1 < len(odd):
+        first, last = int(odd[at]), int(odd[at + 1])
+        near = range(first, last + 1) if last - first < MOST_LINES else ()
+        lines = [data[start_L[line] : end_L[line]] for line in near]
+        if lines and _is_row(lines, delimiter, named, width):
+            for line in range(first, last):
+                mended[end_L[line]] = SPACE
+            at += 1
+        at += 1
+    return bytes(mended)
+
+
+def _is_row(lines: list[bytes], delimiter: str, named: int, width: int) -> bool:
+    """Are these lines one row, and none of them but the first a row?"""
+    mark = delimiter.encode()
+    if any(line.count(mark) + 1 >= named for line in lines[1:]):
+        return False
+    try:
+        fields = split(b" ".join(lines).decode(errors="replace"), delimiter)
+    except BrokenLineError:
+        return False
+    return named <= len(fields) <= width

@@ -1,0 +1,98 @@
+"""Levels that lie away from all others by a factor between units, as those of mV beside V.
+
+Shape legend: F levels, each of a file or a day.
+"""
+
+import datetime
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import Fleet
+from amad.config.wording import some
+
+FACTORS = (1e3, 1e6)  # between units that differ by their prefix
+NEAR = 1.4  # a level is near another one up to this factor
+USUAL = 3.0  # the other levels lie within this factor of their median
+FEWEST = 4  # usual levels
+ALIKE = 10.0  # values of another scale spread, for their level, as the others do up to this factor
+
+
+class ScaleFinding(NamedTuple):
+    """Days of a vehicle on which a channel is about ``factor`` times as large as on all others."""
+
+    vehicle: str
+    channel: str
+    dates: list[datetime.date]
+    factor: float
+
+    @property
+    def subject(self) -> str:
+        """Vehicle and channel."""
+        return f"{self.vehicle} {self.channel}"
+
+    @property
+    def text(self) -> str:
+        """The rest of a sentence about them."""
+        return f"is about {of_factor(self.factor)} of its other days on {some(self.dates)}"
+
+
+def of_other_scale(level_F: np.ndarray, spread_F: np.ndarray) -> dict[int, float]:
+    """Position of a level -> the factor by which it is larger than most; zeros count for nothing.
+
+    Empty unless every level is either near most others or away from them by such a factor: where
+    some lie between, the quantity itself has so many levels. Values of another scale also spread
+    so much the more; a sensor that is dead at a low value does not. spread_F: of the values.
+    """
+    at_F = np.flatnonzero(level_F > 0)
+    if len(at_F) <= FEWEST:
+        return {}
+    ratio_F = level_F[at_F] / np.median(level_F[at_F])
+    usual_F = (ratio_F < USUAL) & (ratio_F > 1 / USUAL)
+    ratio_F /= np.median(ratio_F[usual_F])
+    found: dict[int, float] = {}
+    for factor in (scale for prefix in FACTORS for scale in (prefix, 1 / prefix)):
+        near_F = (ratio_F < factor * NEAR) & (ratio_F > factor / NEAR)
+        found |= dict.fromkeys(at_F[near_F].tolist(), factor)
+    all_told = usual_F.sum() + len(found) == len(at_F)
+    if not all_told or usual_F.sum() < max(FEWEST, 2 * len(found)):
+        return {}
+    own_F = spread_F[at_F] / level_F[at_F]
+    odd_F = np.isin(at_F, [*found])
+    usual = float(np.median(own_F[usual_F]))
+    alike = np.all((own_F[odd_F] > usual / ALIKE) & (own_F[odd_F] < usual * ALIKE))
+    return found if alike else {}
+
+
+def of_factor(factor: float) -> str:
+    """The factor in words: ``1,000 times the size``."""
+    return f"{factor:,.0f} times the size" if factor > 1 else f"a {1 / factor:,.0f}th"
+
+
+def scale_findings(profile: pa.Table, fleet: Fleet) -> list[ScaleFinding]:
+    """Days of another scale, of each vehicle and continuous channel by itself.
+
+    The level of a day is the root mean square of its values. A day with values out of their range,
+    which is told anyway, counts for nothing. profile: of the schema PROFILE.
+    """
+    channels = [channel.name for channel in fleet.channels if channel.kind == "continuous"]
+    wanted = pc.and_(
+        pc.is_in(profile["channel"], pa.array(channels, pa.string())),
+        pc.equal(pc.fill_null(profile["out_of_range"], 0), 0),
+    )
+    names = ["vehicle", "channel", "date", "mean", "std"]
+    days = profile.filter(wanted).select(names).to_pandas()
+    days["level"] = np.hypot(days["mean"].astype(float), days["std"].astype(float))
+    days = days[days["level"] > 0]
+    own = days.groupby(["vehicle", "channel"], sort=True)
+    ends = own["level"].agg(["min", "max"])
+    found = []
+    for key in ends.index[ends["max"] > ends["min"] * FACTORS[0] / NEAR / USUAL]:
+        rows = own.get_group(key).sort_values("date")
+        odd = of_other_scale(rows["level"].to_numpy(), rows["std"].to_numpy(float))
+        for factor in sorted(set(odd.values())):
+            dates = [rows["date"].iloc[at] for at, told in odd.items() if told == factor]
+            found.append(ScaleFinding(str(key[0]), str(key[1]), sorted(dates), factor))
+    return found
