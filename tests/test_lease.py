@@ -54,4 +54,4 @@ def test_a_damaged_lease_names_nobody_and_is_not_free(tmp_path: Path) -> None:
     objects = Objects(str(tmp_path))
     for content in (b"", b"[1]", b"{", b"\xff"):
         objects.put("leases/0000000001.json", content)
-        assert lease.holder_of(objects) == "another process"
+        assert lease.named(lease.holder_of(objects) or {}) == "another process"

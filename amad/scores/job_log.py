@@ -22,7 +22,7 @@ from amad.config import DataError, ServiceError
 from amad.config.console import say
 from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.step_log import Moment, is_free, status_after, words_of
+from amad.scores.step_log import Moment, status_after, was_killed, words_of
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
@@ -242,7 +242,7 @@ def save(runs: Path, log: JobLog) -> None:
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """The logs of a fleet's scoring jobs, the newest last, and the files that are damaged.
 
-    The newest one that still says ``running``, while no job holds the lock, is returned as
+    The newest one that still says ``running``, while nobody does the job, is returned as
     ``killed``, as the next job notes in it.
 
     Raises:
@@ -261,7 +261,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
-    if logs and logs[-1].status == "running" and is_free(runs / LOCK):
+    if logs and was_killed(runs, logs[-1], runs / LOCK):
         logs[-1].status = "killed"
     return logs, unreadable
 

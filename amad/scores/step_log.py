@@ -12,17 +12,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import AwareDatetime, PlainSerializer
 
 from amad.config import DataError, InterruptionError, usable_error
 from amad.telemetry.artifact import Artifact
+from amad.telemetry.holder import is_holder
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
 BESIDE = ("drift", "export")  # those that not every night has
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
+
+
+class Running(Protocol):
+    """What the log of a job and that of a step share."""
+
+    status: Literal["running", "done", "failed", "killed"]
+    host: str
+    pid: int
 
 
 class StepLog(Artifact):
@@ -92,18 +101,28 @@ def noted(runs: Path, step: str) -> Iterator[None]:
 def step_logs(runs: Path) -> list[StepLog]:
     """The last run of each step that was run, in the order of a night; a damaged log is left out.
 
-    One that still says ``running``, while no process does the step, was killed.
+    See ``was_killed`` of one that still says ``running``.
     """
     found = []
     for step in STEPS:
         log = None
         with suppress(DataError):
             log = StepLog.read_file(_file(runs, step))
-        if log is not None and log.status == "running" and is_free(_lock(runs, step)):
+        if log is not None and was_killed(runs, log, _lock(runs, step)):
             log = log.model_copy(update={"status": "killed"})
         if log is not None:
             found.append(log)
     return found
+
+
+def was_killed(runs: Path, log: "Running", lock: Path) -> bool:
+    """Does a log say that a process is at work that is not there any more?
+
+    lock: what the process holds while it works. Another home of the same storage holds one of its
+    own, so there the lease of the storage tells.
+    """
+    running = log.status == "running"
+    return running and is_free(lock) and not is_holder(runs, log.host, log.pid)
 
 
 def is_free(lock: Path) -> bool:
