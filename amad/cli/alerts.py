@@ -1,6 +1,6 @@
 """The commands that tell people what changed, and that hear what people say of it."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ def score(
     run = import_module("pipelines.score").run
 
     def work(params: "Params", settings: "Settings") -> int | None:
+        if request.vehicles:
+            _check_vehicles(params, settings, request)
         with _failure_told(params, settings):
             receipt = run(params, settings, request=request)
             if receipt.blank is not None:
@@ -50,6 +52,19 @@ def score(
         return found
 
     for_each_fleet(context, fleets, work, cluster)
+
+
+def _check_vehicles(params: "Params", settings: "Settings", request: "ScoringRequest") -> None:
+    """Refuse a mistyped id before a job begins: nobody is to be told of a job that failed."""
+    from amad.config import DataError, Stage
+    from amad.engines.score.fleet_scoring import check_vehicles
+    from amad.storage import look
+    from amad.telemetry.lake import Lake
+
+    stage = Stage.of(params, settings)
+    look(stage, "status")
+    with suppress(DataError):  # of the lake, which the job tells
+        check_vehicles(Lake(stage.folder / "lake", stage.fleet), request)
 
 
 def run_daily(

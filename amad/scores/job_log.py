@@ -22,7 +22,7 @@ from amad.config import DataError, ServiceError
 from amad.config.console import say
 from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.step_log import Moment, status_after, was_killed, words_of
+from amad.scores.step_log import Moment, is_gone, status_after, words_of
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
@@ -261,8 +261,9 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
-    if logs and was_killed(runs, logs[-1], runs / LOCK):
-        logs[-1].status = "killed"
+    last = logs[-1] if logs else None
+    if last and last.status == "running" and is_gone(runs, runs / LOCK, last.host, last.pid):
+        last.status = "killed"
     return logs, unreadable
 
 

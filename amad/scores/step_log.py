@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, PlainSerializer
 
@@ -24,14 +24,6 @@ STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the o
 BESIDE = ("drift", "export")  # those that not every night has
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
-
-
-class Running(Protocol):
-    """What the log of a job and that of a step share."""
-
-    status: Literal["running", "done", "failed", "killed"]
-    host: str
-    pid: int
 
 
 class StepLog(Artifact):
@@ -101,28 +93,28 @@ def noted(runs: Path, step: str) -> Iterator[None]:
 def step_logs(runs: Path) -> list[StepLog]:
     """The last run of each step that was run, in the order of a night; a damaged log is left out.
 
-    See ``was_killed`` of one that still says ``running``.
+    One that still says ``running``, while nobody does the step, was killed.
     """
     found = []
     for step in STEPS:
         log = None
         with suppress(DataError):
             log = StepLog.read_file(_file(runs, step))
-        if log is not None and was_killed(runs, log, _lock(runs, step)):
+        if log is None:
+            continue
+        if log.status == "running" and is_gone(runs, _lock(runs, step), log.host, log.pid):
             log = log.model_copy(update={"status": "killed"})
-        if log is not None:
-            found.append(log)
+        found.append(log)
     return found
 
 
-def was_killed(runs: Path, log: "Running", lock: Path) -> bool:
-    """Does a log say that a process is at work that is not there any more?
+def is_gone(runs: Path, lock: Path, host: str, pid: int) -> bool:
+    """Has the process that a log says is at work ended without a word?
 
-    lock: what the process holds while it works. Another home of the same storage holds one of its
-    own, so there the lease of the storage tells.
+    lock: what it holds while it works. Another home of the same storage holds one of its own, so
+    there the lease of the storage tells.
     """
-    running = log.status == "running"
-    return running and is_free(lock) and not is_holder(runs, log.host, log.pid)
+    return is_free(lock) and not is_holder(runs, host, pid)
 
 
 def is_free(lock: Path) -> bool:
