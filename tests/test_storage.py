@@ -38,8 +38,6 @@ from storage_nights_kit import (
 )
 
 from amad.config import DataError, ServiceError
-from amad.scores.job_log import job_logs, scoring_job
-from amad.scores.step_log import noted, step_logs
 from amad.storage import edit, lease, look, put_finished, state, step, steps
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
@@ -231,26 +229,6 @@ def test_a_long_step_puts_what_it_has_finished(
         put(two, lake_b="of the other")
         put_finished()
         pytest.fail("it goes on in vain")
-
-
-def test_a_job_at_work_on_one_machine_is_not_called_killed_by_another(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    one, two = (small(tmp_path, name, address) for name in ("one", "two"))
-    monkeypatch.setattr(steps, "PUT_SECONDS", 0.0)
-    runs, elsewhere = one.runs_dir(FLEET), two.runs_dir(FLEET)
-
-    def seen() -> list[str]:
-        look(stage_of(two), "status")
-        return [log.status for log in (*step_logs(elsewhere), *job_logs(elsewhere)[0])]
-
-    with step(stage_of(one), "score"), noted(runs, "score"), scoring_job(runs, FLEET):
-        put_finished()
-        assert seen() == ["running", "running"]
-        with monkeypatch.context() as later:
-            later.setattr(lease, "EXPIRES", -1.0)
-            assert seen() == ["killed", "killed"], "it gave no sign of life"
-    assert seen() == ["done", "done"]
 
 
 def test_what_fails_keeps_what_it_finished(address: str, tmp_path: Path):

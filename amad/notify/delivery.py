@@ -244,8 +244,8 @@ def _deliver(channel: Channel, news: News) -> str:
                 if tried and time.monotonic() > until:
                     raise NotTakenError(
                         f"{count(sent, 'notice')} sent in {LONGEST_SECONDS / 60:.0f} minutes, and "
-                        f"{count(len(ledger.parcels), 'message')} wait for the next job: it answers "
-                        "too slowly, or too much changed"
+                        f"{count(len(ledger.parcels), 'message')} wait for the next job: the "
+                        "server is slow, or much changed"
                     )
                 tried.add(parcel.key)
                 try:
