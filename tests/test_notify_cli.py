@@ -103,6 +103,19 @@ def test_no_heartbeat_comes_from_a_job_that_another_one_kept_from_running(yard, 
     assert run(["score"]) == 0 and [r.path for r in web.got] == ["/beat"]
 
 
+def test_what_stops_the_job_and_the_telling_alike_is_said_once(yard, monkeypatch, capsys):
+    yard.sinks(file={})
+    held = ServiceError("s3://x is held by 'score'")
+    scoring(yard, monkeypatch, error=held)
+
+    def telling(stage, *, well: bool) -> None:
+        raise ServiceError(str(held))
+
+    monkeypatch.setattr(delivery, "tell", telling)
+    assert run(["score", "--fleet", "kit"]) == held.exit_code
+    assert capsys.readouterr().err.count("is held by") == 1
+
+
 def test_no_heartbeat_comes_from_a_night_without_a_champion(yard, web, monkeypatch):
     monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url + "/beat")
     yard.sinks(heartbeat=True)
