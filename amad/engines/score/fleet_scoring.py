@@ -157,10 +157,11 @@ def _tell_rows(stage: Stage, snapshot: Snapshot, log: JobLog) -> None:
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
-    for vehicle, channels in log.withheld.items():
-        say(f"vehicle {vehicle}: scored without {', '.join(channels)} (failed checks)")
-    for vehicle, channels in log.unmeasured.items():
-        say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
+    without = (("failed sensors", log.withheld), ("unusable channels", log.unmeasured))
+    for what, channels_of in without:  # a line each, also of a thousand vehicles; the log has all
+        if channels_of:
+            vehicles = (f"{vehicle} ({', '.join(of)})" for vehicle, of in channels_of.items())
+            say(f"scored without {what}: {some(vehicles)}")
 
 
 def _tell(log: JobLog, plan: Plan) -> None:
