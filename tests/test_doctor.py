@@ -275,6 +275,8 @@ def test_changed_stages_are_named(home: Path):
     assert findings(home, fleet="demo")["dvc"].status == "ok"
     params = home / "params.yaml"
     params.write_text(params.read_text() + "\n")
+    assert findings(home, fleet="demo")["dvc"].finding == "no stage has run here yet", "a clone"
+    write_json(home / "data" / "demo" / "source.json", {})
     found = findings(home, fleet="demo")["dvc"]
     assert found.status == "warn" and "prepare" in found.finding
     write_fleet(home)  # whose stages are in no matrix of DVC

@@ -88,25 +88,6 @@ def test_every_amad_command_is_one(path: Path):
         parse(arguments)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["demo"], "score --fleet demo"),
-        (
-            ["2026-01-01", "2026-01-31", "demo"],
-            "score --fleet demo --from 2026-01-01 --to 2026-01-31",
-        ),
-    ],
-)
-def test_the_scoring_script_takes_dates_for_a_backfill(arguments, said, tmp_path: Path):
-    stub = tmp_path / "amad"
-    stub.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')
-    stub.chmod(0o755)
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run([K8S / "score.sh", *arguments], env=path, check=True)
-    assert (tmp_path / "log").read_text().splitlines()[2] == said
-
-
 @pytest.mark.parametrize("path", GUIDES, ids=str)
 def test_every_link_of_a_guide_leads_somewhere(path: Path):
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
@@ -121,22 +102,17 @@ def test_the_parser_refuses_what_is_wrong():
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
-def test_scripts_stop_at_a_failure_but_for_the_page_and_are_runnable(script: Path, tmp_path: Path):
+def test_scripts_stop_at_a_failure_and_are_runnable(script: Path, tmp_path: Path):
     assert os.access(script, os.X_OK)
     log = tmp_path / "log"
     stub = tmp_path / "amad"
     stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$1" != validate ]\n')
     stub.chmod(0o755)
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    scores = script.name == "score.sh"
-    fleets = ["demo", "smd"] if scores else ["demo"]
-    assert subprocess.run([script, *fleets], env=path).returncode != 0
-    ran = ("ingest", "validate", "report") if scores else ("ingest", "validate")
-    wanted = [f"{command} --fleet {f}" for f in fleets for command in ran]
-    assert log.read_text().splitlines() == wanted
-    for dates in [[], ["2026-01-01", "2026-01-02"]][: 1 + scores]:
-        without = subprocess.run([script, *dates], env=path, capture_output=True)
-        assert without.returncode != 0, "nothing would be scored, and nobody told"
+    assert subprocess.run([script, "demo"], env=path).returncode != 0
+    assert log.read_text().splitlines() == ["ingest --fleet demo", "validate --fleet demo"]
+    without = subprocess.run([script], env=path, capture_output=True)
+    assert without.returncode != 0, "nothing would be done, and nobody told"
 
 
 def test_every_schedule_names_its_fleets():
@@ -159,6 +135,8 @@ def test_a_rayjob_ends_and_cleans_up(name: str):
     assert cluster["authOptions"] == {"mode": "token"}
     command, script, *_ = spec["entrypoint"].split()
     assert command == "sh" and (ROOT / script.removeprefix("/app/")).is_file()
+    dockerfile = (ROOT / "infra" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert f" {script.removeprefix('/app/')} " in dockerfile, "the image has it"
     assert not set(spec["entrypoint"]) & set("&;|"), "KubeRay runs what follows elsewhere"
 
 
@@ -255,7 +233,7 @@ def test_the_cronjob_names_its_job_after_the_scheduled_day(state, code, there, t
         return
     made = yaml.safe_load((tmp_path / "made.yaml").read_text())
     assert made["metadata"]["name"] == "amad-score-2026-02-01"
-    assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh demo"  # whatever is new
+    assert made["spec"]["entrypoint"] == "sh /app/infra/schedule/night.sh demo"  # whatever is new
     cluster = made["spec"]["rayClusterSpec"]
     for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
         (container,) = group["template"]["spec"]["containers"]

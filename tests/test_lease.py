@@ -5,9 +5,12 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
+from storage_kit import FLEET, small, stage_of
 
 from amad.config import ServiceError
-from amad.storage import lease
+from amad.scores.job_log import job_logs, scoring_job
+from amad.scores.step_log import noted, step_logs
+from amad.storage import lease, look, put_finished, step, steps
 from amad.storage.objects import Objects
 
 
@@ -54,4 +57,24 @@ def test_a_damaged_lease_names_nobody_and_is_not_free(tmp_path: Path) -> None:
     objects = Objects(str(tmp_path))
     for content in (b"", b"[1]", b"{", b"\xff"):
         objects.put("leases/0000000001.json", content)
-        assert lease.holder_of(objects) == "another process"
+        assert lease.named(lease.holder_of(objects) or {}) == "another process"
+
+
+def test_a_job_at_work_on_one_machine_is_not_called_killed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, two = (small(tmp_path, name, str(tmp_path / "shared")) for name in ("one", "two"))
+    monkeypatch.setattr(steps, "PUT_SECONDS", 0.0)
+    runs, elsewhere = one.runs_dir(FLEET), two.runs_dir(FLEET)
+
+    def seen() -> list[str]:
+        look(stage_of(two), "status")
+        return [log.status for log in (*step_logs(elsewhere), *job_logs(elsewhere)[0])]
+
+    with step(stage_of(one), "score"), noted(runs, "score"), scoring_job(runs, FLEET):
+        put_finished()
+        assert seen() == ["running", "running"]
+        with monkeypatch.context() as later:
+            later.setattr(lease, "EXPIRES", -1.0)
+            assert seen() == ["killed", "killed"], "it gave no sign of life"
+    assert seen() == ["done", "done"]

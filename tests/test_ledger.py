@@ -233,9 +233,12 @@ def test_the_commands_tell_it_with_exit_codes(place, monkeypatch, capsys):
     ]
     assert run(["status"]) == 0
     assert "nothing is open" in capsys.readouterr().out
-    for wrong in (["--vehicle", "a-1"], ["--to", str(AFTER)], ["--force"]):
+    mistyped = ["--date", str(AFTER), "--vehicle", "nobody"]
+    for wrong in (["--vehicle", "a-1"], ["--to", str(AFTER)], ["--force"], mistyped):
         assert run(["score", *wrong]) == 2
-    assert job_logs(settings.runs_dir(FLEET))[0][-1].dates == []
+    last = job_logs(settings.runs_dir(FLEET))[0][-1]
+    assert last.dates == [] and last.status == "done", "a wrong command is no job that failed"
+    assert run(["status"]) == 0
 
 
 def test_a_fleet_whose_only_log_is_damaged_is_not_one_without_a_job():

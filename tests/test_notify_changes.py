@@ -108,14 +108,23 @@ def test_a_date_that_is_not_published_withdraws_nothing():
 
 def test_what_is_old_is_neither_told_nor_withdrawn():
     long_ago = window(published())
-    later = Window(
-        dates={DAY + timedelta(days=n): FLEET for n in (0, DAYS)},
-        versions={},
-        incidents={},
-    )
+    later = Window(dates={DAY + timedelta(days=DAYS): FLEET}, versions={}, incidents={})
     assert history(long_ago, later) == [["new"], []]
-    _, told = told_after({}, long_ago)
-    assert brought_up_to_date(told, later) == {}
+
+
+def test_a_date_far_ahead_makes_nothing_be_told_twice():
+    """A vehicle and the machine had a wrong clock for a night; then the date was set aside."""
+    ahead = Window(dates={DAY + timedelta(days=365): FLEET}, versions={}, incidents={})
+    assert history(window(published()), ahead, window(published())) == [["new"], [], []]
+
+
+def test_what_was_told_long_ago_is_forgotten():
+    nights = range(0, 2 * DAYS)
+    made = [an_incident(night=n, hour=7) for n in nights]
+    told = {}
+    for n, item in zip(nights, made, strict=True):
+        _, told = told_after(told, window(published(item, night=n), nights=n + 1))
+    assert list(told) == [item.incident_id for item in made[-DAYS - 1 :]]
 
 
 def test_one_that_goes_on_for_weeks_stays_known():

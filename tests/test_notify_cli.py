@@ -5,14 +5,15 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from notify_kit import Yard, an_incident
+from notify_kit import Yard, an_incident, lines
 from scoring_kit import AFTER, FAULTY, run_job
 from stop_kit import KILL, stopped
 
 from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
-from amad.config import DataError, PartlyDoneError, ServiceError, usable_error
+from amad.config import DataError, NotifyError, PartlyDoneError, ServiceError, usable_error
 from amad.config.console import never_silent
+from amad.notify import delivery
 from amad.notify.delivery import tell
 from amad.notify.sinks import http
 from amad.scores.receipts import ScoringReceipt
@@ -100,6 +101,19 @@ def test_no_heartbeat_comes_from_a_job_that_another_one_kept_from_running(yard, 
     assert run(["score"]) == 4 and web.got == []
     scoring(yard, monkeypatch)
     assert run(["score"]) == 0 and [r.path for r in web.got] == ["/beat"]
+
+
+def test_what_stops_the_job_and_the_telling_alike_is_said_once(yard, monkeypatch, capsys):
+    yard.sinks(file={})
+    held = ServiceError("s3://x is held by 'score'")
+    scoring(yard, monkeypatch, error=held)
+
+    def telling(stage, *, well: bool) -> None:
+        raise ServiceError(str(held))
+
+    monkeypatch.setattr(delivery, "tell", telling)
+    assert run(["score", "--fleet", "kit"]) == held.exit_code
+    assert capsys.readouterr().err.count("is held by") == 1
 
 
 def test_no_heartbeat_comes_from_a_night_without_a_champion(yard, web, monkeypatch):
@@ -208,3 +222,26 @@ def test_a_sink_that_is_slow_is_named_while_it_is_waited_for(yard, web, capsys):
     with never_silent(0.1):
         tell(yard.stage)
     assert "s after: telling the sink webhook" in capsys.readouterr().err
+
+
+def test_an_address_that_has_moved_is_told_and_not_followed(yard, web):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident())
+    web.fail = ["307"]
+    with pytest.raises(NotifyError, match=r"127\.0\.0\.1 answered 307: the address has moved"):
+        tell(yard.stage)
+    tell(yard.stage)
+    assert len(web.taken) == 1
+
+
+def test_a_slow_server_does_not_hold_up_the_night(yard, web, monkeypatch):
+    yard.sinks(webhook={"url": web.url}, file={})
+    yard.publish(0, *(an_incident(f"van-{n}", hour=5 * n) for n in range(1, 4)))
+    slow = "webhook: 1 notice sent in 0 minutes, and 2 messages"
+    with monkeypatch.context() as at_once, pytest.raises(NotifyError, match=slow):
+        at_once.setattr(delivery, "LONGEST_SECONDS", 0.0)
+        tell(yard.stage)
+    assert len(lines(yard)) == 3, "a sink that gets all in one parcel"
+    assert str(tell(yard.stage)["webhook"]) == "2 notices sent"
+    keys = [request.headers["webhook-id"] for request in web.got]
+    assert len(keys) == len(set(keys)) == 3

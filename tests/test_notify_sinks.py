@@ -263,6 +263,18 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     assert found["amad_job_ok"] == 0 and found["amad_silent_vehicles"] == 1
 
 
+def test_figures_that_a_pushgateway_did_not_take_are_told_again_without_a_job(yard, web):
+    yard.sinks(prometheus={"pushgateway": web.url})
+    yard.publish(0, an_incident())
+    web.fail = ["400"]
+    with pytest.raises(NotifyError, match="or 'amad notify', tells them again"):
+        tell(yard.stage)
+    for status, ok in (("done", 1), ("failed", 0)):
+        yard.log(1, status=status)
+        tell(yard.stage, well=None)
+        assert metrics(web.got[-1].body.decode())["amad_job_ok"] == ok, "as its log says"
+
+
 def test_a_textfile_of_another_fleet_is_not_overwritten(yard):
     yard.sinks(prometheus={"textfile": "amad.prom"})
     yard.publish(0)

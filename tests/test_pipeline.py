@@ -193,7 +193,7 @@ def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
 @pytest.mark.cluster
 @pytest.mark.timeout(1800)  # with the first run, which it is compared with
 def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
-    """What the RayJobs run: train.sh and score.sh, here with a profile that trains without Ray."""
+    """What the RayJobs run: train.sh and night.sh, here with a profile that trains without Ray."""
     names = ("ingest.json", "best.json", "evaluation/metrics.json", "scoring.json")
     before = {name: read(project, name) for name in names}
     bundle = contents(project / "data" / FLEET / "bundle")
@@ -205,7 +205,7 @@ def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
     profile.write_text(profile.read_text().replace("workers: 1", "workers: 0"))
     shell(project, "infra/k8s/train.sh", FLEET)
     assert read(project, "ingest.json") == before.pop("ingest.json")
-    shell(project, "infra/k8s/score.sh", FLEET)
+    shell(project, "infra/schedule/night.sh", FLEET)
     for name, content in before.items():
         assert read(project, name) == content, name
     assert contents(project / "data" / FLEET / "bundle") == bundle

@@ -20,6 +20,7 @@ from report_kit import (
 
 from amad.cli import retention
 from amad.config import Stage
+from amad.notify.grouping import causes
 from amad.report import archive, build_report
 from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.vehicle_trend import trend
@@ -70,6 +71,16 @@ def test_the_states_are_those_of_the_notices(home: Path):
     }
     assert found.critical == 1 and found.worst.told.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
+
+
+def test_a_page_on_a_month_counts_the_causes_of_all_its_dates(home: Path):
+    yard = Yard(home)
+    yard.publish(0, at_yard("van-1", 0, hour=7.0), at_yard("van-1", 0, hour=9.0))
+    yard.publish(20)
+    published, last = Published.of(yard.runs, "1"), DAY + timedelta(days=20)
+    assert not causes(published.window(last)), "what is new is of the newest days"
+    (cause,) = causes(published.window(last, back_to=DAY))
+    assert len(cause.changes) == 2
 
 
 def test_the_whole_fleet_is_one_item(home: Path):

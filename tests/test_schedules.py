@@ -100,6 +100,15 @@ def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
     assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
 
 
+def test_a_night_takes_dates_for_a_backfill(stub):
+    code, _, ran = stub([NIGHT, "2026-01-01", "2026-01-31", "one", "two"])
+    assert code == 0 and ran[2] == "score --fleet one --from 2026-01-01 --to 2026-01-31"
+    assert ran[7] == "score --fleet two --from 2026-01-01 --to 2026-01-31" and len(ran) == 10
+    for wrong in (["2026-01-01"], ["2026-01-01", "2026-01-31"]):
+        code, _, ran = stub([NIGHT, *wrong])
+        assert code != 0 and not ran, "nothing would be scored, and nobody told"
+
+
 def test_a_command_that_takes_too_long_is_stopped_and_the_night_says_why(stub):
     code, said, ran = stub(["sh", str(NIGHT), "one"], "score 124\n", NIGHT_DEADLINE="2h")
     assert code == 124 and ran[-2:] == ["report --fleet one", "status --fleet one"]

@@ -140,7 +140,7 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     assert night in log.dates
     told = capsys.readouterr().err
     assert f"scored without speed: a-1 on {night}: speed outside its range in 49 %" in told
-    assert "vehicle a-1: scored without speed (failed checks)" in told
+    assert "scored without failed sensors: a-1 (speed)" in told
     manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", night)
     assert manifest.quarantined == [] and manifest.withheld == {"a-1": ["speed"]}
     assert manifest.unmeasured == {} and log.withheld == {"a-1": ["speed"]}

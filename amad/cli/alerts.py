@@ -47,11 +47,13 @@ def failure_told(stage: "Stage") -> "Iterator[None]":
         yield
     except InterruptionError:
         raise
-    except Exception:
+    except Exception as error:
         try:
             tell_sinks(stage, well=False)
-        except (AmadError, OSError) as error:
-            complain(str(usable_error(error) or error))
+        except (AmadError, OSError) as second:
+            text = str(usable_error(second) or second)
+            if text != str(error):  # a storage that is held, or away, stops both alike
+                complain(text)
         raise
 
 

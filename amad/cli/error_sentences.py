@@ -10,7 +10,7 @@ MEANINGS = {
     1: "a bug in amad (add --debug)",
     2: "a wrong command, fleet file, params.yaml or profile",
     3: "data missing or against its contract",
-    4: "the tracking store, registry or cluster does not answer",
+    4: "the tracking store, registry or cluster does not answer, or lacks what was asked for",
     5: "the promotion gate refused",
     6: "doctor or status found something to mend",
     7: "all is done, but somebody could not be told",

@@ -1,5 +1,6 @@
 """``amad score``: what it is asked for, what it would do, and what its exit code tells."""
 
+from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from importlib import import_module
@@ -78,6 +79,8 @@ def score(
     run = import_module("pipelines.score").run
 
     def work(stage: "Stage") -> int | None:
+        if request.vehicles:
+            _check_vehicles(stage, request)
         with failure_told(stage):  # also after a job that did only a part
             receipt = run(stage.params, stage.settings, request=request)
             if receipt.blank is not None:
@@ -89,6 +92,18 @@ def score(
         return min(found, default=None)
 
     for_each_fleet(context, fleet, work, cluster)
+
+
+def _check_vehicles(stage: "Stage", request: "ScoringRequest") -> None:
+    """Refuse a mistyped id before a job begins: nobody is to be told of a job that failed."""
+    from amad.config import DataError
+    from amad.engines.score.fleet_scoring import check_vehicles
+    from amad.storage import look
+    from amad.telemetry.lake import Lake
+
+    look(stage, "status")
+    with suppress(DataError):  # of the lake, which the job tells
+        check_vehicles(Lake(stage.folder / "lake", stage.fleet), request)
 
 
 def _dates(

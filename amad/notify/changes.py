@@ -14,7 +14,7 @@ from typing import Literal
 from amad.config.number_text import day as day_of
 from amad.detect.incidents import GAPS, Incident
 from amad.detect.severity import LEVELS
-from amad.notify.published import Published, Window
+from amad.notify.published import DAYS, Published, Window
 from amad.scores.feedback import Judgement
 from amad.telemetry.artifact import Entry
 
@@ -129,11 +129,15 @@ def find_changes(
 def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, Told]:
     """What was told, with the dates and figures of now, and without what is too old to be told of.
 
+    What was told of the newest ``DAYS`` dates that have something told stays in any case: a date
+    far ahead, by a wrong clock, makes nothing be told twice once it is gone.
+
     An incident that goes on for weeks changes nothing that is told, and stays known all the same.
     One that is not found any more is the incident of its vehicle that overlaps it now and was not
     told, if there is one.
     """
     first, moved = window.first, _moved(told, window)
+    dates = sorted({item.last for item in told.values()}, reverse=True)[:DAYS]
     found = {}
     for old, item in told.items():
         name = moved.get(old, old)
@@ -146,7 +150,7 @@ def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, To
             else:
                 kept["known_as"] = item.known_as
             item = _told(now, item).model_copy(update=kept)
-        if first is None or item.last >= first:
+        if first is None or item.last >= first or item.last in dates:
             found[name] = item
     for old, item in told.items():
         whole = None if old in moved or old in window.incidents else _part_of(item, window)

@@ -79,12 +79,13 @@ def watchers(
     jobs: list[JobLog],
     window: Window,
     outcomes: dict[str, Outcome],
-    well: bool,
+    well: bool | None,
 ) -> dict[str, Callable[[], str]]:
     """By sink, the work that tells it the state of the last job; the heartbeat comes last.
 
     jobs: the logs of those that have ended, the newest last. outcomes: of the sinks before, which
-    are filled in while the work is done. well: whether the last job did all it should.
+    are filled in while the work is done. well: whether the last job did all it should; None where
+    none has just ended: its figures are told again, and no heartbeat is sent.
     """
     fleet, seconds, wanted = stage.fleet.name, sinks.timeout_seconds, sinks.prometheus
     found: dict[str, Callable[[], str]] = {}
@@ -96,7 +97,7 @@ def watchers(
             found["textfile"] = lambda: write_textfile(state, place, fleet)
         if (address := wanted.pushgateway) is not None:
             found["pushgateway"] = lambda: push(state, address, fleet, seconds)
-    if sinks.heartbeat:
+    if sinks.heartbeat and well is not None:
 
         def beat() -> str:
             if not well:

@@ -39,6 +39,7 @@ from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
 SECONDS_UNKEPT = 5.0  # what was sent within it is sent again, with the same keys, after a kill
+LONGEST_SECONDS = 900.0  # that one job tells one sink of notices
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
@@ -158,8 +159,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
 
     A fleet without a file of sinks tells nobody.
 
-    well: whether the job that has just ended did all it should; None where none has, and the state
-    of the last one (metrics, heartbeat) is not told again.
+    well: whether the job that has just ended did all it should; None where none has: then no
+    heartbeat is sent.
 
     Raises:
         NotifyError: after all else is done, the sinks that failed and why.
@@ -178,10 +179,9 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
                 outcomes[channel.name] = _guarded(_deliver, channel, news)
         if jobs:
             jobs[-1].hushed = news.reasons
-        if well is not None:
-            for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
-                with waiting_for(f"telling the sink {name}"):
-                    outcomes[name] = _guarded(work)
+        for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
+            with waiting_for(f"telling the sink {name}"):
+                outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
@@ -232,6 +232,7 @@ def _deliver(channel: Channel, news: News) -> str:
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
     kept, kept_at = ledger, 0.0
+    until = time.monotonic() + LONGEST_SECONDS
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
     try:
         for fresh in (False, True):
@@ -239,6 +240,12 @@ def _deliver(channel: Channel, news: News) -> str:
                 kept = ledger = added
                 ledger.write_file(file)
             for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
+                if tried and time.monotonic() > until:
+                    raise NotTakenError(
+                        f"{count(sent, 'notice')} sent in {LONGEST_SECONDS / 60:.0f} minutes, and "
+                        f"{count(len(ledger.parcels), 'message')} wait for the next job: the "
+                        "server is slow, or much changed"
+                    )
                 tried.add(parcel.key)
                 try:
                     if not parcel.is_too_old(news.window.first):

@@ -47,13 +47,15 @@ class _Gauges:
 
 
 def job_metrics(
-    stage: Stage, jobs: list[JobLog], window: Window, took: dict[str, bool], well: bool
+    stage: Stage, jobs: list[JobLog], window: Window, took: dict[str, bool], well: bool | None
 ) -> CollectorRegistry:
     """The figures after a job.
 
     jobs: the logs of those that have ended, the newest last. took: whether each sink of notices
-    took what it was sent. well: whether the last job did all it should.
+    took what it was sent. well: whether the last job did all it should; None: as the logs say.
     """
+    if well is None:
+        well = bool(jobs) and not undone(jobs, stage.runs)
     gauges = _Gauges(stage.fleet.name)
     done = [job for job in jobs if job.status == "done" and job.ended is not None]
     if done and done[-1].ended is not None:

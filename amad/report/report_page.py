@@ -239,7 +239,10 @@ def _page(
     affected = len({i.vehicle for i in incidents})
     without_scores = sum(not item.total.scored for item in coverage.values())
     level_of = {i.incident_id: i.level for i in incidents}  # the worst first
-    sets = by_cause(causes(window) if window else [], level_of)
+    whole = window  # of a job that caught up on many dates, all of them
+    if window and min(run.dates) not in window.dates:
+        whole = published.window(max(window.dates), min(run.dates))
+    sets = by_cause(causes(whole) if whole else [], level_of)
     worst = [level_of[names[0]] for names in sets.values()]
     open_ = {i.incident_id for i in incidents if i.open}
     html = (

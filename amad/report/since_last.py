@@ -14,7 +14,7 @@ from amad.config.wording import of_causes
 from amad.detect.incident_words import looks_like_a_sensor, main_channels
 from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
 from amad.notify.grouping import LOWEST, grouped
-from amad.notify.published import Window, window_of
+from amad.notify.published import DAYS, Window, window_of
 from amad.notify.wording import headline_of_cause, notice_of
 from amad.report.incident_plot import broken_relation
 from amad.scores import partitions
@@ -126,10 +126,14 @@ class Published:
         versions = self.manifests[day]
         return versions[partitions.current(versions, self.champion)]
 
-    def window(self, until: date) -> Window:
-        """The published incidents as if no later date had been scored."""
+    def window(self, until: date, back_to: date | None = None) -> Window:
+        """The published incidents as if no later date had been scored.
+
+        back_to: a date that is to be among those of the window, however old it is.
+        """
         found = {day: versions for day, versions in self.manifests.items() if day <= until}
-        return window_of(self.runs, found, self.champion, self.sums)
+        days = DAYS if back_to is None else max(DAYS, (until - back_to).days + 1)
+        return window_of(self.runs, found, self.champion, self.sums, days)
 
 
 def since_last(published: Published, day: date, fleet: Fleet) -> SinceLast | None:

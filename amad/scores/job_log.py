@@ -213,7 +213,7 @@ def save(runs: Path, log: JobLog) -> None:
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """The logs of a fleet's scoring jobs, the newest last, and the files that are damaged.
 
-    The newest one that still says ``running``, while no job holds the lock, is returned as
+    The newest one that still says ``running``, while nobody does the job, is returned as
     ``killed``, as the next job notes in it.
 
     Raises:
@@ -233,7 +233,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
             logs.append(log)
     logs.sort(key=lambda log: (log.number, log.started, log.id))
     if logs:
-        logs[-1].look_at(runs / LOCK)
+        logs[-1].look_at(runs, runs / LOCK)
     return logs, unreadable
 
 

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, ConfigDict, PlainSerializer
 
 from amad.config import InterruptionError, usable_error
 from amad.telemetry.artifact import Artifact
+from amad.telemetry.holder import is_holder
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 
@@ -60,9 +61,14 @@ class RunLog(Artifact):
             self.ended = datetime.now(UTC)
             write(self)
 
-    def look_at(self, lock: Path) -> None:
-        """Take a run that has not ended for killed where nobody holds its lock."""
-        if self.status == "running" and _is_free(lock):
+    def look_at(self, runs: Path, lock: Path) -> None:
+        """Take a run that has not ended for killed where nobody does it any more.
+
+        lock: what it holds while it works. Another home of the same storage holds one of its own,
+        so there the lease of the storage tells.
+        """
+        at_work = not _is_free(lock) or is_holder(runs, self.host, self.pid)
+        if self.status == "running" and not at_work:
             self.status = "killed"
 
     @property

@@ -59,7 +59,7 @@ def noted(runs: Path, step: str) -> Iterator[None]:
 def step_logs(runs: Path) -> list[StepLog]:
     """The last run of each step that was run, in the order of a night; a damaged log is left out.
 
-    One that still says ``running``, while no process does the step, was killed.
+    One that still says ``running``, while nobody does the step, was killed.
     """
     found = []
     for step in STEPS:
@@ -67,7 +67,7 @@ def step_logs(runs: Path) -> list[StepLog]:
         with suppress(DataError):
             log = StepLog.read_file(_file(runs, step))
         if log is not None:
-            log.look_at(_lock(runs, step))
+            log.look_at(runs, _lock(runs, step))
             found.append(log)
     return found
 

@@ -47,7 +47,7 @@ class Lease:
             holder = _read(self._objects, newest)
             raise LostLeaseError(
                 f"this process was silent for more than {EXPIRES:.0f} s, and "
-                f"{_named(holder)} has taken over {self._objects.address}: nothing of this job "
+                f"{named(holder)} has taken over {self._objects.address}: nothing of this job "
                 "was put there; run the command again"
             )
 
@@ -110,8 +110,8 @@ def _born(process: psutil.Process) -> float:
     return round(process.create_time() - psutil.boot_time(), 2)
 
 
-def holder_of(objects: Objects) -> str | None:
-    """Who holds the lease, as a text for people; None where nobody does or has for too long.
+def holder_of(objects: Objects) -> dict | None:
+    """Who holds the lease, as the lease says; None where nobody does or has for too long.
 
     Nothing is written for it, so that is told by the clock of this machine.
     """
@@ -119,7 +119,7 @@ def holder_of(objects: Objects) -> str | None:
     holder = _read(objects, newest)
     if newest is None or holder.get("released") or _silent(newest, datetime.now(UTC)) > EXPIRES:
         return None
-    return _named(holder)
+    return holder
 
 
 def _silent(lease: Listed, now: datetime) -> float:
@@ -139,10 +139,10 @@ def _refuse_if_held(objects: Objects, newest: Listed | None, at_once: bool = Fal
     if newest is None or (not at_once and holder.get("released")):
         return
     if not at_once and (_is_dead(holder) or _silent(newest, _now(objects)) > EXPIRES):
-        say(f"{_named(holder)} ended without giving back {objects.address}: taken over")
+        say(f"{named(holder)} ended without giving back {objects.address}: taken over")
         return
     raise ServiceError(
-        f"{objects.address} is held by {_named(holder)}; wait for it or stop it, then start again "
+        f"{objects.address} is held by {named(holder)}; wait for it or stop it, then start again "
         f"(where it was killed, it is free {EXPIRES:.0f} s after its last sign of life)"
     )
 
@@ -159,7 +159,8 @@ def _is_dead(holder: dict) -> bool:
         return False
 
 
-def _named(holder: dict) -> str:
+def named(holder: dict) -> str:
+    """The holder of a lease, as a text for people."""
     if not holder:
         return "another process"
     return (

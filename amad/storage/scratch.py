@@ -29,6 +29,7 @@ from amad.storage.roots import (
 from amad.telemetry import disk
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_json, write_json
+from amad.telemetry.holder import HOLDER
 
 MEMORY, SUMS = "storage.json", "storage_checksums.json"
 # Below runs/<fleet>, of this machine alone: caches, and what has an address of its own.
@@ -36,7 +37,7 @@ LOCAL = {
     f"runs/{name}"
     for name in (
         MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "champion.json",
-        "scoring.holder.json",
+        "scoring.holder.json", HOLDER,
     )
 }  # fmt: skip
 UNFINISHED = (".stage-", ".old")  # of writers; ``.old`` is for readers of the lake on this disk

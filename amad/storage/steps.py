@@ -9,10 +9,11 @@ from amad.config import ServiceError, Stage
 from amad.config.console import say
 from amad.config.file_lock import locked
 from amad.config.wording import count
-from amad.storage.lease import LostLeaseError, held, holder_of
+from amad.storage.lease import LostLeaseError, held, holder_of, named
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
 from amad.storage.scratch import Scratch
+from amad.telemetry.holder import note_holder
 
 LAKE = {"data/lake", "data/rejected", "data/profile.parquet"}
 RESULTS = {"runs/scores", "runs/incidents", "runs/set_aside", "runs/reports"}
@@ -69,6 +70,7 @@ def step(stage: Stage, work: str) -> Iterator[None]:
     wanted = _needed_by(work)
     objects = Objects(address)
     with held(objects, work) as lease, _lock(stage, WAIT):
+        note_holder(stage.runs, None)
         scratch = Scratch(stage, objects)
         root = scratch.bring(wanted)
         put_at = time.monotonic()
@@ -129,7 +131,9 @@ def look(stage: Stage, work: str) -> None:
         return
     try:
         with _lock(stage, 0):
-            scratch = Scratch(stage, Objects(address))
+            objects = Objects(address)
+            scratch = Scratch(stage, objects)
+            note_holder(stage.runs, holder_of(objects))
             if not scratch.is_unfinished:
                 scratch.bring(_needed_by(work), for_work=False)
     except BusyError:
@@ -164,7 +168,7 @@ def state(stage: Stage) -> str:
         return "on this disk"
     objects = Objects(address)
     root, holder = Root.newest(objects), holder_of(objects)
-    held_by = f"held by {holder}" if holder else "held by nobody"
+    held_by = f"held by {named(holder)}" if holder is not None else "held by nobody"
     return f"{address}, {count(len(root.artifacts), 'artifact')}, {held_by}"
 
 

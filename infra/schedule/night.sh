@@ -1,5 +1,6 @@
 #!/bin/sh
-# What cron and systemd run every night: night.sh FLEET...
+# What cron, systemd and the scoring RayJob run every night: night.sh FLEET..., or to score dates again
+# night.sh FIRST LAST FLEET... with two dates like 2026-01-31.
 # Each command stands in the log with its time and its exit code. A command that takes longer than
 # NIGHT_DEADLINE is stopped; what it has finished is kept. If a service does not answer (code 4), the
 # command is tried again twice, NIGHT_PAUSE later. A fleet that fails stops no other. The page and the
@@ -8,6 +9,13 @@
 # address of a database, amad export --to that address.
 # NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=...; see secrets.sh.
 set -u
+dates=
+case ${1:-} in
+  [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9])
+    dates="--from $1 --to ${2:?name the last date}"
+    shift 2
+    ;;
+esac
 : "${1:?name the fleets}"
 code=0
 . "$(dirname "$0")/secrets.sh"
@@ -30,7 +38,8 @@ run() {
 keep() { [ "$code" != 0 ] || code=$1; }
 
 for fleet in "$@"; do
-  run ingest --fleet "$fleet" && run validate --fleet "$fleet" && run score --fleet "$fleet"
+  # shellcheck disable=SC2086 # no dates are no words
+  run ingest --fleet "$fleet" && run validate --fleet "$fleet" && run score --fleet "$fleet" $dates
   scored=$?
   keep "$scored"
   case $scored in 0 | 7 | 8 | 11)  # 8 is partly done, and 11 is done without a score

@@ -12,6 +12,7 @@ from pathlib import Path
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
+from amad.ingest.raw_files import Source
 from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
 from amad.scores.step_log import step_logs
@@ -132,6 +133,8 @@ def dvc(stage: Stage) -> Finding:
     stages = [name.partition("@") for name in json.loads(result.stdout or "{}")]
     ours = (stage.fleet.name, "")
     changed = [name for name, _, fleet in stages if name != "source" and fleet in ours]
+    if changed and not (stage.folder / Source.FILE).is_file():  # a clone, with its lock file
+        return warn("no stage has run here yet", whole_pipeline(stage.fleet.name))
     if changed:
         many = f"changed since the last run: {some(changed, SHOWN)}"
         return warn(many, "run 'dvc repro', or leave it if you schedule scoring alone")

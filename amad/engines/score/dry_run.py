@@ -36,7 +36,7 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
         detector = load_detector(folder, to_score=True, called=version_title(champion))
         check_contract(detector, stage.fleet)
     snapshot = take_snapshot(stage, request.dates and request.dates[1], look=True)
-    check_vehicles(snapshot, request)
+    check_vehicles(snapshot.lake, request)
     start = scores_from(champion)
     if (kept := Retention.read(stage.runs)) is not None:
         start = max(start, kept.first)

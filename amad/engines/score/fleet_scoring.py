@@ -28,6 +28,7 @@ from amad.scores.retention import first_kept
 from amad.storage import put_finished
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import fleet_health, latest_date
+from amad.telemetry.lake import Lake
 from amad.telemetry.temporary import remove_unfinished
 
 
@@ -54,7 +55,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
             if stage.fleet.source.has_clock:
                 partitions.set_aside_future(runs, snapshot.lake.dates(), latest_date())
-            check_vehicles(snapshot, request)
+            check_vehicles(snapshot.lake, request)
             log.vehicles = list(request.vehicles)
             log.test_start = max(champion.scores_from, first_kept(runs))
             log.threshold, log.detector = float(model.detector.threshold), model.digest
@@ -156,10 +157,11 @@ def _tell_rows(stage: Stage, snapshot: Snapshot, log: JobLog) -> None:
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
-    for vehicle, channels in log.withheld.items():
-        say(f"vehicle {vehicle}: scored without {', '.join(channels)} (failed checks)")
-    for vehicle, channels in log.unmeasured.items():
-        say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
+    without = (("failed sensors", log.withheld), ("unusable channels", log.unmeasured))
+    for what, channels_of in without:  # a line each, also of a thousand vehicles; the log has all
+        if channels_of:
+            vehicles = (f"{vehicle} ({', '.join(of)})" for vehicle, of in channels_of.items())
+            say(f"scored without {what}: {some(vehicles)}")
 
 
 def _tell(log: JobLog, plan: Plan) -> None:
@@ -194,13 +196,13 @@ def _note(log: JobLog, done: Done) -> None:
     log.add(done.manifest)
 
 
-def check_vehicles(snapshot: Snapshot, request: ScoringRequest) -> None:
+def check_vehicles(lake: Lake, request: ScoringRequest) -> None:
     """Are the vehicles that are asked for in the lake?
 
     Raises:
         ConfigError: one is not; the message lists those there are.
     """
-    known = snapshot.lake.vehicles()
+    known = lake.vehicles()
     if unknown := sorted(set(request.vehicles) - set(known)):
         raise ConfigError(
             f"the lake has no rows of vehicle {some(unknown)}; it has vehicles {some(known, 20)}"

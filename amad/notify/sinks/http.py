@@ -60,6 +60,11 @@ def send(
             raise NotTakenError(f"{host} has no certificate that this machine trusts") from None
         except requests.exceptions.RequestException as error:
             raise NotTakenError(f"{host} {_trouble(error, timeout)}") from None
+    if 300 <= status < 400:
+        raise RefusedError(
+            f"{host} answered {status}: the address has moved, and nothing is sent on to another; "
+            "name the new address"
+        )
     if status in IN_TROUBLE:
         raise NotTakenError(f"{host} answered {status}, {ATTEMPTS} times")
     if not 200 <= status < 300:
