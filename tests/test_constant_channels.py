@@ -18,10 +18,13 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.constant_channels import (
+    MEASURED,
     MEMORY_DAYS,
     MEMORY_US,
     REPORTED_ROWS,
     SETTLED_ROWS,
+    SWITCHED,
+    Units,
     _first_moves,
     _settled_at,
     constant_channels,
@@ -109,11 +112,12 @@ def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str
     moved_T, found_T, incidents = told(detector, moved)
     first, second = incidents
     assert first.channels[0] == "x" and first.type == "first_move" and first.shares[0] >= 0.5
-    assert first.start == moved.timestamp_T[700] and first.alarm_rows == REPORTED_ROWS
+    rows = REPORTED_ROWS[SWITCHED if "flag" in name else MEASURED]
+    assert first.start == moved.timestamp_T[700] and first.alarm_rows == rows
     assert 30 < first.severity < 50
     assert second == other and other.channels[0] == "c1"
-    assert found_T[700 : 700 + REPORTED_ROWS].all() and found_T[fault].all()
-    rest_T = np.delete(T, np.s_[700 : 700 + REPORTED_ROWS])
+    assert found_T[700 : 700 + rows].all() and found_T[fault].all()
+    rest_T = np.delete(T, np.s_[700 : 700 + rows])
     np.testing.assert_array_equal(moved_T[rest_T], score_T[rest_T])
 
 
@@ -178,9 +182,28 @@ def test_first_moves_are_not_reported_where_they_alone_would_break_the_promise()
     later = drive("b-1", 14.4, seed=4, day=2)
     assert told(fitted({"b-1": 14.0, "b-2": 14.0}, **{"b-1": moved}), later)[2] != []
     busy = fitted({"b-1": 14.0, "b-2": 14.0}, **{"b-1": moved, "b-2": moved})
-    assert not busy.operating_point.reports_first_moves
+    assert busy.operating_point.reported_moves == {SWITCHED}
     score_T, alarm_T, incidents = told(busy, later)
     assert incidents == [] and not alarm_T.any() and np.isfinite(score_T[100:]).all()
+
+
+def test_switches_that_go_on_all_the_time_do_not_silence_a_sensor_that_moves() -> None:
+    """On the day of calibration a flag of both vehicles went on; later it is no news."""
+    went_on = np.where(T < 1000, 0.0, 1.0)
+    busy = fitted({"b-1": 0.0, "b-2": 0.0}, **{"b-1": went_on, "b-2": went_on})
+    assert busy.operating_point.reported_moves == {MEASURED}
+    assert told(busy, drive("b-1", np.where(T < 700, 0.0, 1.0), seed=4, day=20))[2] == []
+    _, _, [incident] = told(busy, drive("b-1", np.where(T < 700, 0.0, 0.2), seed=4, day=20))
+    assert incident.channels[0] == "x" and incident.type == "first_move"
+
+
+def test_a_channel_of_codes_is_switched_whatever_its_codes_are() -> None:
+    no_C, yes_C, one_C = np.zeros(1), np.ones(1, bool), np.ones(1)
+    values = np.array([0.0, 1.0, 3.0], np.float32)
+    plain, codes = (Units(no_C, no_C, one_C, codes_C) for codes_C in (~yes_C, yes_C))
+    assert plain.switched(0, (0.0,), values).tolist() == [True, True, False]
+    assert plain.switched(0, (0.0, 7.0), values).tolist() == [False, False, False]
+    assert codes.switched(0, (7.0,), values).all()
 
 
 def test_what_moved_for_good_in_calibration_is_known() -> None:
@@ -251,7 +274,9 @@ def test_a_vehicle_that_stood_still_altogether_is_scored_and_told() -> None:
     assert np.isfinite(detector.score(series).score_T).all()
     series.value_TC[100:, 2] = 0.5
     scored = detector.score(series)
-    assert np.flatnonzero(scored.alarm_T).tolist() == list(range(100, 100 + REPORTED_ROWS))
+    assert np.flatnonzero(scored.alarm_T).tolist() == list(
+        range(100, 100 + REPORTED_ROWS[MEASURED])
+    )
     assert scored.contribution_TC[100].argmax() == 2 and scored.left_out == MEMBERS
 
 

@@ -8,12 +8,18 @@ from amad.detect.foretold import (
     LEAST_ROWS,
     Foretold,
     best_foretold,
-    evenness,
-    explained_share,
     foretold_by,
 )
 from amad.detect.members import RidgeMember
 from amad.detect.relation import RelationMember
+
+
+def explained(residual_TC: np.ndarray, group: list) -> float:
+    return foretold_by(residual_TC, group).explained
+
+
+def even(residual_TC: np.ndarray) -> float:
+    return foretold_by(residual_TC, [series_of(np.zeros(residual_TC.shape))]).even
 
 
 def test_what_is_foretold_is_what_the_best_members_over_time_foretell() -> None:
@@ -67,13 +73,13 @@ def test_explained_is_the_share_of_the_variance_that_the_residual_leaves_out() -
     residual_TC[:, 3] *= 3.0  # worse than the mean, which counts as nothing explained
     group = [series_of(value_TC[:1500]), series_of(value_TC[1500:])]
     for values_TC in (value_TC, value_TC - 100):
-        found = explained_share(residual_TC, [series_of(values_TC)])
+        found = explained(residual_TC, [series_of(values_TC)])
         assert found == pytest.approx((3 / 4 + 0 + 0) / 3, abs=0.02)
-    assert explained_share(residual_TC, group) == pytest.approx(1 / 4, abs=0.02)
-    assert explained_share(0.0 * residual_TC, group) == 1.0
+    assert explained(residual_TC, group) == pytest.approx(1 / 4, abs=0.02)
+    assert explained(0.0 * residual_TC, group) == 1.0
     by_hand = 1 - np.mean(residual_TC[:, 0] ** 2) / np.var(value_TC[:, 0])
     alone_TC = np.where(np.arange(4) == 0, residual_TC, np.nan)
-    assert explained_share(alone_TC, group) == pytest.approx(by_hand, rel=1e-5)
+    assert explained(alone_TC, group) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_only_measured_rows_say_what_is_explained_and_few_say_nothing() -> None:
@@ -81,23 +87,23 @@ def test_only_measured_rows_say_what_is_explained_and_few_say_nothing() -> None:
     value_TC = rng.normal(size=(2000, 2))
     residual_TC = 0.5 * rng.normal(size=(2000, 2))
     residual_TC[LEAST_ROWS:, 1] = np.nan
-    expected = explained_share(residual_TC, [series_of(value_TC)])
+    expected = explained(residual_TC, [series_of(value_TC)])
     value_TC[LEAST_ROWS:, 1] = 1e6
-    assert explained_share(residual_TC, [series_of(value_TC)]) == expected
+    assert explained(residual_TC, [series_of(value_TC)]) == expected
     residual_TC[LEAST_ROWS - 1, 1] = np.nan
-    found = explained_share(residual_TC, [series_of(value_TC)])
+    found = explained(residual_TC, [series_of(value_TC)])
     assert found == pytest.approx(3 / 4, abs=0.02) and found != expected
     nothing_TC = np.full((2000, 2), np.nan)
-    assert explained_share(nothing_TC, [series_of(value_TC)]) == 0.0
+    assert explained(nothing_TC, [series_of(value_TC)]) == 0.0
 
 
 def test_noise_is_even_and_rare_commands_are_not() -> None:
     rng = np.random.default_rng(0)
     noise_TC = rng.normal(size=(4000, 2)) * [1.0, 50.0]
     rare_TC = np.where(rng.random((4000, 2)) < 0.01, noise_TC, 0.001 * noise_TC)
-    assert evenness(noise_TC) == 1.0 and evenness(rare_TC) == 0.0
+    assert even(noise_TC) == 1.0 and even(rare_TC) == 0.0
     # a quarter of the squared error in one row of a hundred: (0.75 - 0.6) / (0.9 - 0.6)
     some_TC = np.where(np.arange(4000) % 100 == 0, np.sqrt(33.0), 1.0)[:, None]
-    assert evenness(some_TC) == pytest.approx(0.5)
+    assert even(some_TC) == pytest.approx(0.5)
     both_TC = np.stack([noise_TC[:, 0], np.full(4000, np.nan)], axis=1)
-    assert evenness(both_TC) == 1.0 and evenness(np.full((4000, 1), np.nan)) == 0.0
+    assert even(both_TC) == 1.0 and even(np.full((4000, 1), np.nan)) == 0.0

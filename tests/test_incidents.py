@@ -24,6 +24,7 @@ from amad.detect.alarms import (
     merge_alarms,
     vehicle_days,
 )
+from amad.detect.constant_channels import MEASURED, SWITCHED
 from amad.detect.detector import Detector
 from amad.detect.incidents import continue_incident, incident_id, incidents_of
 from amad.detect.scorer import Scored
@@ -268,16 +269,19 @@ def test_the_return_period_is_what_normal_rows_do() -> None:
 def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
     score_T = np.random.default_rng(4).exponential(TAIL_SCALE, 5000)
 
-    def with_moves(rate: float):
+    def with_moves(rate: float, other: float = 0.0):
         return choose_threshold(
             [score_T], [np.arange(5000)], days=50.0, budget=0.5, period_us=1, gap_us=0,
-            tail_scale=TAIL_SCALE, first_moves=rate,
+            tail_scale=TAIL_SCALE, first_moves={SWITCHED: rate, MEASURED: other},
         )  # fmt: skip
 
     none, some, many = (with_moves(rate) for rate in (0.0, 0.2, 0.3))
-    assert none.threshold < some.threshold and some.reports_first_moves
-    assert many.threshold == none.threshold and not many.reports_first_moves
+    assert none.threshold < some.threshold and some.reported_moves == {SWITCHED, MEASURED}
+    assert many.threshold == none.threshold and many.reported_moves == {MEASURED}
     assert many.budget == some.budget == 0.5
+    both = with_moves(0.2, 0.15)
+    assert both.reported_moves == {MEASURED}, "together they would use up more than half"
+    assert both.score_budget == pytest.approx(0.35)
 
 
 @pytest.mark.parametrize("period", [1.0, 10.0, 3600.0])

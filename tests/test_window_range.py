@@ -15,7 +15,7 @@ from amad.detect.detector import FLEET, Detector
 from amad.detect.foretold import Foretold
 from amad.detect.members import cut
 from amad.detect.storage import detector_digest
-from amad.detect.window_range import LIMIT, WINDOWS, WindowRangeMember
+from amad.detect.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
 from amad.windows import Scaler
 from amad.windows.series import Series
 
@@ -68,8 +68,9 @@ def test_it_measures_what_a_plain_loop_measures_and_nothing_beyond_a_segment(
         assert member.coefficients[FLEET][name].shape == (S, C)
         np.testing.assert_allclose(member.coefficients[FLEET][name].T, expected_CS, atol=1e-5)
     outside_TCS = np.maximum(new_TCS - high_CS, 0) + np.maximum(low_CS - new_TCS, 0)
+    outside_TCS /= np.maximum(high_CS - low_CS, LEAST_WIDTH)
     expected_TC = np.sqrt(np.square(outside_TCS).sum(axis=2))
-    assert (expected_TC[np.isfinite(expected_TC)] > 0.1).any(), "the test would see nothing"
+    assert np.nanmax(expected_TC) > 0.05, "the test would see nothing"
     residual_TC = member.residual(new, FLEET)
     assert residual_TC.dtype == np.float32 and residual_TC.shape == expected_TC.shape
     np.testing.assert_allclose(residual_TC, expected_TC, atol=1e-5)
@@ -131,7 +132,7 @@ def test_a_vehicle_is_cross_fitted_over_time(trailing: bool) -> None:
     pieces = cut(series, 4)
     other.coefficients["x"] = other.solve([other.summarise(pieces[k]) for k in (0, 2, 3)])
     np.testing.assert_array_equal(held_out_TC[200:400], other.residual(series, "x")[200:400])
-    assert (held_out_TC[305:315, 0] > 15).all(), "the other folds do not know the value"
+    assert (held_out_TC[305:315, 0] > 5).all(), "the other folds do not know the value"
     own_TC = member.residual(series, "vehicle/b-1")
     assert not own_TC[216:384].any(), "but all folds together do"
 
@@ -213,10 +214,23 @@ def test_a_wild_value_does_not_spoil_later_rows(value: float, trailing: bool) ->
     member, series = learnt(waves("b-1", 1500), trailing=trailing), waves("b-1", 3000, seed=3)
     wild = with_values(series, slice(700, 701), 2, value)
     quiet_TC, wild_TC = (member.residual(s, FLEET) for s in (series, wild))
-    assert np.isfinite(wild_TC[16:]).all() and (wild_TC[700:708, 2] >= 0.9 * LIMIT).all()
+    assert np.isfinite(wild_TC[16:]).all() and (wild_TC[700:708, 2] >= 0.4 * LIMIT).all()
     np.testing.assert_array_equal(np.delete(wild_TC, 2, axis=1), np.delete(quiet_TC, 2, axis=1))
     assert quiet_TC[717:, 2].any()
     np.testing.assert_allclose(wild_TC[717:, 2], quiet_TC[717:, 2], atol=1e-5)
+
+
+def test_a_range_that_was_wide_in_train_is_left_by_less_than_a_narrow_one() -> None:
+    """Both channels go three spreads beyond their range; the windows of the first were all alike,
+    those of the second lay anywhere between -1.7 and 1.7."""
+    rng, train = np.random.default_rng(0), waves("b-1", 2000)
+    train.value_TC[:, 0] = rng.uniform(-0.2, 0.2, 2000)
+    train.value_TC[:, 1] = np.repeat(rng.uniform(-1.5, 1.5, 20), 100) + train.value_TC[:, 0]
+    series = train.with_values(train.value_TC.copy())
+    high_C = train.value_TC[:, :2].max(axis=0)
+    series.value_TC[1000:1100, :2] = high_C + 3 + train.value_TC[1000:1100, :1]
+    narrow, wide = learnt(train, window=32).residual(series, FLEET)[1050, :2]
+    assert narrow > 2 * wide > 2
 
 
 def test_an_imputed_cell_has_no_residual() -> None:

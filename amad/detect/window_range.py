@@ -27,9 +27,9 @@ class WindowRangeMember(Member):
     The statistics of a channel are its mean, least value, greatest value, range, and mean absolute
     step from row to row. The residual is the root of the sum of the squared distances to the train
     ranges, each in widths of its range, so it is 0 wherever the window looks like one of the train
-    rows. A command that is sent now and then is many spreads away from its mean whenever it is
-    sent, and in widths no further out than any other channel. It is not an error of a prediction;
-    ``amad.detect.combine`` gives it a weight of its own.
+    rows. Where windows differ much in train, later ones go further beyond their range in ordinary
+    life than where all are alike. It is not an error of a prediction; ``amad.detect.combine`` gives
+    it a weight of its own.
 
     The row is in the middle of its window, or at its end if ``trailing``. Only windows of full
     length are compared, because the range of a shorter one is smaller, and its mean varies more. So
