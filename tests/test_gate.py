@@ -1,5 +1,7 @@
 """The promotion gate's decision, as a pure function of metrics."""
 
+import re
+
 import numpy as np
 import pytest
 from evaluation_kit import evaluation_metrics, method_figures
@@ -80,6 +82,25 @@ def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
     assert not equal.promote and "no proven gain" in equal.reasons[-1]
     worse = decide(content, per_unit([0.7, 0.8, 0.6]), PARAMS, champion_version="3")
     assert not worse.promote
+
+
+def test_a_class_that_became_worse_is_told_though_the_mean_is_better():
+    ours, theirs = [0.8, 0.9, 0.85, 0.2, 0.3], [0.5, 0.6, 0.5, 0.3, 0.41]
+    content, champion = metrics(ours, [0.1] * 5), per_unit(theirs)
+    decision = decide(
+        content, champion, PARAMS, champion_version="3",
+        class_of=lambda unit: "van" if unit in ("v3", "v4") else "car",
+    )  # fmt: skip
+    better, by_class = decision.reasons[-3:-1]
+    assert better == "better on 3 of 5 vehicles, worse on 2, most on v4 (-0.110)"
+    assert re.fullmatch(
+        r"difference by class: car \+0.317 \[\+0.\d+, \+0.\d+\] on 3 vehicles, "
+        r"van -0.105 \[-0.\d+, -0.0\d+\] on 2 vehicles",
+        by_class,
+    )
+    alike = decide(content, per_unit(ours), PARAMS, champion_version="3")
+    assert "better on 0 of 5 vehicles, worse on 0" in alike.reasons
+    assert not any("by class" in reason for reason in alike.reasons)
 
 
 def test_pairing_finds_a_small_steady_gain_among_very_different_vehicles():

@@ -123,7 +123,7 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
     assert int(row["data-start"]) == begun.start
     assert int(row["data-length"]) == goes_on.end - begun.start
-    assert "180 rows in alarm" in page.text
+    assert "180 rows in alarm" in page.text and "at 2026-01-10 06:00:40, alarm above" in page.text
     assert "began before the scored dates" not in page.text
 
 
@@ -217,7 +217,8 @@ def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypa
     page = made(home, {0: incidents})
     assert len(page.all("article", **{"class": "incident"})) == 2
     assert len([a for t, a in page.tags if t == "tr" and "data-severity" in a]) == 3
-    assert "2 milder incidents not listed" in page.text and "The 2 that are new" in page.text
+    assert "2 older or milder incidents not listed" in page.text
+    assert "The 2 that are new" in page.text
 
 
 def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path):

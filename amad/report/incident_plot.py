@@ -143,8 +143,11 @@ def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun
     us_T, score_T, threshold_T = run.scores(incident.vehicle, frame.start, frame.end)
     levels = np.concatenate([score_T, threshold_T, [incident.peak_score, incident.threshold]])
     scale = Scale.over(levels[np.isfinite(levels)])
+    at = text.moment(incident.peak)
+    if text.day(incident.start) == text.day(incident.end):
+        at = at.removeprefix(text.day(incident.peak)).lstrip()
     fact = (
-        f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}, "
+        f"peak {text.number(incident.peak_score)} at {at}, "
         f"alarm above {text.number(incident.threshold)} there"
     )
     return Track(

@@ -14,7 +14,7 @@ judged and nothing is promoted. All of this also holds for a fleet without a cha
 that cannot be scored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -100,12 +100,13 @@ def decide(
     *,
     champion_version: str | None = None,
     champion_problem: str | None = None,
+    class_of: Callable[[str], str] = lambda _: "all",
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
     metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
     champion_version: None where there is no champion yet. champion_problem: why the champion cannot
-    be scored on the present data; the challenger then takes its place.
+    be scored on the present data; the challenger then takes its place. class_of: a unit's class.
     """
     decision = Decision()
     ours, unit = metrics.ours.per_unit, metrics.unit
@@ -129,6 +130,7 @@ def decide(
     decision.reasons.append(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
+    decision.reasons += _where(ours, champion or {}, params, unit, class_of)
     return decision.end(
         against.wins,
         "it beats the champion" if against.wins else "no proven gain on the champion",
@@ -206,6 +208,33 @@ def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: Gat
         decision.end(False, "gate.require_baseline is set")
         return False
     return True
+
+
+def _where(
+    ours: PerUnit, theirs: PerUnit, params: GateParams, unit: str, class_of: Callable[[str], str]
+) -> list[str]:
+    """On how many units the challenger is better, where it loses most, and the gain by class.
+
+    It decides nothing: a mean may hide that one class has become worse.
+    """
+    gains = {}
+    for name in sorted(set(ours) & set(theirs)):
+        us, them = shared_values({name: ours[name]}, {name: theirs[name]}, params.metric)
+        if us:
+            gains[name] = us[0] - them[0]
+    better, worse = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
+    told = f"better on {better} of {count(len(gains), unit)}, worse on {worse}"
+    if worse:
+        name = min(gains, key=lambda name: gains[name])
+        told += f", most on {name} ({gains[name]:+.3f})"
+    parts = []
+    for vehicle_class in sorted({class_of(name) for name in gains}):
+        own = {name: ours[name] for name in gains if class_of(name) == vehicle_class}
+        part = compare(own, theirs, params)
+        assert part is not None, "a class has a unit with a gain"
+        ends = f" [{part.low:+.3f}, {part.high:+.3f}]" if part.units > 1 else ""
+        parts.append(f"{vehicle_class} {part.difference:+.3f}{ends} on {count(part.units, unit)}")
+    return [told, *([f"difference by class: {', '.join(parts)}"] if len(parts) > 1 else [])]
 
 
 def _note(decision: Decision, name: str, comparison: Comparison) -> None:

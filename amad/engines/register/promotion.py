@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import GateError, ServiceError, Settings
 from amad.config.wording import registering
-from amad.engines.register.gate import Decision
+from amad.engines.register.gate import BY_HAND, Decision
 from amad.engines.register.model_card import PROMOTION
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.register.registry_writes import (
@@ -153,6 +153,7 @@ def promote(
             refused, last = True, f"it was rolled back ({candidate.tags['rolled_back']})"
         else:
             last = decision.reasons[-1] if decision else "the gate has not judged it"
+            last = last.removesuffix(f"; {BY_HAND}")
         if refused and not force:
             raise GateError(
                 f"{version_title(candidate)} may not be champion: {last}; "

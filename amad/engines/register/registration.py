@@ -37,6 +37,7 @@ from amad.engines.shared.model_registry import (
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.units import vehicle_of
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.lake import Lake
 from amad.telemetry.validation import Validation
@@ -125,6 +126,7 @@ class _Candidate:
             stage.params.gate,
             champion_version=champion.version,
             champion_problem=problem,
+            class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
 
     def log(self, decision: Decision) -> ModelVersion:
