@@ -100,13 +100,15 @@ def decide(
     *,
     champion_version: str | None = None,
     champion_problem: str | None = None,
+    champion_saw: str | None = None,
     class_of: Callable[[str], str] = lambda _: "all",
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
     metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
     champion_version: None where there is no champion yet. champion_problem: why the champion cannot
-    be scored on the present data; the challenger then takes its place. class_of: a unit's class.
+    be scored on the present data; the challenger then takes its place. champion_saw: that it
+    learnt from days of this test part, as a sentence. class_of: a unit's class.
     """
     decision = Decision()
     ours, unit = metrics.ours.per_unit, metrics.unit
@@ -131,6 +133,8 @@ def decide(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
     decision.reasons += _where(ours, champion or {}, params, unit, class_of)
+    if champion_saw:
+        decision.reasons.append(champion_saw)
     return decision.end(
         against.wins,
         "it beats the champion" if against.wins else "no proven gain on the champion",
