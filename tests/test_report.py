@@ -124,7 +124,7 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
     assert int(row["data-start"]) == begun.start
     assert int(row["data-length"]) == goes_on.end - begun.start
-    assert "180 rows in alarm" in page.text and "at 2026-01-10 06:00:40, alarm above" in page.text
+    assert "180 rows in alarm" in page.text and "at 2026-01-09 06:09:10, alarm above" in page.text
     assert "began before the scored dates" not in page.text
 
 
