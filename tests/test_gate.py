@@ -50,6 +50,8 @@ def test_the_shortfall_against_a_baseline_is_stated_and_blocks_only_on_request()
     assert allowed.promote
     assert any("falls short of it by 0.100" in reason for reason in allowed.reasons)
     assert allowed.figures["baseline_difference"] == pytest.approx(-0.1)
+    perhaps = decide(metrics([0.5] * 3, [0.1] * 3, baseline=[0.6, 0.7, 0.3]), None, PARAMS)
+    assert any("falls short of it by 0.033, which may be chance" in r for r in perhaps.reasons)
     strict = PARAMS.model_copy(update={"require_baseline": True})
     refused = decide(content, None, strict)
     assert not refused.promote
@@ -152,6 +154,9 @@ def test_what_was_found_stands_beside_what_chance_would_find():
     assert any("5 of 12 known events; alarms at random times would find 0.6" in r
                for r in decision.reasons)  # fmt: skip
     assert decision.figures["events_by_chance"] == pytest.approx(0.6)
+    few = decide(metrics([0.5, 0.6], [0.1, 0.1], point=found(12, 3, 0.2)), None, PARAMS)
+    assert few.promote
+    assert any("would find 2.4, so that may be chance" in reason for reason in few.reasons)
 
 
 @pytest.mark.parametrize("champion", [{}, {"champion_version": "2", "champion_problem": "gone"}])

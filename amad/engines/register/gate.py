@@ -20,12 +20,14 @@ from typing import Self
 
 from amad.config.params import GateParams
 from amad.config.wording import count
+from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures
 from amad.metrics import paired_bootstrap, shared_values
 
 BY_HAND = (
     "'amad promote VERSION --force --reason TEXT' makes it champion all the same, once you trust it"
 )
+CHANCE = 0.05  # what is at least this likely by chance alone may be chance
 SEED = 20260105  # of the bootstrap: the same metrics give the same decision
 
 
@@ -181,6 +183,8 @@ def _finds_events(decision: Decision, point: OperatingFigures) -> bool:
         f"{chance * events:.2g}"
     )
     if found > chance * events:
+        if binomial_tail(found, events, chance) >= CHANCE:
+            text += ", so that may be chance"
         decision.reasons.append(text)
         return True
     decision.end(False, f"it {text}; {BY_HAND}")
@@ -206,6 +210,7 @@ def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: Gat
         result = "beats it"
     elif baseline.difference < 0:
         result = f"falls short of it by {-baseline.difference:.3f}"
+        result += ", which may be chance" if baseline.high >= 0 else ""
     text = baseline.text("challenger", f"best baseline ({name})")
     decision.reasons.append(f"{text}: {result}")
     if params.require_baseline and baseline.difference < 0:
