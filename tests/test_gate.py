@@ -165,8 +165,9 @@ def test_one_unit_has_no_interval_and_cannot_be_judged(champion):
     assert not decision.promote
     assert "cannot be judged, since one vehicle has no interval" in decision.reasons[-1]
     assert "unit: case" not in decision.reasons[-1]
-    injected = decide(metrics([0.9], [0.1], labels="injected"), None, PARAMS, **champion)
-    assert "evaluation: {unit: case}" in injected.reasons[-1]
+    for ours, floor in ([0.9], [0.1]), ([0.9, 0.3], [0.1, 0.1]):
+        injected = decide(metrics(ours, floor, labels="injected"), None, PARAMS, **champion)
+        assert not injected.promote and "evaluation: {unit: case}" in injected.reasons[-1]
 
 
 def test_without_a_judgeable_vehicle_nothing_is_promoted():

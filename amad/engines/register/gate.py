@@ -27,6 +27,7 @@ from amad.metrics import paired_bootstrap, shared_values
 BY_HAND = (
     "'amad promote VERSION --force --reason TEXT' makes it champion all the same, once you trust it"
 )
+FEW = 6  # vehicles; intervals over fewer are wide
 CHANCE = 0.05  # what is at least this likely by chance alone may be chance
 SEED = 20260105  # of the bootstrap: the same metrics give the same decision
 
@@ -157,16 +158,14 @@ def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GatePar
         f"{metric} over {count(floor.units, unit)}: "
         + floor.text("challenger", f"{metrics.floor} floor")
     )
+    more = ""
+    if floor.units < FEW and metrics.labels in ("injected", "none") and unit == "vehicle":
+        more = "; with evaluation: {unit: case} in the fleet file the injected faults are the units"
     if floor.units == 1:
         why = f"it cannot be judged, since one {unit} has no interval"
-        if metrics.labels in ("injected", "none") and unit == "vehicle":
-            why += (
-                "; with evaluation: {unit: case} in the fleet file the injected faults are the "
-                "units"
-            )
-        decision.end(False, f"{why}; {BY_HAND}")
+        decision.end(False, f"{why}{more}; {BY_HAND}")
     elif not floor.wins:
-        decision.end(False, f"it is not above the floor of random scores; {BY_HAND}")
+        decision.end(False, f"it is not above the floor of random scores{more}; {BY_HAND}")
     return floor.units > 1 and floor.wins
 
 
