@@ -1,5 +1,7 @@
 """The promotion gate's decision, as a pure function of metrics."""
 
+import re
+
 import numpy as np
 import pytest
 from evaluation_kit import evaluation_metrics, method_figures
@@ -48,6 +50,8 @@ def test_the_shortfall_against_a_baseline_is_stated_and_blocks_only_on_request()
     assert allowed.promote
     assert any("falls short of it by 0.100" in reason for reason in allowed.reasons)
     assert allowed.figures["baseline_difference"] == pytest.approx(-0.1)
+    perhaps = decide(metrics([0.5] * 3, [0.1] * 3, baseline=[0.6, 0.7, 0.3]), None, PARAMS)
+    assert any("falls short of it by 0.033, which may be chance" in r for r in perhaps.reasons)
     strict = PARAMS.model_copy(update={"require_baseline": True})
     refused = decide(content, None, strict)
     assert not refused.promote
@@ -80,6 +84,25 @@ def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
     assert not equal.promote and "no proven gain" in equal.reasons[-1]
     worse = decide(content, per_unit([0.7, 0.8, 0.6]), PARAMS, champion_version="3")
     assert not worse.promote
+
+
+def test_a_class_that_became_worse_is_told_though_the_mean_is_better():
+    ours, theirs = [0.8, 0.9, 0.85, 0.2, 0.3], [0.5, 0.6, 0.5, 0.3, 0.41]
+    content, champion = metrics(ours, [0.1] * 5), per_unit(theirs)
+    decision = decide(
+        content, champion, PARAMS, champion_version="3",
+        class_of=lambda unit: "van" if unit in ("v3", "v4") else "car",
+    )  # fmt: skip
+    better, by_class = decision.reasons[-3:-1]
+    assert better == "better on 3 of 5 vehicles, worse on 2, most on v4 (-0.110)"
+    assert re.fullmatch(
+        r"difference by class: car \+0.317 \[\+0.\d+, \+0.\d+\] on 3 vehicles, "
+        r"van -0.105 \[-0.\d+, -0.0\d+\] on 2 vehicles",
+        by_class,
+    )
+    alike = decide(content, per_unit(ours), PARAMS, champion_version="3")
+    assert "better on 0 of 5 vehicles, worse on 0" in alike.reasons
+    assert not any("by class" in reason for reason in alike.reasons)
 
 
 def test_pairing_finds_a_small_steady_gain_among_very_different_vehicles():
@@ -131,6 +154,9 @@ def test_what_was_found_stands_beside_what_chance_would_find():
     assert any("5 of 12 known events; alarms at random times would find 0.6" in r
                for r in decision.reasons)  # fmt: skip
     assert decision.figures["events_by_chance"] == pytest.approx(0.6)
+    few = decide(metrics([0.5, 0.6], [0.1, 0.1], point=found(12, 3, 0.2)), None, PARAMS)
+    assert few.promote
+    assert any("would find 2.4, so that may be chance" in reason for reason in few.reasons)
 
 
 @pytest.mark.parametrize("champion", [{}, {"champion_version": "2", "champion_problem": "gone"}])
@@ -139,8 +165,9 @@ def test_one_unit_has_no_interval_and_cannot_be_judged(champion):
     assert not decision.promote
     assert "cannot be judged, since one vehicle has no interval" in decision.reasons[-1]
     assert "unit: case" not in decision.reasons[-1]
-    injected = decide(metrics([0.9], [0.1], labels="injected"), None, PARAMS, **champion)
-    assert "evaluation: {unit: case}" in injected.reasons[-1]
+    for ours, floor in ([0.9], [0.1]), ([0.9, 0.3], [0.1, 0.1]):
+        injected = decide(metrics(ours, floor, labels="injected"), None, PARAMS, **champion)
+        assert not injected.promote and "evaluation: {unit: case}" in injected.reasons[-1]
 
 
 def test_without_a_judgeable_vehicle_nothing_is_promoted():

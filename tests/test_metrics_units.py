@@ -1,5 +1,7 @@
 """Localisation, and intervals over units."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from amad import metrics
+from amad.metrics.statistics import student_quantile
 
 
 def test_hit_rate_counts_culprits_among_the_first():
@@ -45,7 +48,37 @@ def test_bootstrap_covers_the_mean_it_was_drawn_from():
         mean, low, high = metrics.bootstrap_mean(rng.normal(2.0, 1.0, 40), 400, 0.9, seed)
         assert low < mean < high
         inside += low <= 2.0 <= high
-    assert 160 <= inside <= 196  # 90 % of 200, give or take four standard errors
+    assert 163 <= inside <= 197  # 90 % of 200, give or take four standard errors
+
+
+def test_student_quantiles_are_those_of_the_published_tables():
+    for share, freedom, value in [
+        (0.95, 1, 6.313752), (0.975, 2, 4.302653), (0.95, 5, 2.015048), (0.975, 11, 2.200985),
+        (0.995, 30, 2.749996), (0.975, 1000, 1.962339), (0.025, 4, -2.776445),
+        (0.975, math.inf, 1.959964),
+    ]:  # fmt: skip
+        assert student_quantile(share, freedom) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("units", [2, 3, 4])
+def test_few_units_do_not_make_a_model_better_by_chance(units: int):
+    rng = np.random.default_rng(units)
+    better = sum(
+        metrics.paired_bootstrap(*rng.normal(size=(2, units)), 300, 0.9, seed)[1] > 0
+        for seed in range(1000)
+    )
+    assert better < 90  # 50 are promised; without the stretch they are 250, 190 and 130
+
+
+def test_groups_of_few_units_are_stretched_together():
+    rng = np.random.default_rng(3)
+    inside = 0
+    for seed in range(300):
+        groups = [rng.normal(size=units) for units in (2, 3, 2)]
+        _, low, high = metrics.bootstrap_mean_of_groups(groups, 300, 0.9, seed)
+        inside += low <= 0 <= high
+    assert 255 <= inside <= 290
+    assert metrics.bootstrap_mean_of_groups([[0.2], [0.6]]) == (0.4, 0.4, 0.4)
 
 
 def test_bootstrap_is_deterministic_and_degenerate_cases_are_plain():

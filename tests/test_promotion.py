@@ -152,6 +152,21 @@ def test_what_a_kill_left_out_is_done_by_the_next_register(place, monkeypatch):
     whole(client)
 
 
+def test_an_alias_that_somebody_moved_in_mlflow_is_noted_by_the_next_command(place):
+    client = connect(place)
+    promotion.promote(place, FLEET, "2", force=True, reason="a test")
+    assert "Champion from 20" in get_version(client, FLEET, "1").description
+    client.set_registered_model_alias(NAME, model_registry.CHAMPION, "1")
+    register.run(make_params(place), place)
+    assert state(client) == (1, 2)
+    whole(client)
+    champion = model_registry.champion_version(client, FLEET)
+    assert champion.tags["champion_why"] == "somebody moved the alias in MLflow before"
+    told = get_version(client, FLEET, "2").description
+    assert "version 1 replaced it" in told and "Champion since" not in told
+    assert version_number(promotion.rollback(place, FLEET)) == 2, "the champion before the move"
+
+
 def make_params(settings: Settings):
     from amad.config import load_params
 

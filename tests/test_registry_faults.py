@@ -1,6 +1,7 @@
 """A registry that cannot be written, is of another MLflow, or names what was deleted."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scoring_kit import FLEET, kit_params, run_job
+from scoring_kit import FLEET, kit_params, make_artifacts, run_job
 
 from amad.config import AmadError, DataError, ServiceError, Settings, Stage, usable_error
 from amad.detect import storage
@@ -64,6 +65,18 @@ def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch
     for _ in range(2):  # its folder is a copy, then the one that is remembered
         with pytest.raises(DataError, match=r"^champion version 1: detector of format \d+, this"):
             run_job(fleet, settings)
+
+
+def test_a_champion_that_learnt_from_the_test_part_is_told(place):
+    fleet, settings = place
+    client, later = connect(settings), "2030-01-01"
+    client.set_model_version_tag(NAME, "1", model_registry.TEST_START, later)
+    make_artifacts(fleet, settings, members=["innovation", "amad"], alarm_budget=2.0)
+    better, by_class, fair, last = register.run(PARAMS, settings).reasons[-4:]
+    assert re.match(r"better on \d+ of \d+ cases, worse on", better)
+    assert re.match(r"difference by class: a .0\.000 \[", by_class)
+    assert fair.startswith(f"no fair comparison: the champion's own test part begins on {later}")
+    assert last.startswith("refused")
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):

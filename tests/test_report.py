@@ -25,6 +25,7 @@ from report_kit import (
 
 from amad.config import DataError, Settings
 from amad.config import number_text as text
+from amad.ingest.ingestion import ingest
 from amad.report import build_report
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
@@ -123,7 +124,7 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
     assert int(row["data-start"]) == begun.start
     assert int(row["data-length"]) == goes_on.end - begun.start
-    assert "180 rows in alarm" in page.text
+    assert "180 rows in alarm" in page.text and "at 2026-01-09 06:09:10, alarm above" in page.text
     assert "began before the scored dates" not in page.text
 
 
@@ -217,7 +218,8 @@ def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypa
     page = made(home, {0: incidents})
     assert len(page.all("article", **{"class": "incident"})) == 2
     assert len([a for t, a in page.tags if t == "tr" and "data-severity" in a]) == 3
-    assert "2 milder incidents not listed" in page.text and "The 2 that are new" in page.text
+    assert "2 older or milder incidents not listed" in page.text
+    assert "The 2 that are new" in page.text
 
 
 def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path):
@@ -231,6 +233,19 @@ def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path)
     assert len(page.all("path", **{"class": "threshold"})) == 1
     lines = [a["d"] for a in page.all("path", **{"class": "line"})]
     assert all(d.startswith("M") and len(d) > 200 for d in lines)
+
+
+def test_the_band_is_the_channels_own_though_the_fleet_file_lost_another(home: Path):
+    fleet = kit(home)
+    made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    channels = [channel.model_dump(exclude_unset=True) for channel in fleet.channels]
+    now = write_fleet(home, channels=channels[1:])  # without the speed; the store still has it
+    settings = Settings(home=home, data_dir=home / "raw")
+    ingest(now, settings)
+    build_report(stage_of(now, settings), home / "report.html")
+    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    titles = [a["aria-label"] for a in page.all("svg", **{"class": "x"})]
+    assert "Coolant temperature of bev-01" in titles[1] and "within its normal 8" in titles[1]
 
 
 def test_a_broken_relation_is_told_in_words_with_both_channels(home: Path):

@@ -133,3 +133,37 @@ def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path,
     assert page.count('<article class="incident"') == 1 and 'id="incident-2"' in page
     assert "1 drifted (Speed). Retrain? No: too few." in page
     assert "<dt>Class</dt>" not in page and "<small>all</small>" not in page, "it has one class"
+
+
+def test_a_new_incident_is_listed_and_plotted_however_many_are_worse(home: Path, monkeypatch):
+    monkeypatch.setattr(incident_entries, "LISTED", 2)
+    monkeypatch.setattr(incident_entries, "PLOTTED", 1)
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    incidents = {
+        0: [an_incident(fleet, "bev-01", 0, 150 * n, 50, severity=90.0 - n) for n in range(3)],
+        1: [an_incident(fleet, "bev-01", 1, 100, 50, severity=10.0)],
+    }
+    write_run(fleet, settings, incidents)
+    page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+    assert re.findall(r'<tr role="row" data-severity="([\d.]+)"', page) == ["90.0", "10.0"]
+    (plotted,) = re.findall(r'<article class="incident" id="(.+?)">', page)
+    assert f'<a href="#{plotted}">bev-01</a>, level shift' in page, "the headline leads to it"
+    assert "2 older or milder incidents not listed" in page
+
+
+def test_the_headline_leads_nowhere_where_the_worst_has_no_plot(home: Path, monkeypatch):
+    monkeypatch.setattr(incident_entries, "PLOTTED", 1)
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01", "van-02"])
+    incidents = {
+        0: [
+            an_incident(fleet, "bev-01", 0, 100, 50, severity=90.0),
+            an_incident(fleet, "van-02", 0, 550, 50, severity=10.0),  # over on the next date
+        ]
+    }
+    write_run(fleet, settings, incidents)
+    page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+    links, ids = (set(re.findall(rf'{name}="#?([^"]+)"', page)) for name in ("href", "id"))
+    assert "Worst: bev-01," in page and "incident-1" not in ids
+    assert {link for link in links if link.startswith("incident-")} <= ids

@@ -114,6 +114,8 @@ def test_few_incidents_that_do_not_end_make_no_tick():
         "Of 1 vehicle, 1 spent more than 10 % of their rows in alarm." in line
         for line in card.lines
     )
+    assert any("a fault that lasts" in line for line in card.lines)
+    assert not any("More than promised" in line for line in card.lines)
 
 
 @pytest.mark.parametrize(("delay", "words"), [(0.0, "with their first row"), (45.0, "within 45 s")])

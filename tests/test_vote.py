@@ -57,16 +57,17 @@ def bundle_of(model, params: Params = PARAMS) -> Bundle:
     return Bundle(model=model, params=params, fleet=kit_fleet(), scaler=None, meta={})
 
 
-SURE, UNSURE = [np.array([0.1, 0.2, 0.3]), np.array([0.15, 0.2])], [np.array([-0.2, 0.3])]
+SURE = [np.array([0.18, 0.2, 0.22]), np.array([0.19, 0.2]), np.array([0.21, 0.2])]
+UNSURE = [np.array([-0.2, 0.3])]
 
 
 @pytest.mark.parametrize(
     ("shares", "gains", "weight", "said"),
     [
-        (SURE, [0.1, 0.2], 1.0, "the network votes: it adds +0.1875"),
+        (SURE, [0.1, 0.2], 1.0, "the network votes: it adds +0.2000"),
         (UNSURE, [0.1, 0.2], 0.0, "the network has no vote: it is not proven to add anything"),
         (SURE, [-0.3, 0.2], 0.0, "5.0% above that of its linear skip"),
-        ([-own for own in SURE], [0.1], 0.0, "-0.1875"),
+        ([-own for own in SURE], [0.1], 0.0, "-0.2000"),
     ],
 )
 def test_it_votes_where_both_figures_say_so(shares, gains, weight, said):

@@ -124,7 +124,8 @@ def _method(
     mean, interval = {}, {}
     for metric in per_unit[names[0]] if names else ():
         values = [per_unit[name][metric] for name in names]
-        mean[metric], *interval[metric] = bootstrap([values], params)
+        mean[metric], *ends = bootstrap([values], params)
+        interval[metric] = np.clip(ends, 0, 1).tolist()  # as is every metric
     return MethodFigures(
         mean=mean,
         interval=interval,

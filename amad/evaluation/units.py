@@ -59,6 +59,12 @@ def is_injected(fleet: Fleet) -> bool:
     return fleet.labels.kind in ("injected", "none")
 
 
+def vehicle_of(unit: str, fleet: Fleet) -> str:
+    """The vehicle of a unit of the bootstrap: a case is named after its vehicle and a number."""
+    is_case = is_injected(fleet) and fleet.evaluation.unit == "case"
+    return unit.rpartition("#")[0] if is_case else unit
+
+
 def unlabelled(series: Series) -> Series:
     """The same rows without the labels."""
     return replace(series, label_T=None)

@@ -1,18 +1,27 @@
 """How sure a mean over units is.
 
-Shape legend: U units (vehicles or cases).
+A mean of few units varies more than its resamples do, because they are drawn from these few: the
+narrowness bias of Hesterberg, "What teachers should know about the bootstrap", The American
+Statistician 2015. So both ends of a percentile interval are moved away from the mean, by the factor
+by which an interval of Student's t is wider than a normal one with the spread of the resamples. For
+many units it is 1, for twelve 1.2 and for two 9 (at a confidence of 95 %).
+
+Shape legend: U units (vehicles or cases), N resamples.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 
 import numpy as np
+
+ANGLES = 20_001  # points of the integral of Student's t
 
 
 def bootstrap_mean(
     values, n: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean of ``values`` (U,) and its percentile bootstrap interval: (mean, low, high).
+    """Mean of ``values`` (U,) and its bootstrap interval: (mean, low, high).
 
     Draws ``n`` times U of the units with replacement. One unit has no spread: low = mean = high.
 
@@ -33,16 +42,50 @@ def bootstrap_mean_of_groups(
     Raises:
         ValueError: no values, or one that is not finite.
     """
-    rng, means, draws = np.random.default_rng(seed), [], []
+    rng, means, variances, freedoms = np.random.default_rng(seed), [], [], []
+    deviation_N = np.zeros(n)
     for group in groups:
         values = np.asarray(group, dtype=np.float64)
         if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
             raise ValueError("the bootstrap needs at least one value, all of them finite")
+        units = len(values)
         means.append(values.mean())
-        draws.append(values[rng.integers(0, len(values), size=(n, len(values)))].mean(axis=1))
+        drawn_N = values[rng.integers(0, units, size=(n, units))].mean(axis=1)
+        if units > 1:
+            deviation_N += math.sqrt(units / (units - 1)) * (drawn_N - means[-1]) / len(groups)
+            variances.append(values.var(ddof=1) / units)
+            freedoms.append(units - 1)
+    mean = float(np.mean(means))
+    low, high = _ends(deviation_N, confidence, _freedom(variances, freedoms))
+    return mean, mean + low, mean + high
+
+
+def _freedom(variances: Sequence[float], freedoms: Sequence[int]) -> float:
+    """Degrees of freedom of a sum of means (Welch-Satterthwaite), infinite without any spread."""
+    spread = sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / spread if spread > 0 else math.inf
+
+
+def _ends(deviation_N: np.ndarray, confidence: float, freedom: float) -> tuple[float, float]:
+    """The quantiles of the deviations from the mean, stretched as Student's t asks for."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.mean(draws, axis=0), [tail, 1 - tail])
-    return float(np.mean(means)), float(low), float(high)
+    stretch = student_quantile(1 - tail, freedom) / NormalDist().inv_cdf(1 - tail)
+    low, high = stretch * np.quantile(deviation_N, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def student_quantile(share: float, freedom: float) -> float:
+    """The value below which Student's t of ``freedom`` degrees (>= 1) lies with this probability.
+
+    With x = sqrt(freedom) tan(a) its density is proportional to cos(a) ** (freedom - 1), which is
+    summed from -90 to 90 degrees.
+    """
+    if freedom > 1e4:  # so many are normal, and the peak would be too narrow for the sum
+        return NormalDist().inv_cdf(share)
+    angle = np.linspace(-math.pi / 2, math.pi / 2, ANGLES)
+    density = np.abs(np.cos(angle)) ** (freedom - 1)
+    below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return math.sqrt(freedom) * math.tan(np.interp(share * below[-1], below, angle))
 
 
 def bootstrap_nested_mean(
@@ -71,9 +114,11 @@ def bootstrap_nested_mean(
         drawn_NU = np.arange(size_G.max()) < size_G[group_N][:, None]
         values_NU = values_GU[group_N[:, None], unit_NU]
         means += (values_NU * drawn_NU).sum(axis=1) / size_G[group_N] / len(arrays)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(np.mean([a.mean() for a in arrays])), float(low), float(high)
+    mean = float(np.mean([a.mean() for a in arrays]))
+    units = len(arrays) if len(arrays) > 1 else len(arrays[0])  # what the interval is over
+    lost = math.sqrt(units / (units - 1)) if units > 1 else 1.0
+    low, high = _ends(lost * (means - mean), confidence, max(units - 1, 1))
+    return mean, mean + low, mean + high
 
 
 def paired_bootstrap(

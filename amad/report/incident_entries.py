@@ -57,10 +57,14 @@ def incident_entries(
     verdicts: Verdicts,
     first: Collection[str],
 ) -> list[Entry]:
-    """The incidents of the list, the worst first. first: ids that have plots before worse ones."""
-    listed = incidents[:LISTED]
-    plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
-    shown = {incident.incident_id for incident in plotted}
+    """The incidents of the list, the worst first.
+
+    first: ids that are listed, and have plots, before worse ones.
+    """
+    order = sorted(incidents, key=lambda incident: incident.incident_id not in first)
+    kept = {incident.incident_id for incident in order[:LISTED]}
+    listed = [incident for incident in incidents if incident.incident_id in kept]
+    shown = {incident.incident_id for incident in order[:PLOTTED]}
     known = fleet.channel_by_name
     entries = []
     for n, item in enumerate(listed):

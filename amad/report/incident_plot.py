@@ -143,8 +143,11 @@ def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun
     us_T, score_T, threshold_T = run.scores(incident.vehicle, frame.start, frame.end)
     levels = np.concatenate([score_T, threshold_T, [incident.peak_score, incident.threshold]])
     scale = Scale.over(levels[np.isfinite(levels)])
+    at = text.moment(incident.peak)
+    if text.day(incident.start) == text.day(incident.end):
+        at = at.removeprefix(text.day(incident.peak)).lstrip()
     fact = (
-        f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}, "
+        f"peak {text.number(incident.peak_score)} at {at}, "
         f"alarm above {text.number(incident.threshold)} there"
     )
     return Track(
@@ -173,7 +176,7 @@ def _channel_track(
     known_T = np.isfinite(value_T)
     if not known_T.any():
         return None
-    band = _band(incident, channel, fleet, scaler)
+    band = _band(incident, channel, scaler)
     scale = Scale.over(value_T[known_T], band)
     during_T = value_T[known_T & (us_T >= incident.start) & (us_T < incident.end)]
     box = None
@@ -194,13 +197,16 @@ def _channel_track(
 
 
 def _band(
-    incident: Incident, channel: Channel, fleet: Fleet, scaler: Scaler | None
+    incident: Incident, channel: Channel, scaler: Scaler | None
 ) -> tuple[float, float] | None:
-    """The normal band in engineering units; None for a channel without a usual level."""
-    if scaler is None or channel.kind != "continuous":
+    """The normal band in engineering units; None for a channel without a usual level.
+
+    scaler: of the store, which may be of an older fleet file with other channels.
+    """
+    if scaler is None or channel.kind != "continuous" or channel.name not in scaler.channels:
         return None
     mean_C, scale_C = scaler.figures(incident.vehicle, incident.vehicle_class)
-    at = fleet.channel_names.index(channel.name)
+    at = scaler.channels.index(channel.name)
     low, high = (float(mean_C[at] + sign * BAND * scale_C[at]) for sign in (-1, 1))
     if channel.range is not None:
         low, high = max(low, channel.range[0]), min(high, channel.range[1])

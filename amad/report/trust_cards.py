@@ -105,8 +105,8 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
     card = partial(
         _card,
         "Is it better than chance?",
-        "A tick: on the test part it beats random scores with its whole interval, and no simple "
-        "detector is proven better. Without an interval there is no tick.",
+        "A tick: on the test part it beats random scores with its whole interval, and the best "
+        "simple detector is not proven better. Without an interval there is no tick.",
     )
     if metrics is None:
         return card("unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
@@ -242,9 +242,12 @@ def _alarms(
             if too_long
             else ""
         ),
-        None
-        if verdict == "good"
-        else "More than promised means faults, or that normal behaviour has changed.",
+        "Alarms that do not end mean a fault that lasts, or that normal behaviour has changed."
+        if too_long
+        else None,
+        "More than promised means faults, or that normal behaviour has changed."
+        if achieved.verdict != "good" or was_loud
+        else None,
     )
 
 

@@ -14,18 +14,21 @@ judged and nothing is promoted. All of this also holds for a fleet without a cha
 that cannot be scored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 from amad.config.params import GateParams
 from amad.config.wording import count
+from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures
 from amad.metrics import paired_bootstrap, shared_values
 
 BY_HAND = (
     "'amad promote VERSION --force --reason TEXT' makes it champion all the same, once you trust it"
 )
+FEW = 6  # vehicles; intervals over fewer are wide
+CHANCE = 0.05  # what is at least this likely by chance alone may be chance
 SEED = 20260105  # of the bootstrap: the same metrics give the same decision
 
 
@@ -100,12 +103,15 @@ def decide(
     *,
     champion_version: str | None = None,
     champion_problem: str | None = None,
+    champion_saw: str | None = None,
+    class_of: Callable[[str], str] = lambda _: "all",
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
     metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
     champion_version: None where there is no champion yet. champion_problem: why the champion cannot
-    be scored on the present data; the challenger then takes its place.
+    be scored on the present data; the challenger then takes its place. champion_saw: that it
+    learnt from days of this test part, as a sentence. class_of: a unit's class.
     """
     decision = Decision()
     ours, unit = metrics.ours.per_unit, metrics.unit
@@ -129,6 +135,9 @@ def decide(
     decision.reasons.append(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
+    decision.reasons += _where(ours, champion or {}, params, unit, class_of)
+    if champion_saw:
+        decision.reasons.append(champion_saw)
     return decision.end(
         against.wins,
         "it beats the champion" if against.wins else "no proven gain on the champion",
@@ -149,16 +158,14 @@ def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GatePar
         f"{metric} over {count(floor.units, unit)}: "
         + floor.text("challenger", f"{metrics.floor} floor")
     )
+    more = ""
+    if floor.units < FEW and metrics.labels in ("injected", "none") and unit == "vehicle":
+        more = "; with evaluation: {unit: case} in the fleet file the injected faults are the units"
     if floor.units == 1:
         why = f"it cannot be judged, since one {unit} has no interval"
-        if metrics.labels in ("injected", "none") and unit == "vehicle":
-            why += (
-                "; with evaluation: {unit: case} in the fleet file the injected faults are the "
-                "units"
-            )
-        decision.end(False, f"{why}; {BY_HAND}")
+        decision.end(False, f"{why}{more}; {BY_HAND}")
     elif not floor.wins:
-        decision.end(False, f"it is not above the floor of random scores; {BY_HAND}")
+        decision.end(False, f"it is not above the floor of random scores{more}; {BY_HAND}")
     return floor.units > 1 and floor.wins
 
 
@@ -175,6 +182,8 @@ def _finds_events(decision: Decision, point: OperatingFigures) -> bool:
         f"{chance * events:.2g}"
     )
     if found > chance * events:
+        if binomial_tail(found, events, chance) >= CHANCE:
+            text += ", so that may be chance"
         decision.reasons.append(text)
         return True
     decision.end(False, f"it {text}; {BY_HAND}")
@@ -200,12 +209,40 @@ def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: Gat
         result = "beats it"
     elif baseline.difference < 0:
         result = f"falls short of it by {-baseline.difference:.3f}"
+        result += ", which may be chance" if baseline.high >= 0 else ""
     text = baseline.text("challenger", f"best baseline ({name})")
     decision.reasons.append(f"{text}: {result}")
     if params.require_baseline and baseline.difference < 0:
         decision.end(False, "gate.require_baseline is set")
         return False
     return True
+
+
+def _where(
+    ours: PerUnit, theirs: PerUnit, params: GateParams, unit: str, class_of: Callable[[str], str]
+) -> list[str]:
+    """On how many units the challenger is better, where it loses most, and the gain by class.
+
+    It decides nothing: a mean may hide that one class has become worse.
+    """
+    gains = {}
+    for name in sorted(set(ours) & set(theirs)):
+        us, them = shared_values({name: ours[name]}, {name: theirs[name]}, params.metric)
+        if us:
+            gains[name] = us[0] - them[0]
+    better, worse = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
+    told = f"better on {better} of {count(len(gains), unit)}, worse on {worse}"
+    if worse:
+        name = min(gains, key=lambda name: gains[name])
+        told += f", most on {name} ({gains[name]:+.3f})"
+    parts = []
+    for vehicle_class in sorted({class_of(name) for name in gains}):
+        own = {name: ours[name] for name in gains if class_of(name) == vehicle_class}
+        part = compare(own, theirs, params)
+        assert part is not None, "a class has a unit with a gain"
+        ends = f" [{part.low:+.3f}, {part.high:+.3f}]" if part.units > 1 else ""
+        parts.append(f"{vehicle_class} {part.difference:+.3f}{ends} on {count(part.units, unit)}")
+    return [told, *([f"difference by class: {', '.join(parts)}"] if len(parts) > 1 else [])]
 
 
 def _note(decision: Decision, name: str, comparison: Comparison) -> None:

@@ -8,6 +8,7 @@ counts; what a kill after the step leaves undone, the next command does. All of 
 ``registry_lock``.
 """
 
+import re
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
@@ -15,7 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import GateError, ServiceError, Settings
 from amad.config.wording import registering
-from amad.engines.register.gate import Decision
+from amad.engines.register.gate import BY_HAND, Decision
 from amad.engines.register.model_card import PROMOTION
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.register.registry_writes import (
@@ -42,6 +43,8 @@ from amad.engines.shared.model_registry import (
 from amad.engines.shared.tracking import connect, model_name
 
 MOVE, BEFORE = "champion_move", "champion_before"  # tags: time of the move, version before it
+MOVED = f"{CHAMPION} moved "  # how the tags of the model's history begin, with the time of the move
+MOVED_TO = re.compile(r" -> version (\d+),")  # in their text
 
 
 def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
@@ -83,44 +86,68 @@ def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> M
 
 
 def settle(client: MlflowClient, fleet: str) -> None:
-    """Finish a move of ``@champion`` that was cut short, if there is one.
+    """Finish a move of ``@champion`` that was cut short, or note one that a person made in MLflow.
 
     The line in the model's history is written last and marks the move as complete.
     """
     champion = standing(client, fleet, CHAMPION)
-    if champion is None or MOVE not in champion.tags:
+    if champion is None:
         return
-    tags, name = champion.tags, model_name(fleet)
-    line = f"{CHAMPION} moved {tags[MOVE]}"
-    if line in client.get_registered_model(name).tags:
-        return
+    name, history = model_name(fleet), _history(client, fleet)
+    if MOVE not in champion.tags or champion.tags[MOVE] in history:
+        before = history[max(history)] if history else None
+        if before in (None, str(champion.version)):
+            return
+        if "rolled_back" in champion.tags:
+            client.delete_model_version_tag(champion.name, champion.version, "rolled_back")
+        set_tags(client, champion, {"replaced": before})
+        _note_move(client, before, champion, "somebody moved the alias in MLflow before")
+        champion = get_version(client, fleet, champion.version)
+    tags = champion.tags
     why = tags.get(f"{CHAMPION}_why", "no reason is noted")
     known = {str(v.version): v for v in versions_of(client, fleet)}
     if tags.get("replaced") in known:  # a person may have deleted it since
         move_alias(client, fleet, PREVIOUS, tags["replaced"], why)
     else:
         client.delete_registered_model_alias(name, PREVIOUS)
-    before = known.get(tags.get(BEFORE, ""))
-    if before is not None and "rolled_back" in before.tags:
-        _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
     since, who = (tags.get(f"{CHAMPION}_{key}", "unknown") for key in ("since", "by"))
+    former = known.get(tags.get(BEFORE, ""))
+    if former is not None and "rolled_back" in former.tags:
+        _describe(client, former, f"Rolled back {former.tags['rolled_back']}.")
+    elif former is not None:
+        began = former.tags.get(f"{CHAMPION}_since", "an unknown time")
+        told = f"Champion from {began} to {since} UTC; version {champion.version} replaced it."
+        _describe(client, former, told)
     _describe(client, champion, f"Champion since {since} UTC: {why}")
     past = f"version {tags[BEFORE]}" if BEFORE in tags else "none"
     text = f"{past} -> version {champion.version}, by {who}, {since} UTC: {why}"
-    client.set_registered_model_tag(name, line, text[:DESCRIPTION_LIMIT])
+    client.set_registered_model_tag(name, f"{MOVED}{tags[MOVE]}", text[:DESCRIPTION_LIMIT])
 
 
 def _move(
     client: MlflowClient, fleet: str, before: ModelVersion | None, new: ModelVersion, why: str
 ) -> None:
-    now = datetime.now(UTC)
-    if before is not None:
-        set_tags(client, new, {BEFORE: str(before.version)})
-    elif BEFORE in new.tags:
+    if before is None and BEFORE in new.tags:
         client.delete_model_version_tag(new.name, new.version, BEFORE)
-    set_tags(client, new, tenure(CHAMPION, now, why) | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
+    _note_move(client, None if before is None else str(before.version), new, why)
     client.set_registered_model_alias(new.name, CHAMPION, new.version)
     settle(client, fleet)
+
+
+def _note_move(client: MlflowClient, before: str | None, new: ModelVersion, why: str) -> None:
+    """Write the tags of a move from version ``before`` to ``new``."""
+    now = datetime.now(UTC)
+    if before is not None:
+        set_tags(client, new, {BEFORE: before})
+    set_tags(client, new, tenure(CHAMPION, now, why) | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
+
+
+def _history(client: MlflowClient, fleet: str) -> dict[str, str]:
+    """Time of each complete move of ``@champion`` -> the version that it was moved to."""
+    tags = client.get_registered_model(model_name(fleet)).tags
+    moves = {key.removeprefix(MOVED): MOVED_TO.search(text) for key, text in tags.items()
+             if key.startswith(MOVED)}  # fmt: skip
+    return {at: found[1] for at, found in moves.items() if found}
 
 
 def promote(
@@ -153,6 +180,7 @@ def promote(
             refused, last = True, f"it was rolled back ({candidate.tags['rolled_back']})"
         else:
             last = decision.reasons[-1] if decision else "the gate has not judged it"
+            last = last.removesuffix(f"; {BY_HAND}")
         if refused and not force:
             raise GateError(
                 f"{version_title(candidate)} may not be champion: {last}; "

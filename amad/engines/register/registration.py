@@ -37,6 +37,7 @@ from amad.engines.shared.model_registry import (
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.units import vehicle_of
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.lake import Lake
 from amad.telemetry.validation import Validation
@@ -125,6 +126,8 @@ class _Candidate:
             stage.params.gate,
             champion_version=champion.version,
             champion_problem=problem,
+            champion_saw=_seen(champion, _test_start(store)),
+            class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
 
     def log(self, decision: Decision) -> ModelVersion:
@@ -212,6 +215,17 @@ def _test_start(store: WindowStore) -> str:
     if first is None:
         raise DataError(f"{store.path}: no vehicle has a test part; raise split.test_share")
     return first
+
+
+def _seen(champion: ModelVersion, test_start: str) -> str | None:
+    """That the champion learnt from days of this test part, if it did; dates are ISO 8601."""
+    own = champion.tags.get(TEST_START, "")
+    if own <= test_start:
+        return None
+    return (
+        f"no fair comparison: the champion's own test part begins on {own}, so it learnt from days "
+        f"of this one, which begins on {test_start}"
+    )
 
 
 def _example(lake: Lake):
