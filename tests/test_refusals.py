@@ -30,9 +30,11 @@ class Nights:
         self.settings = Settings(home=home, data_dir=tmp_path)
         self.fleet()
 
-    def fleet(self, **quality: object) -> None:
+    def fleet(self, by_path: str | None = None, **quality: object) -> None:
         limits = {"min_rows": 5, "max_unreadable_share": 1.0, "max_failing_share": 1.0} | quality
         content = json.loads(raw_fleet(quality=limits).model_dump_json(exclude_defaults=True))
+        if by_path:
+            content["source"]["vehicle"] = {"take": "path", "pattern": by_path}
         path = self.home / "conf/fleet/tiny.yaml"
         path.write_text(yaml.safe_dump(content | {"name": "tiny"}))
 
@@ -150,6 +152,33 @@ def test_an_old_good_history_hides_no_bad_night(nights):
     nights.ingest()
     assert nights.validate().ok
     assert [s["scope"] for s in nights.validate().refused] == [ALL_FILES], "nothing is new"
+
+
+@pytest.mark.parametrize("told_by", ["path", "column"])
+def test_one_vehicle_that_went_wrong_leaves_the_others_their_night(nights, capsys, told_by):
+    """Three vehicles reported well for 25 nights; then the rows of one are refused."""
+    nights.fleet(by_path=r"(a-\d)_" if told_by == "path" else None)
+    for vehicle in "123":
+        for night in range(25):
+            nights.file(f"a-{vehicle}_{night}")
+    nights.ingest()
+    assert nights.validate().ok
+    for vehicle in "123":
+        nights.file(f"a-{vehicle}_25", bad=90 * (vehicle == "3"))
+    nights.ingest()
+    capsys.readouterr()
+    if told_by == "column":  # nobody can say whose files they are
+        assert f"30 % of the rows of the {NEW_FILES} (90 of 300)" in nights.fails()
+        return
+    found = nights.validate()
+    assert found.ok and "a-3_25.csv has 90 of 100 rows refused" in capsys.readouterr().err
+    assert [s["scope"] for s in found.refused] == [ALL_FILES, f"{NEW_FILES}, without those of a-3"]
+    assert found.refused[1]["rows"] == 200 and found.refused[0]["refused_rows"] == 90
+    for vehicle in "23":
+        nights.file(f"a-{vehicle}_26", bad=90)
+    nights.file("a-1_26")
+    nights.ingest()
+    assert "60 % of the rows" in nights.fails(), "two of three are no longer one logger"
 
 
 def test_a_file_that_breaks_off_keeps_what_was_read(nights):

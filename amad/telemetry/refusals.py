@@ -4,9 +4,8 @@ A refused file counts with the rows that it would have had: its size divided by 
 the files that were read. Otherwise a file of many rows would weigh as little as a single row.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
@@ -59,6 +58,18 @@ class Refusals:
     refused_rows: int = 0
     reasons: Counter = field(default_factory=Counter)
 
+    @classmethod
+    def of(cls, scope: str, counted: Iterable[tuple[FileRefusals, dict[str, int]]]) -> Self:
+        """The sums of these files and their refused rows by reason."""
+        found = cls(scope=scope)
+        for file, reasons in counted:
+            found.files += 1
+            found.refused_files += file.whole is not None
+            found.rows += file.rows
+            found.refused_rows += file.refused_rows
+            found.reasons.update(reasons)
+        return found
+
     @property
     def refused_share(self) -> float:
         """Of the rows sent."""
@@ -109,38 +120,34 @@ class PassedFiles(Artifact):
 def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     """What was refused of the lake's raw files.
 
+    If of several vehicles that have new files only one was refused more than the fleet file allows,
+    its new files are left out of the sum: a logger whose clock is wrong is no reason to leave all
+    others unscored. They are among the files, and each is named.
+
     passed: the files of the last validation that passed; None: none has.
     """
     counted = list(_counted(lake.files))
-    scopes = [Refusals(scope=ALL_FILES)]
+    scopes = [Refusals.of(ALL_FILES, counted)]
     if passed is not None:
-        scopes.append(Refusals(scope=NEW_FILES))
-    for file, reasons in counted:
-        sha256 = lake.files[file.path].sha256
-        file.new = new = passed is not None and passed.files.get(file.path) != sha256
-        for scope in scopes[: 1 + new]:
-            scope.files += 1
-            scope.refused_files += file.whole is not None
-            scope.rows += file.rows
-            scope.refused_rows += file.refused_rows
-            scope.reasons.update(reasons)
+        for file, _ in counted:
+            file.new = passed.files.get(file.path) != lake.files[file.path].sha256
+        new = [(file, reasons) for file, reasons in counted if file.new]
+        alone = _alone([file for file, _ in new], lake.fleet)
+        scope = f"{NEW_FILES}, without those of {alone}" if alone else NEW_FILES
+        if alone:
+            new = [(f, reasons) for f, reasons in new if _vehicle(f, lake.fleet) != alone]
+        scopes.append(Refusals.of(scope, new))
     return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
 
 
 def much_refused(lake: Lake, fleet: Fleet) -> list[FileRefusals]:
     """The files that were refused, whole or in more rows than the fleet file allows."""
-    limit = fleet.quality.max_refused_share
-    return [f for f in intake_of(lake).files if f.whole is not None or f.refused_share > limit]
+    return [file for file in intake_of(lake).files if _is_much(file, fleet)]
 
 
 def files_of(vehicle: str, refused: list[FileRefusals], fleet: Fleet) -> list[str]:
     """The paths of the refused files that may hold rows of the vehicle."""
-    found = []
-    for file in refused:
-        with contextlib.suppress(FileRefusedError):
-            if vehicle_of_path(reading_rules(fleet), file.path) in (None, vehicle):
-                found.append(file.path)
-    return found
+    return [file.path for file in refused if _vehicle(file, fleet) in (None, vehicle)]
 
 
 def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
@@ -211,6 +218,26 @@ def _counted(files: Mapping[str, IngestedFile]) -> Iterator[tuple[FileRefusals, 
             ),
             reasons,
         )
+
+
+def _alone(new: Sequence[FileRefusals], fleet: Fleet) -> str | None:
+    """The only one of several vehicles whose new files were refused more than is allowed."""
+    vehicles = {_vehicle(file, fleet) for file in new} - {None, ""}
+    refused = {_vehicle(file, fleet) for file in new if _is_much(file, fleet)}
+    return next(iter(refused)) or None if len(refused) == 1 < len(vehicles) else None
+
+
+def _is_much(file: FileRefusals, fleet: Fleet) -> bool:
+    """Was more of the file refused than the fleet file allows?"""
+    return file.whole is not None or file.refused_share > fleet.quality.max_refused_share
+
+
+def _vehicle(file: FileRefusals, fleet: Fleet) -> str | None:
+    """The vehicle of all rows of a file; None if something within it tells, "" if nothing does."""
+    try:
+        return vehicle_of_path(reading_rules(fleet), file.path)
+    except FileRefusedError:
+        return ""
 
 
 def _about(intake: Intake) -> str:
