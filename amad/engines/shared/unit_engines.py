@@ -75,7 +75,9 @@ def over_ray(
 ) -> Iterator[Result]:
     """The units as tasks of Ray, in the session that is open; each process is sent ``work`` once.
 
-    A unit whose worker or node is lost runs again.
+    A unit whose worker or node is lost runs again. After an error the later units of its vehicle
+    are not begun; others that Ray was given may still run. None is cancelled, because Ray 2.60 ends
+    the driver ("Tried to complete task that was not pending") where that meets the end of a task.
 
     reach: to the folders of the driver in which ``work`` reads and writes.
     vehicle_of: the vehicle of a unit; those of one vehicle run one after the other, in their order.
@@ -91,20 +93,16 @@ def over_ray(
     waiting: deque[tuple[str, Any]] = deque()
     task: Any = ray.remote(_do).options(num_returns=2, max_retries=RETRIES)
     sent = ray.put((work, reach))
-    try:
-        for unit in units:
-            vehicle = vehicle_of(unit) if vehicle_of else ""
-            result, done = task.remote([sent], unit, last.get(vehicle))
-            if vehicle_of:
-                last[vehicle] = done
-            waiting.append((vehicle, result))
-            if len(waiting) >= ahead:
-                yield _result(*waiting.popleft())
-        while waiting:
+    for unit in units:
+        vehicle = vehicle_of(unit) if vehicle_of else ""
+        result, failed = task.remote([sent], unit, last.get(vehicle))
+        if vehicle_of:
+            last[vehicle] = failed
+        waiting.append((vehicle, result))
+        if len(waiting) >= ahead:
             yield _result(*waiting.popleft())
-    finally:
-        for _, result in waiting:
-            ray.cancel(result)
+    while waiting:
+        yield _result(*waiting.popleft())
 
 
 def _result(vehicle: str, result: Any) -> Any:
@@ -127,12 +125,15 @@ def _result(vehicle: str, result: Any) -> Any:
     return found
 
 
-def _do(sent: list[Any], unit: Any, before: None) -> tuple[bytes, None]:
-    """The result of a unit, and what the next unit of its vehicle waits for.
+def _do(sent: list[Any], unit: Any, before_failed: bool | None) -> tuple[bytes, bool]:
+    """The result of a unit, and whether it failed, for which the next unit of its vehicle waits.
 
-    before: what this unit waited for. The result, or an error for the user in its place, is sent as
-    bytes, since arrays that Ray unpacks cannot be written to.
+    before_failed: of the unit that this one waited for; then it is not begun. The result, or an
+    error for the user in its place, is sent as bytes, since arrays that Ray unpacks cannot be
+    written to.
     """
+    if before_failed:
+        return pickle.dumps(None), True
     try:
         work = _received(*sent)
         with one_thread():
@@ -141,7 +142,7 @@ def _do(sent: list[Any], unit: Any, before: None) -> tuple[bytes, None]:
         if (known := usable_error(error)) is None:
             raise
         result = known
-    return pickle.dumps(result), None
+    return pickle.dumps(result), isinstance(result, AmadError)
 
 
 @lru_cache(maxsize=1)
