@@ -83,7 +83,7 @@ class Channel(Strict):
     def _codes_are_states(self) -> "Channel":
         if not self.codes:
             return self
-        if self.kind not in ("categorical", "binary"):
+        if not self.has_codes:
             raise ValueError(f"'{self.name}' has codes, so its kind must be categorical or binary")
         if self.kind == "binary" and not set(self.codes.values()) <= {0, 1}:
             raise ValueError(f"'{self.name}' is binary, so its codes must be 0 and 1")

@@ -255,7 +255,7 @@ class Detector(Scorer):
 
         A single one tells no rate, and counts as none.
         """
-        incidents = dict.fromkeys((constant.SWITCHED, constant.MEASURED), 0)
+        incidents = dict.fromkeys(constant.REPORTED_ROWS, 0)
         still = [p for p in calibration if self.figures[self.owner_of(p)].constant]
         for series in map(read, still):
             for kind in incidents:
@@ -331,9 +331,8 @@ class Detector(Scorer):
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
         """The channels whose values of earlier days count: they never, or hardly ever, moved."""
         figures = self.figures[self.owner_for(vehicle, vehicle_class)]
-        return sorted(
-            {*(figures.constant if self.reported_moves else ()), *figures.nearly_constant}
-        )
+        still = figures.constant if self.reported_moves else ()
+        return sorted({*still, *figures.nearly_constant})
 
     def raw_score(self, series: Series) -> RawScore:
         """The scores of a scaled series before any threshold, with the allowance subtracted."""

@@ -7,12 +7,9 @@ files made has an entry for each, with the channels it gave.
 Shape legend: T rows of a part, N entries, C channels and, as a last one, the label.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.ingest.merging import Merged
 from amad.ingest.spill import DayRows
@@ -60,14 +57,6 @@ def of_merged(rows: DayRows, merged: Merged, paths: list[str]) -> pa.Table:
         ),
     ]
     return pa.Table.from_arrays(columns, schema=schema(channels))
-
-
-def write(table: pa.Table, path: Path) -> None:
-    """Write the entries of a part; the numbers of its rows are stored as their steps."""
-    pq.write_table(
-        table, path, compression="zstd",
-        use_dictionary=table.column_names[1:], column_encoding={"row": "DELTA_BINARY_PACKED"},
-    )  # fmt: skip
 
 
 def rows_in_lake(before: Lake, row: dict, codes: dict[str, int], *, drawn: bool) -> DayRows:

@@ -132,7 +132,7 @@ class PartWriter:
             file = self.pending.lake_file(lakes.origins_path(vehicle, date))
             table = origins.of_merged(part.rows, merged, part.paths)
             with disk.written(file) as here:
-                origins.write(table, here)
+                lakes.write_with_steps(table, here)
                 row["origins_sha256"] = file_sha256(here)
         return row
 

@@ -67,8 +67,9 @@ class RunLog(Artifact):
         lock: what it holds while it works. Another home of the same storage holds one of its own,
         so there the lease of the storage tells.
         """
-        at_work = not _is_free(lock) or is_holder(runs, self.host, self.pid)
-        if self.status == "running" and not at_work:
+        if self.status != "running" or not _is_free(lock):
+            return
+        if not is_holder(runs, self.host, self.pid):
             self.status = "killed"
 
     @property

@@ -37,6 +37,7 @@ from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, readi
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 
 DAYS_FILE, EVENTS_FILE, ORIGINS_FILE = "_days.parquet", "_events.parquet", "_origins.parquet"
+ROW_GROUP = 1 << 17  # rows, of a part
 OLD = ".old"  # the folder of the files that the last ingest has replaced
 NAME_BYTES = 255  # the longest name that common file systems take
 ENDS_BYTES = 1 << 25  # of the ends of days that a lake keeps in memory
@@ -366,7 +367,6 @@ def write_part(
     """Write one part: timestamp_T sorted int64 microseconds, value_TC float64 with NaN for null.
 
     The bytes depend on the rows alone. ``path`` is a staged one: it is not written in one piece.
-    Times are stored as their steps: a dictionary would only repeat them.
     """
     value_CT = np.ascontiguousarray(value_TC.T)
     values = [pa.array(value_T, pa.float64(), from_pandas=True) for value_T in value_CT]
@@ -374,9 +374,15 @@ def write_part(
     if "label" in schema.names:
         columns.append(pa.array(label_T, pa.int8()))
     table = pa.Table.from_arrays(columns, schema=schema)
+    write_with_steps(table, path, row_group_size=ROW_GROUP)
+
+
+def write_with_steps(table: pa.Table, path: Path, row_group_size: int | None = None) -> None:
+    """Write a table whose first column rises: as its steps, as a dictionary would repeat it all."""
+    first, *others = table.column_names
     pq.write_table(
-        table, path, compression="zstd", row_group_size=1 << 17,
-        use_dictionary=schema.names[1:], column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+        table, path, compression="zstd", row_group_size=row_group_size, use_dictionary=others,
+        column_encoding={first: "DELTA_BINARY_PACKED"},
     )  # fmt: skip
 
 
