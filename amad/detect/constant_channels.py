@@ -14,6 +14,8 @@ when it moves:
 - In the ``REPORTED_ROWS`` periods from a first move on, the score is at least ``REPORTED_MARGIN``
   above the threshold, and the channel is to blame.
 
+In a short history a channel may only pause: ``amad.detect.pauses``.
+
 After that the new value is ordinary, and so is every other move for ``MEMORY_DAYS`` days: a signal
 that comes alive is one incident. All moves count the same, so that none hides other channels. What
 is reported depends on the ``MEMORY_DAYS`` days before a row and on nothing else.
@@ -293,7 +295,7 @@ def first_moves(
     if not series.rows or not kinds:
         return {}
     moves: dict[int, np.ndarray] = {}
-    for c in sorted(learnt.constant):
+    for c in sorted(learnt.reported):
         rows = first + np.flatnonzero((series.valid_TC[first:, c] == 1) & usable_T[first:])
         time_M, value_M = series.timestamp_T[rows], series.value_TC[rows, c]
         if c in memory:

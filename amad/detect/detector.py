@@ -43,6 +43,7 @@ from amad.detect.learnt_figures import (
     without_history,
 )
 from amad.detect.members import Member, fit_shared
+from amad.detect.pauses import only_paused
 from amad.detect.priors import Priors
 from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
@@ -74,10 +75,7 @@ class Detector(Scorer):
         name: str = "amad",
         bundle: "Bundle | None" = None,
     ) -> None:
-        """scaler: the scaler of the series; only saving needs it.
-
-        bundle: is saved with the detector, even if its network has no vote.
-        """
+        """scaler: only saving needs it. bundle: is saved, even if its network has no vote."""
         super().__init__(params, fleet, scaler, name)
         self.members = list(members)
         self.bundle = bundle
@@ -168,6 +166,7 @@ class Detector(Scorer):
             excess_threshold=excess_threshold,
             allowance=allowance,
             constant=never_move,
+            paused=only_paused(never_move, group[0], prior.runs if prior else {}),
             nearly_constant=hardly_move,
         )
 
@@ -212,7 +211,7 @@ class Detector(Scorer):
             if owner.startswith("vehicle/"):
                 own = [of_owner[owner]] if owner in of_owner else []
             elif owner in self.priors.known:
-                vehicles = self.priors.known[owner].vehicles
+                vehicles = self.priors.known[owner].runs
                 own = [part for part in calibration if part.vehicle in vehicles]
             else:
                 own = without_history(calibration, owner, self.scaler)
@@ -331,7 +330,7 @@ class Detector(Scorer):
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
         """The channels whose values of earlier days count: they never, or hardly ever, moved."""
         figures = self.figures[self.owner_for(vehicle, vehicle_class)]
-        still = figures.constant if self.reported_moves else ()
+        still = figures.reported if self.reported_moves else ()
         return sorted({*still, *figures.nearly_constant})
 
     def raw_score(self, series: Series) -> RawScore:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
 from amad.detect.foretold import ALL, Foretold
+from amad.detect.pauses import Runs
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import Part, Reader, Series, read
@@ -40,10 +41,11 @@ class LearntFigures:
     short histories only: their scores are higher, and one threshold serves all vehicles.
     constant: channels that never moved in the train rows, and the scaled values they are known to
     have had.
+    paused: those of them whose first move is not reported, because it is ordinary in the class.
     nearly_constant: channels that hardly ever moved in the train rows of a vehicle: the usual
     scaled value, and the number of periods after which another value becomes ordinary.
 
-    ``constant_channels`` explains the last two.
+    ``constant_channels`` explains the last three.
     """
 
     calibration: Mapping[str, Calibration]
@@ -51,7 +53,13 @@ class LearntFigures:
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    paused: frozenset[int] = frozenset()
     nearly_constant: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def reported(self) -> set[int]:
+        """The constant channels whose first move is reported."""
+        return self.constant.keys() - self.paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +67,14 @@ class Prior:
     """What the vehicles of a class have in common, each in its own units.
 
     The figures of a vehicle with a short history are moved towards it. figures: as for any owner.
-    sums: by member, what its ``summarise`` adds up to. rows: of these sums. vehicles: their ids.
-    counts_as: how many rows of the vehicle it is worth.
+    sums: by member, what its ``summarise`` adds up to. rows: of these sums. runs: by vehicle, how
+    long each channel kept each value. counts_as: how many rows of the vehicle it is worth.
     """
 
     figures: LearntFigures
     sums: dict[str, Arrays]
     rows: int
-    vehicles: frozenset[str]
+    runs: Runs
     counts_as: float = 0.0
 
 

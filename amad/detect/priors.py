@@ -19,6 +19,7 @@ from amad.detect.learnt_figures import (
     prior_rows,
 )
 from amad.detect.members import Member
+from amad.detect.pauses import runs_of_equal
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series
 from amad.windows.short_history import LONG_ROWS
@@ -79,12 +80,12 @@ class Priors:
             figures=figures,
             sums={member.name: member.sums(name, sample) for member in self.members},
             rows=sum(series.rows for series in sample),
-            vehicles=frozenset(series.vehicle for series in sample),
+            runs=runs_of_equal(sample),
         )
 
     def _without(self, prior: Prior, name: str, series: Series) -> Prior:
         """The prior without the vehicle's own rows, which its folds must not know."""
-        if series.vehicle not in prior.vehicles or prior.rows == series.rows:
+        if series.vehicle not in prior.runs or prior.rows == series.rows:
             return prior
         held = [constant.hold(series, prior.figures.constant)]
         own = {member.name: member.sums(name, held) for member in self.members}

@@ -25,7 +25,7 @@ from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 20
+FORMAT = 21
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 AGAIN = (
     "run the evaluate stage again, and for a registered version register ('dvc repro' does both)"
@@ -95,6 +95,7 @@ def load_detector(path: Path, *, to_score: bool = False, called: str | None = No
             excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
             constant={position[name]: tuple(v) for name, v in about["constant"].items()},
+            paused=frozenset(position[name] for name in about["paused"]),
             nearly_constant={
                 position[name]: tuple(v) for name, v in about["nearly_constant"].items()
             },
@@ -173,6 +174,7 @@ def _write(detector: Detector, folder: Path) -> None:
                 "constant": {
                     detector.fleet.channel_names[c]: v for c, v in figures.constant.items()
                 },
+                "paused": [detector.fleet.channel_names[c] for c in sorted(figures.paused)],
                 "nearly_constant": {
                     detector.fleet.channel_names[c]: v for c, v in figures.nearly_constant.items()
                 },
