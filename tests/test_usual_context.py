@@ -32,6 +32,8 @@ def test_a_code_is_a_place():
     rows = np.repeat([1.0, 2.0, 3.0], [980, 15, 5])
     found = gathered(GEAR, np.array([2.0, 2.0, 2.0, 2.0, 1.0]), rows)
     assert found is not None and found.where == "Gear 2" and found.inside == 4
+    named = GEAR.model_copy(update={"codes": {"park": 1, "drive": 2}})
+    assert replace(found, channel=named).where == "Gear drive"
 
 
 def test_by_chance_a_place_is_hardly_ever_told():

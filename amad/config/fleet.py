@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
+from amad.config.number_text import number, unit_text
 from amad.config.settings import Settings
 from amad.config.source import Source
 from amad.config.yaml_file import Ordered, Seconds, Seed, Strict, cut, parse, read_mapping
@@ -106,6 +107,11 @@ class Channel(Strict):
     def title(self) -> str:
         """A short name for people."""
         return self.label or self.name.removeprefix("Vehicle.")
+
+    def value_text(self, value: float) -> str:
+        """A value for people: the word of a code where ``codes`` has one, else ``20 °C``."""
+        word = next((word for word, code in self.codes.items() if code == value), None)
+        return word or f"{number(value)} {unit_text(self.unit)}".rstrip()
 
     @property
     def is_increment(self) -> bool:

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from amad.config import Channel, DataError, Fleet
 from amad.config.console import say
-from amad.config.number_text import number, share, unit_text
+from amad.config.number_text import number, share
 from amad.config.wording import count
 from amad.detect.incidents import Incident
 from amad.detect.peers import evenly
@@ -51,9 +51,10 @@ class Place:
 
     @property
     def where(self) -> str:
-        """``Coolant temperature 5 to 20 °C``."""
-        ends = dict.fromkeys((number(self.low), number(self.high)))
-        return f"{self.channel.title} {' to '.join(ends)} {unit_text(self.channel.unit)}".strip()
+        """``Coolant temperature 5 to 20 °C``, ``Mode eco``."""
+        low, high = number(self.low), self.channel.value_text(self.high)
+        span = high if low == number(self.high) else f"{low} to {high}"
+        return f"{self.channel.title} {span}"
 
     @property
     def sentence(self) -> str:
