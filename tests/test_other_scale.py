@@ -20,7 +20,7 @@ def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
     ]  # fmt: skip
     channel = SimpleNamespace(name="volt", kind=kind)
     profile = pa.Table.from_pylist([*rows, rows[0] | {"channel": "other", "mean": 1e9}])
-    return [(item.subject, item.text) for item in scale_findings(profile, SimpleNamespace(
+    return [(f"{item.vehicle} {item.channel}", item.text) for item in scale_findings(profile, SimpleNamespace(
         channels=[channel]))]  # fmt: skip
 
 

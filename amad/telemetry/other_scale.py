@@ -29,11 +29,6 @@ class ScaleFinding(NamedTuple):
     factor: float
 
     @property
-    def subject(self) -> str:
-        """Vehicle and channel."""
-        return f"{self.vehicle} {self.channel}"
-
-    @property
     def text(self) -> str:
         """The rest of a sentence about them."""
         return f"is about {of_factor(self.factor)} of its other days on {some(self.dates)}"
