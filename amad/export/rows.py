@@ -1,7 +1,7 @@
 """The rows of the tables, from the published partitions of a fleet."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.digest import json_digest
+from amad.config.number_text import utc
 from amad.detect.incidents import GAPS
 from amad.notify.grouping import causes
 from amad.notify.published import Published, Window
@@ -19,7 +20,6 @@ from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 
 Row = dict[str, Any]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +114,9 @@ def incident_row(fleet: str, published: Published) -> Row:
         **{name: list(getattr(item, name)) for name in listed},
         "context": dict(zip(item.context_channels, item.context_values, strict=True)),
         "fleet": fleet,
-        "start_at": _moment(item.start),
-        "end_at": _moment(item.end),
-        "peak_at": _moment(item.peak),
+        "start_at": utc(item.start),
+        "end_at": utc(item.end),
+        "peak_at": utc(item.peak),
         "last_date": published.last,
         "ongoing": published.ongoing,
         "withdrawn": False,
@@ -128,7 +128,3 @@ def first_date(row: Row) -> date:
     """The date (UTC) on which an incident began, of a row that was read or made."""
     start = row["start_at"]
     return (start.astimezone(UTC) if start.tzinfo else start).date()
-
-
-def _moment(us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=us)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from amad.config import number_text as text
+from amad.config.wording import count
 from amad.evaluation.chance import poisson_interval, poisson_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.notify.published import Window
@@ -91,7 +92,7 @@ def table(
         manifests = [published.current(day) for day in window.dates]
         days = sum(item.vehicle_days - len(item.quarantined) for item in manifests)
         if days:
-            name = f"The newest {text.count(len(window.dates), 'scored date')}"
+            name = f"The newest {count(len(window.dates), 'scored date')}"
             found.append(
                 Achieved(name=name, incidents=len(window.incidents), days=days, promised=promised)
             )

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.config.wording import capitalised, of_causes
+from amad.config.wording import capitalised, count, of_causes
 from amad.detect.incident_words import type_name
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
@@ -75,19 +75,19 @@ class Report:
     unread: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        health = f"{text.count(self.troubles, 'finding')} under Fleet health, in {self.path}"
+        health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
         told = (
             f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
-            f"{text.count(self.vehicles, 'vehicle')}"
+            f"{count(self.vehicles, 'vehicle')}"
         )
         if self.without_scores:
             told += f", {self.without_scores:,} without a score"
         told += f"; {health}"
         if self.pages:
-            told += f"; {text.count(self.pages, 'page')} of single dates made"
+            told += f"; {count(self.pages, 'page')} of single dates made"
         if self.waiting:
             told += f", {self.waiting:,} left for the next 'amad report'"
         return told
@@ -332,9 +332,9 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         name: getattr(text, name)
-        for name in ("number", "share", "moment", "machine_time", "day", "span", "count")
+        for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters["capitalised"] = capitalised
+    environment.filters |= {"capitalised": capitalised, "count": count}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 

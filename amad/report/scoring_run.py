@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from amad.config import DataError, Stage
 from amad.config.console import say
+from amad.config.number_text import dates
 from amad.detect import incidents
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
@@ -185,10 +186,10 @@ class ScoringRun:
             ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
             ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
         ]
-        first, last = (datetime.fromtimestamp(us / 1e6, UTC).date() for us in (start, end))
-        dates = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         columns = ["timestamp", "score", "threshold"]
-        found = list(self.tables("scores", SCORES, dates, columns=columns, filters=wanted))
+        found = list(
+            self.tables("scores", SCORES, dates(start, end), columns=columns, filters=wanted)
+        )
         if not found:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from amad.config import number_text as text
-from amad.config.wording import capitalised
+from amad.config.wording import capitalised, count
 from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import paired_bootstrap, shared_values
@@ -177,7 +177,7 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     events, known, delay = point.events, point.events_found, point.median_delay_seconds
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
-    many = text.count(events, "known fault")
+    many = count(events, "known fault")
     headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
     return card(
         "unknown" if other else verdict,
@@ -212,7 +212,7 @@ def _alarms(
     promised, days = achieved.promised, round(achieved.days)
     rate = text.number(achieved.rate, 2)
     headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
-    counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
+    counted = f"{count(len(incidents), 'incident')} on {count(days, 'vehicle-day')}"
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
     headline += f", {text.number(promised, 2)} promised"
@@ -237,7 +237,7 @@ def _alarms(
         else None,
         f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows."
         + (
-            f" Of {text.count(len(totals), 'vehicle')}, {loud} spent more than "
+            f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
             f"{text.share(LOUD)} of their rows in alarm."
             if too_long
             else ""

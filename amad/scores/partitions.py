@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from amad.config import DataError
 from amad.config.console import say
 from amad.config.digest import file_sha256
+from amad.config.number_text import utc
 from amad.config.wording import count, some
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
@@ -355,5 +356,4 @@ def _publish_incidents(
 
 def _readable(row: dict) -> dict:
     """The row with its times as ISO text, for people and log shippers."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return row | {name: (epoch + timedelta(microseconds=row[name])).isoformat() for name in TIMES}
+    return row | {name: utc(row[name]).isoformat() for name in TIMES}
