@@ -331,8 +331,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(text, name)
-        for name in ("number", "share", "moment", "machine_time", "span")
+        name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
     environment.filters |= {"capitalised": capitalised, "count": count}
     environment.filters["minute"] = partial(text.moment, seconds=False)
