@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.detect.alarms import OperatingPoint
 from amad.detect.moving_threshold import TOP, USUAL_SCORES
@@ -70,11 +69,12 @@ def published_scores(
     known = [manifest for manifest in manifests if manifest is not None]
     for vehicle in sorted({name for manifest in known for name in manifest.vehicles}):
         tables = [
-            pq.read_table(
-                partitions.table_file(runs, "scores", version, manifest.date),
-                columns=["score", "threshold"],
-                filters=(pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
-                partitioning=None,
+            partitions.read_scores(
+                runs,
+                version,
+                manifest.date,
+                ["score", "threshold"],
+                (pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
             )
             for manifest in known
             if vehicle in manifest.vehicles

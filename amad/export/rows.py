@@ -7,12 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.digest import json_digest
 from amad.config.number_text import utc
-from amad.detect.incidents import GAPS
+from amad.detect.incidents import GAPS, Incident
 from amad.notify.grouping import causes
 from amad.notify.published import Published, Window
 from amad.notify.wording import headline_of_cause
@@ -52,9 +51,8 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
     """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle."""
     manifest, day = exported.manifest, exported.manifest.date
     version = manifest.model_version
-    file = partitions.table_file(runs, "scores", version, day)
     columns = ["vehicle", "score", "alarm", "status"]
-    table = pq.read_table(file, columns=columns, partitioning=None)
+    table = partitions.read_scores(runs, version, day, columns)
     scored = pc.cast(pc.equal(table["status"], "scored"), pa.int64())
     table = table.append_column("scored", scored)
     table = table.set_column(2, "alarm", pc.cast(table["alarm"], pa.int64()))
@@ -62,17 +60,14 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
         [("status", "count"), ("scored", "sum"), ("alarm", "sum"), ("score", "max")]
     )
     own = {row["vehicle"]: row for row in totals.to_pylist()}
-    file = partitions.table_file(runs, "incidents", version, day)
-    parts: dict[str, list[Row]] = {}
-    for part in pq.read_table(
-        file, columns=["vehicle", "severity", "level"], partitioning=None
-    ).to_pylist():
-        parts.setdefault(part["vehicle"], []).append(part)
+    parts: dict[str, list[Incident]] = {}
+    for part in partitions.incidents_of_date(runs, version, day):
+        parts.setdefault(part.vehicle, []).append(part)
     nothing = {"status_count": 0, "scored_sum": 0, "alarm_sum": 0, "score_max": None}
     rows = []
     for vehicle in sorted(manifest.vehicles):
         found = own.get(vehicle, nothing)
-        worst = max(parts.get(vehicle, []), key=lambda part: part["severity"], default=None)
+        worst = max(parts.get(vehicle, []), key=lambda part: part.severity, default=None)
         rows.append(
             {
                 "fleet": exported.row["fleet"],
@@ -83,8 +78,8 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
                 "alarms": found["alarm_sum"],
                 "incidents": len(parts.get(vehicle, [])),
                 "highest_score": found["score_max"],
-                "severity": worst and worst["severity"],
-                "level": worst and worst["level"],
+                "severity": worst and worst.severity,
+                "level": worst and worst.level,
                 "quarantined": vehicle in manifest.quarantined,
                 "model_version": int(version),
                 "withheld": manifest.withheld.get(vehicle, []),

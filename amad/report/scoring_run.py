@@ -1,6 +1,5 @@
 """A scoring run (the last job, or one date) with its incidents and scores, read date by date."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import DataError, Stage
 from amad.config.console import say
@@ -18,9 +16,8 @@ from amad.detect import incidents
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.files import damaged, read_table
 from amad.telemetry.health import Health, Trouble
-from amad.telemetry.schemas import INCIDENTS, SCORES, check
+from amad.telemetry.schemas import TIMESTAMP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,33 +118,29 @@ class ScoringRun:
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
         return Health(troubles=[*told, *undone], unseen=[])
 
-    def tables(
-        self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
-    ) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of the run's dates, or of ``dates`` with a table.
+    def incidents(self) -> list[Incident]:
+        """Every incident once, the worst first.
 
         Raises:
-            DataError: the table of one of the run's dates is damaged or missing.
+            DataError: the table of a date is damaged or missing.
         """
-        for day in self.dates if dates is None else dates:
-            file = partitions.table_file(self.runs, kind, self.version, day)
-            if day in self.dates or file.exists():
-                yield _read(file, schema, day, **options)
-
-    def incidents(self) -> list[Incident]:
-        """Every incident once, the worst first."""
         by_date: dict[str, list[incidents.Incident]] = {}
-        for table in self.tables("incidents", INCIDENTS):
-            for item in partitions.incidents_in(table):
+        for day in self.dates:
+            for item in partitions.incidents_of_date(self.runs, self.version, day):
                 by_date.setdefault(item.incident_id, []).append(item)
         found = [Incident(**asdict(incidents.joined(own))) for own in by_date.values()]
         return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
 
     def coverage(self, stretch_us: int) -> dict[str, Coverage]:
-        """Counts of each vehicle's rows by stretches of ``stretch_us``, and its last scored row."""
+        """Counts of each vehicle's rows by stretches of ``stretch_us``, and its last scored row.
+
+        Raises:
+            DataError: the table of a date is damaged or missing.
+        """
         found: dict[str, Coverage] = {}
         columns = ["vehicle", "timestamp", "alarm", "imputed", "status"]
-        for table in self.tables("scores", SCORES, columns=columns):
+        for day in self.dates:
+            table = partitions.read_scores(self.runs, self.version, day, columns)
             us = table["timestamp"].cast(pa.int64())
             stretch = pc.multiply(pc.divide(us, stretch_us), stretch_us)
             parts = pa.table({
@@ -181,15 +174,19 @@ class ScoringRun:
 
         Dates before the run are included, since a plot shows the time before its incident.
         """
-        wanted = [
-            ("vehicle", "==", vehicle),
-            ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
-            ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
-        ]
-        columns = ["timestamp", "score", "threshold"]
-        found = list(
-            self.tables("scores", SCORES, dates(start, end), columns=columns, filters=wanted)
+        time = pc.field("timestamp")
+        wanted = (
+            (pc.field("vehicle") == vehicle)
+            & (time >= pa.scalar(start, TIMESTAMP))
+            & (time < pa.scalar(end, TIMESTAMP))
         )
+        columns = ["timestamp", "score", "threshold"]
+        found = [
+            partitions.read_scores(self.runs, self.version, day, columns, wanted)
+            for day in dates(start, end)
+            if day in self.dates
+            or partitions.table_file(self.runs, "scores", self.version, day).exists()
+        ]
         if not found:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")
@@ -212,17 +209,3 @@ def _without_job(fleet: str, runs: Path) -> str:
         f"{runs / 'jobs'} holds no readable log of a finished job, though dates are scored; run "
         f"'amad score --from {min(found)} --to {max(found)}' to score them again"
     )
-
-
-def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
-    """One table of a scored date, or the columns and rows that ``options`` select."""
-    remedy = f"run 'amad score --date {day}' to write it again"
-    if not options:
-        return read_table(file, schema, remedy)
-    try:
-        table = pq.read_table(file, partitioning=None, page_checksum_verification=True, **options)
-    except PermissionError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(file, remedy, str(error)) from None
-    return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))

@@ -13,7 +13,7 @@ same bytes, so neither leaves a mixture.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import date
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError
@@ -32,7 +33,7 @@ from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.checksums import Checksums
-from amad.telemetry.files import listed, staged
+from amad.telemetry.files import listed, read_table, staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 from amad.telemetry.temporary import remove_unfinished
 
@@ -44,6 +45,7 @@ REPORTS = "reports"  # the folder of the report's pages, one per date
 TIMES = ("start", "end", "peak")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
+REWRITE = "run 'amad score --date {}' to write it again"
 
 Manifests = dict[date, dict[str, PartitionManifest]]  # by date and model version
 
@@ -280,10 +282,26 @@ def open_incidents(
     return {i.vehicle: i for i in published if i.end + gap_us >= end}
 
 
+def read_scores(
+    runs: Path,
+    version: str,
+    day: date,
+    columns: Sequence[str] | None = None,
+    rows: pc.Expression | None = None,
+) -> pa.Table:
+    """The score rows of a published date, of the schema SCORES; default: all columns and rows.
+
+    Raises:
+        DataError: the file is damaged or missing; names it and the way out.
+    """
+    file = table_file(runs, "scores", version, day)
+    return read_table(file, SCORES, REWRITE.format(day), columns=columns, rows=rows)
+
+
 def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
-    """The incidents that a version found on a date."""
+    """The incidents that a version found on a date; see ``read_scores`` for the errors."""
     file = table_file(runs, "incidents", version, day)
-    return incidents_in(pq.read_table(file, partitioning=None))
+    return incidents_in(read_table(file, INCIDENTS, REWRITE.format(day)))
 
 
 def incidents_in(table: pa.Table) -> list[Incident]:
