@@ -33,7 +33,7 @@ DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
 def states(since: SinceLast) -> dict[str, list[str]]:
     """The vehicles of each state, with what is noted of them."""
     return {
-        name: [" ".join([line.told.vehicle, *line.notes])
+        name: [" ".join([line.incident.vehicle, *line.notes])
                for item in getattr(since, name) for line in item.lines]
         for name in ("new", "ongoing", "over")
     }  # fmt: skip
@@ -69,7 +69,7 @@ def test_the_states_are_those_of_the_notices(home: Path):
         "ongoing": ["van-3 now worse", "van-1"],
         "over": ["van-2"],
     }
-    assert found.critical == 1 and found.worst.told.vehicle == "van-3"
+    assert found.critical == 1 and found.worst.incident.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 

@@ -43,7 +43,7 @@ def unit_text(name: str) -> str:
 
 def utc(us: int) -> datetime:
     """The time ``us`` microseconds after 1970, to the microsecond."""
-    return EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(microseconds=int(us))
 
 
 def moment(us: int, seconds: bool = True) -> str:

@@ -169,8 +169,8 @@ class Vote(Entry):
     @property
     def sentence(self) -> str:
         """The decision and its figures."""
-        told = "the network votes" if self.weight > 0 else "the network has no vote"
-        return f"{told}: {self.reason}"
+        decision = "the network votes" if self.weight > 0 else "the network has no vote"
+        return f"{decision}: {self.reason}"
 
     @property
     def brief(self) -> str:

@@ -46,7 +46,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
-TOLD = 6  # findings of one kind that are shown at once; the others can be unfolded
+UNFOLDED = 6  # findings of one kind that are shown at once; the others can be unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +79,18 @@ class Report:
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
-        told = (
+        summary = (
             f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
             f"{count(self.vehicles, 'vehicle')}"
         )
         if self.without_scores:
-            told += f", {self.without_scores:,} without a score"
-        told += f"; {health}"
+            summary += f", {self.without_scores:,} without a score"
+        summary += f"; {health}"
         if self.pages:
-            told += f"; {count(self.pages, 'page')} of single dates made"
+            summary += f"; {count(self.pages, 'page')} of single dates made"
         if self.waiting:
-            told += f", {self.waiting:,} left for the next 'amad report'"
-        return told
+            summary += f", {self.waiting:,} left for the next 'amad report'"
+        return summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +271,7 @@ def _page(
             archived=facts is not None,
             drift=drift,
             unread=[] if facts else sources.unread.sentences,
-            told=TOLD,
+            unfolded=UNFOLDED,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for level in reversed(LEVELS)],
             of_causes=of_causes(len(sets), len(incidents)),

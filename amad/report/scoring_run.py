@@ -110,13 +110,13 @@ class ScoringRun:
         """What the fleet lacked when the job ran; None where the log of the job is gone."""
         if self.job is None:
             return None
-        told = [
+        lacking = [
             Trouble(kind=kind, subject="", text=sentence)
             for kind, sentences in self.job.health.items()
             for sentence in sentences
         ]
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
-        return Health(troubles=[*told, *undone], unseen=[])
+        return Health(troubles=[*lacking, *undone], unseen=[])
 
     def incidents(self) -> list[Incident]:
         """Every incident once, the worst first.

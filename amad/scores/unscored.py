@@ -59,9 +59,9 @@ def open_troubles(
     jobs: the newest last. scored: the dates with scores.
     """
     found = undone(jobs, runs)
-    told = {item.since for item in found}
+    named = {item.since for item in found}
     unscored = unscored_dates(lake, first_date(jobs, runs), scored)
-    if dates := [day for day in unscored if day not in told]:
+    if dates := [day for day in unscored if day not in named]:
         text = f"of the lake {'has' if len(dates) == 1 else 'have'} no scores yet: {some(dates)}"
         found.append(Trouble(kind="unscored", subject=count(len(dates), "date"), text=text))
     return found
