@@ -57,18 +57,18 @@ def point_adjusted_f1(label, score, thresholds: np.ndarray | None = None) -> flo
     return best_f1(label_T, _adjusted(label_T, score_T, 0.0), thresholds)
 
 
-def pa_k_curve(label, score, shares: np.ndarray | None = None) -> np.ndarray:
-    """Best F1 (S,) when an event is marked whole once more than a share of its rows are alarms.
+def pa_k_curve(label, score) -> np.ndarray:
+    """Best F1 (11,) when an event is marked whole once more than a share of its rows are alarms.
 
-    ``shares`` (S,) defaults to 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
+    The shares are 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
     Source: Kim et al., "Towards a Rigorous Evaluation of Time-Series Anomaly Detection", AAAI 2022.
 
     Raises:
         ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
-    shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares, dtype=np.float64)
-    return np.array([best_f1(label_T, _adjusted(label_T, score_T, s)) for s in shares])
+    adjusted = (_adjusted(label_T, score_T, share) for share in np.linspace(0, 1, 11))
+    return np.array([best_f1(label_T, adjusted_T) for adjusted_T in adjusted])
 
 
 def _peaks(score_T: np.ndarray, start_E: np.ndarray, end_E: np.ndarray) -> np.ndarray:
