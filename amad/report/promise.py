@@ -9,7 +9,7 @@ from amad.evaluation.chance import poisson_interval, poisson_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.notify.published import Window
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
-from amad.report.since_last import Published
+from amad.report.since_last import PublishedDates
 
 CONFIDENCE = 0.95
 CHANCE = 0.05  # a count at least this likely by chance alone counts as chance
@@ -79,7 +79,7 @@ def table(
     own: Achieved | None,
     dates: list[date],
     window: Window | None,
-    published: Published,
+    published: PublishedDates,
     metrics: EvaluationMetrics | None,
 ) -> list[Achieved]:
     """This run, the dates that the window of the notices holds, and normal rows of the test part.

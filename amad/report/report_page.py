@@ -32,10 +32,10 @@ from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
-from amad.report.since_last import Published, SinceLast, since_last
+from amad.report.since_last import PublishedDates, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
 from amad.report.unread import Unread
-from amad.report.usual_context import Driving, usual_context
+from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs
@@ -103,10 +103,10 @@ class Sources:
     stage: Stage
     lake: Lake
     data_hash: str
-    published: Published
+    published: PublishedDates
     evidence: Evidence
     scaler: Scaler | None
-    driving: Driving
+    samples: ContextSamples
     verdicts: Verdicts
     unread: Unread
 
@@ -131,10 +131,10 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         stage=stage,
         lake=lake,
         data_hash=lake.hash(),
-        published=Published.of(stage.runs, run.version),
+        published=PublishedDates.of(stage.runs, run.version),
         evidence=Evidence.read(stage.folder, unread),
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
-        driving=Driving(lake=lake),
+        samples=ContextSamples(lake=lake),
         verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
         unread=unread,
     )
@@ -166,7 +166,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
 
 def join_archive(stage: Stage) -> None:
     """Bring the index of the dates, and the links from one to the next, up to date."""
-    published = Published.of(stage.runs, "")
+    published = PublishedDates.of(stage.runs, "")
     rows = archive.rows(published)
     archive.join_neighbours(stage.runs, [row.day for row in rows if row.facts][::-1])
     style = _asset("style.css")
@@ -226,7 +226,7 @@ def _page(
     window = since.window if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
-    context = usual_context(window, fleet, sources.driving) if window else None
+    context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
         incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first

@@ -100,7 +100,7 @@ class SinceLast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedDates:
     """The finished partitions of a fleet, read once for all pages of a run of the report.
 
     champion: the version whose partition of a date counts.
@@ -112,7 +112,7 @@ class Published:
     sums: Checksums
 
     @classmethod
-    def of(cls, runs: Path, champion: str) -> "Published":
+    def of(cls, runs: Path, champion: str) -> "PublishedDates":
         """What is published below ``runs/<fleet>`` now."""
         return cls(
             runs=runs,
@@ -136,7 +136,7 @@ class Published:
         return window_of(self.runs, found, self.champion, self.sums, days)
 
 
-def since_last(published: Published, day: date, fleet: Fleet) -> SinceLast | None:
+def since_last(published: PublishedDates, day: date, fleet: Fleet) -> SinceLast | None:
     """The states of the incidents of ``day``; None where its partition is not whole."""
     now = published.window(day)
     if day not in now.dates:
