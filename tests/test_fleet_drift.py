@@ -96,8 +96,8 @@ def test_scores_are_compared_with_the_usual_ones_of_their_vehicle():
     ("changes", "retrain", "words"),
     [
         ({}, False, "as train days differ from each other"),
-        ({"above_usual": 0.5}, True, "50% of the scores are above the usual 95 % quantile"),
-        ({"uncovered": 0.3}, True, "30% of the rows have a value outside"),
+        ({"above_usual": 0.5}, True, "50 % of the scores are above the usual 95 % quantile"),
+        ({"uncovered": 0.3}, True, "30 % of the rows have a value outside"),
         ({"unknown": ["x", "y"]}, True, "2 of 4 vehicles were not in training"),
         ({"drift": 1}, False, "1 channel drifted (c0), too few of its class"),
         ({"drift": 2}, True, "2 of 8 channels of class all drifted: c0, c1"),

@@ -7,6 +7,7 @@ a retraining, and on a copy of the simulated fleet that has drifted they do.
 from datetime import date
 from typing import ClassVar
 
+from amad.config.number_text import share
 from amad.config.wording import count, some
 from amad.telemetry.artifact import Artifact, Entry
 
@@ -100,7 +101,7 @@ def _unusual_scores(found: Drift) -> list[str]:
     if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
         return []
     return [
-        f"{found.above_usual:.0%} of the scores are above the usual 95 % quantile, which 5 % "
+        f"{share(found.above_usual)} of the scores are above the usual 95 % quantile, which 5 % "
         "should be"
     ]
 
@@ -119,10 +120,10 @@ def _drifted_channels(found: Drift) -> list[str]:
 
 
 def _uncovered_rows(found: Drift) -> list[str]:
-    share, limit = found.uncovered, found.uncovered_limit
-    if share is None or limit is None or share <= limit:
+    uncovered, limit = found.uncovered, found.uncovered_limit
+    if uncovered is None or limit is None or uncovered <= limit:
         return []
-    return [f"{share:.0%} of the rows have a value outside what training covered"]
+    return [f"{share(uncovered)} of the rows have a value outside what training covered"]
 
 
 def _unknown_vehicles(found: Drift) -> list[str]:

@@ -265,7 +265,7 @@ def _page(
             overview=overview(incidents, coverage, fleet, stretch),
             blind=blind_spots(figures, scored, fleet),
             promise=table(achieved, run.dates, window, published, figures),
-            cards=cards(evidence, run, incidents, coverage, sources.data_hash),
+            cards=cards(evidence, run, achieved, coverage, sources.data_hash),
             health=health,
             behind=behind,
             archived=facts is not None,

@@ -15,8 +15,8 @@ from amad.config.wording import capitalised, count
 from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import paired_bootstrap, shared_values
-from amad.report.promise import CHANCE, FLOOD, of_run
-from amad.report.scoring_run import Coverage, Incident, ScoringRun
+from amad.report.promise import CHANCE, FLOOD, Achieved
+from amad.report.scoring_run import Coverage, ScoringRun
 from amad.report.unread import Unread
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.validation import Validation
@@ -83,18 +83,18 @@ class Evidence:
 def cards(
     found: Evidence,
     run: ScoringRun,
-    incidents: list[Incident],
+    achieved: Achieved | None,
     coverage: dict[str, Coverage],
     data_hash: str,
 ) -> list[Card]:
     """The cards of the page: detection, faults, alarms, data, model.
 
-    data_hash: of the lake as it is.
+    achieved: by the run; None where no row of it has a score. data_hash: of the lake as it is.
     """
     return [
         _detection(found, run),
         _faults(found, run),
-        _alarms(found, run, incidents, coverage),
+        _alarms(found, run, achieved, coverage),
         _data(found, coverage, data_hash),
         _model(found, run),
     ]
@@ -196,7 +196,7 @@ def _in_time(delay: float) -> str:
 
 
 def _alarms(
-    found: Evidence, run: ScoringRun, incidents: list[Incident], coverage: dict[str, Coverage]
+    found: Evidence, run: ScoringRun, achieved: Achieved | None, coverage: dict[str, Coverage]
 ) -> Card:
     card = partial(
         _card,
@@ -206,13 +206,12 @@ def _alarms(
         f"more than {text.share(LOUD)} of its rows. More may be faults, or normal behaviour that "
         f"has changed; more than {FLOOD:g} times the promise has a cross.",
     )
-    achieved = of_run(run, incidents, coverage, found.metrics)
     if achieved is None:
         return card("unknown", "Not measured", "No row of this run has a score.")
     promised, days = achieved.promised, round(achieved.days)
     rate = text.number(achieved.rate, 2)
     headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
-    counted = f"{count(len(incidents), 'incident')} on {count(days, 'vehicle-day')}"
+    counted = f"{count(achieved.incidents, 'incident')} on {count(days, 'vehicle-day')}"
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
     headline += f", {text.number(promised, 2)} promised"
