@@ -1,4 +1,7 @@
-"""How numbers, shares, times and lengths of time are written for people. All times are UTC."""
+"""How numbers, shares, times and lengths of time are written for people.
+
+Times are microseconds since 1970 and written in UTC; lengths of time are microseconds.
+"""
 
 import math
 from datetime import UTC, date, datetime, timedelta

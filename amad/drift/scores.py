@@ -4,6 +4,8 @@ A twentieth of a vehicle's calibration rows is above the 95 % quantile of its us
 (``OperatingPoint.usual``). Where many more rows of the last days are, the model no longer expects
 what it sees; its threshold has then moved along (``amad.detect.moving_threshold``), so there may be
 no alarm.
+
+Shape legend: T rows of a vehicle.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +42,7 @@ def score_drift(
 ) -> ScoreDrift | None:
     """Compare the scores with the usual ones; None where no vehicle has enough.
 
-    scores: of each vehicle, the scores of its scored rows and the threshold of each.
+    scores: of each vehicle, the scores (T,) of its scored rows and their thresholds (T,).
     """
     above, moved = [], []
     for vehicle, score_T, threshold_T in scores:
@@ -61,7 +63,7 @@ def score_drift(
 def published_scores(
     runs: Path, version: str, dates: Sequence[date]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Vehicle, scores and thresholds of the scored rows of those dates that this version scored.
+    """Vehicle, scores (T,) and thresholds (T,) of the rows that this version scored on these dates.
 
     One vehicle is in memory at a time: a file has its row groups by vehicle.
     """

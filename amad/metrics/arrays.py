@@ -53,7 +53,7 @@ def harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def best_of(value_K: np.ndarray, score_K: np.ndarray, thresholds: np.ndarray | None) -> float:
     """Best value over alarms ``score >= score_K[k]``, or over ``score > t`` for given thresholds.
 
-    A threshold that nothing exceeds is worth 0.
+    thresholds: (N,), in any order. One that nothing exceeds is worth 0.
     """
     if thresholds is None:
         return float(value_K.max())

@@ -39,11 +39,11 @@ class Frame:
     end: int
 
     def x(self, us: int) -> float:
-        """Horizontal position of a time in the box, kept inside it."""
+        """Horizontal position of a time (microseconds) in the box, kept inside it."""
         return round(WIDTH * min(1.0, max(0.0, (us - self.start) / (self.end - self.start))), 1)
 
     def block(self, start: int, end: int) -> tuple[float, float]:
-        """(x, width) of a stretch of time, at least wide enough to be seen."""
+        """(x, width) of a stretch of time (microseconds), wide enough to be seen."""
         left, right = self.x(start), self.x(end)
         return left, round(max(right - left, 2.0), 1)
 
