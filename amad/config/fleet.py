@@ -68,7 +68,10 @@ class Channel(Strict):
     @classmethod
     def _not_reserved(cls, name: str) -> str:
         if name in RESERVED or "/" in name or "=" in name:
-            raise ValueError(f"'{name}' cannot name a channel (reserved, or holds '/' or '=')")
+            raise ValueError(
+                f"'{name}' cannot name a channel (reserved, or holds '/' or '='); choose another "
+                "name and put this one under column:"
+            )
         return name
 
     @model_validator(mode="after")

@@ -167,7 +167,8 @@ def read_verdicts(file: Path) -> list[Said]:
                 f"{where}: verdict {verdict!r}; accepted: {', '.join(get_args(Verdict))}, or empty"
             )
         if not name or name in said:
-            raise DataError(f"{where}: {f'{name} stands there twice' if name else 'no incident'}")
+            why = f"{name} stands there twice; leave one of the lines out"
+            raise DataError(f"{where}: {why if name else 'names no incident; put its id there'}")
         said[name] = Said(
             incident_id=name,
             verdict=cast(Verdict, verdict),

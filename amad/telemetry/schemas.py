@@ -105,6 +105,7 @@ def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     for found, wanted in zip(table.schema, schema, strict=True):
         if found.type != wanted.type:
             raise DataError(
-                f"{what}: column {found.name} is {found.type}, the contract says {wanted.type}"
+                f"{what}: column {found.name} is {found.type}, the contract says {wanted.type}; "
+                "run the stage that writes it"
             )
     return table
