@@ -77,6 +77,7 @@ class JobLog(RunLog):
     """
 
     FILE: ClassVar[str] = "jobs"
+    WHOLE: ClassVar[bool] = True
 
     id: str
     number: int = 0
@@ -110,10 +111,6 @@ class JobLog(RunLog):
     refused: list[Refused] = []
     sinks: dict[str, str] = {}
     hushed: dict[str, str] = {}
-
-    def content(self) -> dict:
-        """All fields, also those that still have their default."""
-        return self.model_dump(mode="json")
 
     @property
     def is_shown(self) -> bool:

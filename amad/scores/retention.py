@@ -48,13 +48,10 @@ class Retention(Artifact):
     FILE: ClassVar[str] = "retention.json"
     REMEDY: ClassVar[str] = "run 'amad prune' again, which writes it"
     SEALED: ClassVar[bool] = True
+    WHOLE: ClassVar[bool] = True
 
     first: date
     removing: list[str] = []
-
-    def content(self) -> dict:
-        """All fields, also those that still have their default."""
-        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
