@@ -150,7 +150,5 @@ def test_a_store_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -
     content = read_json(tmp_path / "store" / "store.json", "")
     del content["format"]  # as stores were before counters were increments
     write_json(tmp_path / "store" / "store.json", content, sealed=True)
-    with pytest.raises(
-        DataError, match="of format 1, this version reads 2; run 'amad prepare'"
-    ):
+    with pytest.raises(DataError, match="of format 1, this version reads 2; run 'amad prepare'"):
         WindowStore.open(tmp_path / "store")
