@@ -13,8 +13,9 @@ from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, score_after
 from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figure_of, title
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.method_result import PRIMARY, Finding
+from amad.evaluation.method_result import Finding
 from amad.evaluation.units import Unit
 from amad.windows.series import TEST, lead_of
 from amad.windows.store import WindowStore

@@ -126,12 +126,7 @@ def made_from(published: PublishedDates, day: date, feedback: Feedback) -> str:
 
 def rows(published: PublishedDates) -> list[Row]:
     """Every date that has scores or a page, the newest first."""
-    days = set(published.manifests)
-    for page in (published.runs / REPORTS).glob("*.html"):
-        try:
-            days.add(date.fromisoformat(page.stem))
-        except ValueError:  # the index, or a page of another program
-            continue
+    days = {*published.manifests, *(day for day, _ in partitions.pages(published.runs))}
     found = [Row(day=day, facts=read_facts(page_of(published.runs, day))) for day in days]
     return sorted(found, key=lambda row: row.day, reverse=True)
 

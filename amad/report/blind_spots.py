@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from amad.config import Fleet
 from amad.config import number_text as text
 from amad.config.wording import count, some
-from amad.evaluation.evaluation_metrics import Detection, EvaluationMetrics
+from amad.evaluation.evaluation_metrics import STRENGTHS, Detection, EvaluationMetrics
 from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
-
-STRENGTHS = ("weak", "medium", "strong")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from amad.config.wording import count
 from amad.report.scoring_run import Cell, Coverage, Incident
 from amad.report.svg_plots import Tick
 
-LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first
 CELLS = 72  # the most cells of a strip; a shorter run is shown in finer steps
 STEPS = (1, 3, 6, 12, 24)  # hours
@@ -138,7 +137,7 @@ def _box(x: float, start: int, cell: Cell, incidents: list[Incident], stretch: i
     here = [i for i in incidents if i.start < start + stretch and i.end >= start]
     when = _when(start, stretch)
     if here:
-        level = max((i.level for i in here), key=LEVELS.index)
+        level = max(here, key=lambda incident: incident.severity).level
         many = count(len(here), "incident")
         return Box(x=x, state=level, title=f"{when}: {level}, {many}, {cell.alarms:,} alarms")
     if cell.quarantined:

@@ -22,12 +22,13 @@ from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, count, of_causes
 from amad.detect.incident_words import type_name
+from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
-from amad.report.fleet_overview import LEVELS, overview, stretch_us
+from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
 from amad.report.promise import of_run, table
@@ -273,7 +274,7 @@ def _page(
             unread=[] if facts else sources.unread.sentences,
             unfolded=UNFOLDED,
             term=Explained(glossary()),
-            levels=[(level, worst.count(level)) for level in reversed(LEVELS)],
+            levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
             open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
             affected=affected,

@@ -13,7 +13,7 @@ from typing import Self
 from amad.config import number_text as text
 from amad.config.wording import capitalised, count
 from amad.evaluation.chance import binomial_tail
-from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics, MethodFigures
 from amad.metrics import paired_bootstrap, shared_values
 from amad.report.promise import CHANCE, FLOOD, Achieved
 from amad.report.scoring_run import Coverage, ScoringRun
@@ -21,7 +21,6 @@ from amad.report.unread import Unread
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.validation import Validation
 
-METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
 HALF = 0.5  # share of the known faults that must be found for a tick
 SCORED = 0.95  # share of the rows that must have a score for a tick
@@ -111,7 +110,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
     if metrics is None:
         return card("unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
     methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
-    if METRIC not in mine.mean:
+    if PRIMARY not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
         return card("unknown", "Cannot be measured", why)
     kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
@@ -132,7 +131,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
-    headline, *other = _whose(f"VUS-PR {mine.mean[METRIC]:.2f}: {said}", found, run)
+    headline, *other = _whose(f"VUS-PR {mine.mean[PRIMARY]:.2f}: {said}", found, run)
     return card(
         "unknown" if other else verdict,
         headline,
@@ -158,7 +157,7 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         said.append(
             f"On the same test data version {run.version} has {text.number(theirs)} "
-            f"({figures.get('metric', METRIC)})."
+            f"({figures.get('metric', PRIMARY)})."
         )
     return said
 
@@ -332,12 +331,12 @@ def _card(
 
 def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, float, float]:
     """(mean, low, high) of the paired difference over the units."""
-    a, b = shared_values(ours.per_unit, theirs.per_unit, METRIC)
+    a, b = shared_values(ours.per_unit, theirs.per_unit, PRIMARY)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
 
 
 def _bar(name: str, method: MethodFigures, kind: str) -> Bar:
-    mean, (low, high) = method.mean[METRIC], method.interval[METRIC]
+    mean, (low, high) = method.mean[PRIMARY], method.interval[PRIMARY]
     return Bar(
         name=name,
         value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",

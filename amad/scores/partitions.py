@@ -189,6 +189,15 @@ def page_of(runs: Path, day: date) -> Path:
     return runs / REPORTS / f"{day}.html"
 
 
+def pages(runs: Path) -> list[tuple[date, Path]]:
+    """The date and the file of each page of the report, in order of date."""
+    found = []
+    for path in listed(runs / REPORTS, "*.html"):
+        with suppress(ValueError):  # the index of the pages, or a page of another program
+            found.append((date.fromisoformat(path.stem), path))
+    return sorted(found)
+
+
 def was_set_aside(runs: Path, day: date, version: str = "*") -> bool:
     """Were the scores of a date moved away, with none in their place? version: default, any."""
     names = ("scores", f"model_version={version}", f"date={day}")
