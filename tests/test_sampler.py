@@ -98,7 +98,7 @@ def test_one_worker_and_two_draw_the_same_windows() -> None:
 
 def test_more_workers_than_windows_is_refused() -> None:
     index = WindowIndex([numbered([10], [TRAIN])], 10, 1)
-    with pytest.raises(DataError, match=r"1 windows .* over 2 workers; lower workers:"):
+    with pytest.raises(DataError, match=r"an epoch has 1 windows .* over 2 workers; use fewer"):
         epoch_batches(index, 4, 7, 0, 0, 2)
     index = WindowIndex([numbered([50], [TRAIN])], 10, 1)
     with pytest.raises(DataError, match=r"an epoch has 3 windows .*train\.max_windows"):

@@ -46,13 +46,13 @@ def never_silent(seconds: float = QUIET_SECONDS) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        last = _Last.at
-        while not over.wait(max(_Last.at, last) + seconds - time.monotonic()):
+        told = _Last.at
+        while not over.wait(max(_Last.at, told) + seconds - time.monotonic()):
             now = time.monotonic()
-            if now - max(_Last.at, last) >= seconds:
+            if now - max(_Last.at, told) >= seconds:
                 after = f" after: {_Last.line[:LONGEST]}" if _Last.line else ""
                 write_line(f"still running, {now - _Last.at:.0f} s{after}")
-                last = now
+                told = now
 
     watcher = threading.Thread(target=watch, name="never-silent", daemon=True)
     watcher.start()

@@ -128,7 +128,7 @@ def epoch_batches(
     if count == 0:
         raise DataError(
             f"an epoch has {most} windows (see train.max_windows), which cannot be shared out over "
-            f"{world_size} workers; lower workers: in the cluster profile"
+            f"{world_size} workers; use fewer workers"
         )
     rng = np.random.default_rng([seed, epoch])
     drawn = rng.choice(len(index), size=count, replace=False)
