@@ -54,7 +54,8 @@ class Channel(Strict):
     nulls: list[float | str] = []
     """Raw values that mean "not available", such as 65535"""
     codes: dict[str, int] = {}
-    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`"""
+    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`; the report and
+    the notices show the words"""
     classes: list[str] | None = None
     """Vehicle classes that have the channel; default: all"""
     max_flat_seconds: Seconds | None = None
