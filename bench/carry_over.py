@@ -21,7 +21,7 @@ import yaml
 from amad.config import ConfigError, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.options import parser_of, positive, run

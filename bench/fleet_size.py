@@ -16,7 +16,7 @@ import yaml
 
 from amad.config import ConfigError, Settings, load_params
 from amad.config.console import say
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.options import parser_of, positive

@@ -19,7 +19,7 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
 from amad.evaluation.units import fitting_parts, units_of
-from amad.metrics import paired_bootstrap, vus_pr
+from amad.metrics import paired_bootstrap, vus
 from amad.model import read_bundle
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
@@ -60,7 +60,7 @@ def judged(
         has_C = store.has_channel(vehicle)
         for unit in units_of(store.scaled(vehicle), fleet, events, has_C)[0]:
             score_T = lowest_for_unscored(detector.raw_score(unit.series).score_T)
-            found[unit.name] = vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows)
+            found[unit.name] = vus(unit.label_T, score_T, fleet.evaluation.buffer_rows)[0]
     return found, float(bundle.meta["train_seconds"])
 
 

@@ -28,7 +28,7 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
 from amad.evaluation.units import units_of, unlabelled
-from amad.metrics import vus_pr
+from amad.metrics import vus
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
@@ -91,7 +91,7 @@ def judged(prepared: Prepared, detector: Detector, whole: Series, events: pa.Tab
     for unit in units:
         scored = detector.score(unit.series)
         score_T = lowest_for_unscored(scored.score_T)
-        found["vus_pr"].append(vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows))
+        found["vus_pr"].append(vus(unit.label_T, score_T, fleet.evaluation.buffer_rows)[0])
         if len(units) > 1:
             continue  # injected cases are copies of the same rows
         normal_T = np.isfinite(scored.score_T) & ~unit.label_T

@@ -30,7 +30,7 @@ from amad.engines.tune.sweep_result import (
     with_trial_budget,
 )
 from amad.evaluation.canvas import save
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.objective import InjectedObjective
 from amad.evaluation.summary import by_unit, rounded
 from amad.model import Bundle, read_bundle, write_bundle

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from amad.config import Fleet
 from amad.engines.tune.sweep_outputs import first_as_good
 from amad.evaluation.canvas import PRIMARY_NAME, QUIET, bare, figure_of, title
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY
 
 VIEWS = {"alone": "the network alone", "detector": "the detector with it"}
 FAMILY_COLOUR = {"time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157"}

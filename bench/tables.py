@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amad.evaluation.method_result import PRIMARY
-from amad.evaluation.summary import STRENGTHS
+from amad.evaluation.evaluation_metrics import PRIMARY, STRENGTHS
 from bench import kinds_page, limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.options import parser_of

@@ -17,8 +17,8 @@ from amad.config.console import say
 from amad.detect.build_detector import build_detector
 from amad.detect.residual_cache import ResidualCache
 from amad.engines.shared.environment import quiet
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import per_unit_metrics
-from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import bootstrap, differences, rounded
 from amad.evaluation.units import fitting_parts
 from amad.evaluation.vote import decide_vote

@@ -20,17 +20,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import yaml
-from report_kit import stage_of, write_fleet
+from report_kit import publish, score_table, stage_of, write_fleet
 
 from amad.config import Fleet, Settings, Stage
 from amad.detect.incidents import Incident, incident_id
 from amad.detect.severity import level_of
-from amad.scores import partitions
 from amad.scores.job_log import JobLog, save
-from amad.scores.partition_manifest import Provenance
-from amad.telemetry.schemas import SCORES, TIMESTAMP
 
 DAY = date(2026, 1, 10)
 MINUTE = 60_000_000
@@ -121,24 +117,8 @@ class Yard:
         all_T = np.arange(at(night), at(night, until), 10 * MINUTE)
         hour_T = (all_T - at(night)) / HOUR
         rows = {vehicle: all_T[drives(vehicle, hour_T)] for vehicle in self.vehicles}
-        tables = [self._scores(vehicle, us_T, incidents) for vehicle, us_T in rows.items()]
-        partitions.publish(
-            self.runs,
-            version,
-            day,
-            tables=[lambda table=table: table for table in tables],
-            incidents=list(incidents),
-            vehicles={
-                vehicle: partitions.VehicleDay(
-                    rows=len(us_T), quarantined=False, inputs="i"
-                )
-                for vehicle, us_T in rows.items()
-            },
-            provenance=Provenance(
-                detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
-                withheld=withheld or {}, unmeasured={},
-            ),
-        )  # fmt: skip
+        tables = {vehicle: score_table(vehicle, us_T, incidents) for vehicle, us_T in rows.items()}
+        publish(self.runs, version, day, tables, incidents, GAP, withheld=withheld)
         self.log(night, version, rows=sum(map(len, rows.values())), incidents=len(incidents))
 
     def log(self, night: int, version: str = "1", **changes: object) -> JobLog:
@@ -153,28 +133,6 @@ class Yard:
         log = JobLog(**values | changes)
         save(self.runs, log)
         return log
-
-    @staticmethod
-    def _scores(vehicle: str, us_T: np.ndarray, incidents: tuple[Incident, ...]) -> pa.Table:
-        alarm_T = np.zeros(len(us_T), bool)
-        for item in incidents:
-            if item.vehicle == vehicle:
-                alarm_T |= (us_T >= item.start) & (us_T < item.end)
-        rows = len(us_T)
-        return pa.table(
-            [
-                pa.array([vehicle] * rows, pa.string()),
-                pa.array(us_T, pa.int64()).view(TIMESTAMP),
-                pa.array(np.where(alarm_T, 7.0, 1.0).astype(np.float32)),
-                pa.array(np.full(rows, 5.0, np.float32)),
-                pa.array(alarm_T),
-                pa.array(np.zeros(rows, bool)),
-                pa.array(["scored"] * rows),
-                pa.array([[]] * rows, SCORES.field("top_channels").type),
-                pa.array([[]] * rows, SCORES.field("top_shares").type),
-            ],
-            schema=SCORES,
-        )
 
 
 def lines(yard: Yard) -> list[dict]:

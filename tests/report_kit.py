@@ -1,6 +1,6 @@
 """A small scored fleet for the tests of the report: real raw files, lake and store, made scores."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -129,28 +129,16 @@ def write_run(
     for n in days:
         day = FIRST_DAY + timedelta(days=n)
         tables = {
-            vehicle: _scores(lake, vehicle, day, incidents.get(n, []), (vehicle, n) in quarantined)
+            vehicle: score_table(
+                vehicle,
+                lake.read_day(vehicle, day)["timestamp"].cast(pa.int64()).to_numpy(),
+                incidents.get(n, []),
+                quarantined=(vehicle, n) in quarantined,
+            )
             for vehicle in sorted(lake.vehicles())
         }
-        partitions.publish(
-            runs,
-            VERSION,
-            day,
-            tables=[lambda table=table: table for table in tables.values()],
-            incidents=incidents.get(n, []),
-            vehicles={
-                vehicle: partitions.VehicleDay(
-                    rows=table.num_rows,
-                    quarantined=(vehicle, n) in quarantined,
-                    inputs="i",
-                )
-                for vehicle, table in tables.items()
-            },
-            provenance=Provenance(
-                detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
-                withheld=withheld or {}, unmeasured={},
-            ),
-        )  # fmt: skip
+        out = {vehicle for vehicle, night in quarantined if night == n}
+        publish(runs, VERSION, day, tables, incidents.get(n, []), GAP, out, withheld)
     job = {
         "id": "20260111T043000-abc123", "fleet": fleet.name, "status": "done",
         "started": "2026-01-11T04:30:00+00:00", "ended": "2026-01-11T04:31:12+00:00",
@@ -161,17 +149,46 @@ def write_run(
     write_json(runs / "jobs" / f"{job['id']}.json", job)
 
 
-def _scores(
-    lake: Lake, vehicle: str, day: date, incidents: list[Incident], quarantined: bool
+def publish(
+    runs: Path,
+    version: str,
+    day: date,
+    tables: dict[str, pa.Table],
+    incidents: Sequence[Incident],
+    gap_us: int,
+    quarantined: Collection[str] = (),
+    withheld: dict[str, list[str]] | None = None,
+) -> None:
+    """Publish a date: the score table of each vehicle, and their incidents."""
+    partitions.publish(
+        runs,
+        version,
+        day,
+        tables=[lambda table=table: table for table in tables.values()],
+        incidents=list(incidents),
+        vehicles={
+            vehicle: partitions.VehicleDay(
+                rows=table.num_rows, quarantined=vehicle in quarantined, inputs="i"
+            )
+            for vehicle, table in tables.items()
+        },
+        provenance=Provenance(
+            detector="d", history_us=0, gap_us=gap_us, inputs="i", carried="c", made_null={},
+            withheld=withheld or {}, unmeasured={},
+        ),
+    )  # fmt: skip
+
+
+def score_table(
+    vehicle: str, us_T: np.ndarray, incidents: Sequence[Incident], *, quarantined: bool = False
 ) -> pa.Table:
-    us_T = lake.read_day(vehicle, day)["timestamp"].cast(pa.int64()).to_numpy()
+    """The score rows of a vehicle, which are alarms during its incidents."""
     rows = len(us_T)
     alarm_T = np.zeros(rows, bool)
     for incident in incidents:
         if incident.vehicle == vehicle:
             alarm_T |= (us_T >= incident.start) & (us_T < incident.end)
-    score_T = np.where(alarm_T, THRESHOLD + 2, 1 + np.sin(np.arange(rows) / 10)).astype(np.float32)
-    status = "quarantined" if quarantined else "scored"
+    score_T = np.where(alarm_T, THRESHOLD + 2, 1.0).astype(np.float32)
     return pa.table(
         [
             pa.array([vehicle] * rows, pa.string()),
@@ -180,7 +197,7 @@ def _scores(
             pa.array(np.full(rows, THRESHOLD, np.float32), mask=np.full(rows, quarantined)),
             pa.array(alarm_T & (not quarantined)),
             pa.array(np.arange(rows) % 100 == 0),
-            pa.array([status] * rows),
+            pa.array(["quarantined" if quarantined else "scored"] * rows),
             pa.array([[]] * rows, SCORES.field("top_channels").type),
             pa.array([[]] * rows, SCORES.field("top_shares").type),
         ],

@@ -162,7 +162,7 @@ def test_on_real_servers_the_chain_lifts_the_linear_pair_far_over_the_floor(data
     import pyarrow.parquet as pq
 
     from amad.config import Fleet
-    from amad.metrics import vus_pr
+    from amad.metrics import vus
     from amad.windows import Scaler
 
     fleet = Fleet.model_validate(
@@ -198,7 +198,7 @@ def test_on_real_servers_the_chain_lifts_the_linear_pair_far_over_the_floor(data
         detector.fit([s.rows_between(0, 7300) for s in scaled],
                      [s.rows_between(7400, s.rows) for s in scaled])  # fmt: skip
         scores = [detector.score(scaler.apply(s)).score_T for s in test]
-        reached[name] = np.mean([vus_pr(s.label_T, x) for s, x in zip(test, scores, strict=True)])
+        reached[name] = np.mean([vus(s.label_T, x)[0] for s, x in zip(test, scores, strict=True)])
     assert reached["linear"] > reached["pca"] + 0.1 > reached["random"] + 0.2
 
 

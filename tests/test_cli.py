@@ -75,6 +75,8 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture):
     assert run(["--help"]) == run([]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"│ {command} " in text for command in COMMANDS)
+    assert run(["score", "--help"]) == 0
+    assert "<bool>" not in text + capsys.readouterr().out, "a flag takes no value"
     for error in [*AmadError.__subclasses__(), *DataError.__subclasses__()]:
         assert f"· {error.exit_code} " in EXIT_CODES
 

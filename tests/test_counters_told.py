@@ -10,7 +10,10 @@ from amad.telemetry.schemas import PROFILE
 from tests.ingest_kit import Yard, at, raw_fleet
 
 DAY = 86_400
-CHANNELS = [{"name": "speed", "kind": "counter", "range": [0, 1e6]}, {"name": "level"}]
+CHANNELS = [
+    {"name": "speed", "label": "Trip", "kind": "counter", "range": [0, 1e6]},
+    {"name": "level"},
+]
 
 
 def told(yard: Yard, days: dict[str, list[list[float]]]):
@@ -41,18 +44,18 @@ def test_resets_and_decreases_are_counted_whatever_the_batches(yard: Yard, batch
 def test_a_reset_is_told_as_an_event_and_is_no_trouble(yard: Yard):
     health, _ = told(yard, {"a-1": [[50, 60, 70, 1, 11]], "a-2": [[5, 6, 7]]})
     assert health.troubles == []
-    assert health.events == ["speed was reset on a-1 (1 time)"]
+    assert health.events == ["Trip was reset on a-1 (1 time)"]
 
 
 def test_a_unit_that_was_replaced_overnight_is_a_reset(yard: Yard):
     health, rows = told(yard, {"a-1": [[9000, 9010], [9020, 9030], [400, 410], [420, 430]]})
     assert [r["resets"] for r in rows if r["channel"] == "speed"] == [0, 0, 0, 0]
-    assert health.events == ["speed was reset on a-1 (1 time)"] and health.troubles == []
+    assert health.events == ["Trip was reset on a-1 (1 time)"] and health.troubles == []
 
 
 def test_a_counter_that_ran_backwards_is_a_trouble_with_its_vehicles(yard: Yard):
     health, _ = told(yard, {"a-1": [[50, 60], [70, 65, 61]], "a-2": [[90, 80, 90], [100, 110]]})
     (found,) = health.troubles
-    assert (found.kind, found.subject) == ("backwards", "speed")
+    assert (found.kind, found.subject, found.id) == ("backwards", "Trip", "backwards: speed")
     assert found.since.isoformat() == "2026-01-05" and health.events == []
     assert found.text == "ran backwards, which no counter can, on a-1 (2 times), a-2 (1 time)"

@@ -112,7 +112,7 @@ def test_figures_are_those_of_the_metrics(labelled):
         figures = content["methods"]["amad"]["per_unit"][vehicle]
         buffer = fleet.evaluation.buffer_rows
         assert figures["vus_pr"] == pytest.approx(
-            metrics.vus_pr(test.label_T, score_T, buffer), abs=1e-6
+            metrics.vus(test.label_T, score_T, buffer)[0], abs=1e-6
         )
         assert figures["event_f1"] == pytest.approx(
             metrics.event_f1(test.label_T, score_T), abs=1e-6

@@ -268,7 +268,7 @@ def test_a_csv_of_verdicts_is_kept_as_a_whole(yard, tmp_path, capsys):
         ("incident,verdict,note\n{0},true,\n{0},false,\n", "line 3: {0} stands there twice", 3),
         ("incident,verdict,verdict\n{0},true,false\n", "has no column verdict, or two of them", 3),
         ('incident,verdict,note\n{0},TRUE,"a\n{0},false,b\n', "line 3: unexpected end of data", 3),
-        ("incident,verdict,note\n,true,\n", "line 2: no incident", 3),
+        ("incident,verdict,note\n,true,\n", "line 2: names no incident", 3),
         ("incident,verdict,note\n{0},true,a,b\n", "line 2: more cells than columns", 3),
         ("incident,verdict,note\n{0},true,\nx,true,\n", "line 3: there is no incident 'x'", 2),
     ],

@@ -96,11 +96,11 @@ def test_scores_are_compared_with_the_usual_ones_of_their_vehicle():
     ("changes", "retrain", "words"),
     [
         ({}, False, "as train days differ from each other"),
-        ({"above_usual": 0.5}, True, "50% of the scores are above the usual 95 % quantile"),
-        ({"uncovered": 0.3}, True, "30% of the rows have a value outside"),
+        ({"above_usual": 0.5}, True, "50 % of the scores are above the usual 95 % quantile"),
+        ({"uncovered": 0.3}, True, "30 % of the rows have a value outside"),
         ({"unknown": ["x", "y"]}, True, "2 of 4 vehicles were not in training"),
-        ({"drift": 1}, False, "1 channel drifted (c0), too few of its class"),
-        ({"drift": 2}, True, "2 of 8 channels of class all drifted: c0, c1"),
+        ({"drift": 1}, False, "1 channel drifted (C0), too few of its class"),
+        ({"drift": 2}, True, "2 of 8 channels of class all drifted: C0, C1"),
         ({"recent": None}, False, "no day after those"),
     ],
 )
@@ -115,7 +115,7 @@ def test_the_recommendation_says_why(changes, retrain, words):
             for c in range(8)
         ],
     ).model_copy(update=changes)  # fmt: skip
-    found_retrain, reason = decide(found)
+    found_retrain, reason = decide(found, str.upper)
     assert found_retrain == retrain and words in reason
 
 

@@ -20,7 +20,9 @@ def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str)
 
 def test_it_says_what_a_long_history_is_in_each_class() -> None:
     told = _histories([9000, 7000], [2000, 6000])
-    assert "has at least 2,000 to 6,000 train rows, as its class asks for, and is known" in told
+    assert (
+        "has at least the train rows that its class asks for (2,000 to 6,000) and is known" in told
+    )
 
 
 def test_the_operating_point_is_told_in_sentences() -> None:

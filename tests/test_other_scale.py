@@ -20,8 +20,8 @@ def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
     ]  # fmt: skip
     channel = SimpleNamespace(name="volt", kind=kind)
     profile = pa.Table.from_pylist([*rows, rows[0] | {"channel": "other", "mean": 1e9}])
-    return [(item.subject, item.text) for item in scale_findings(profile, SimpleNamespace(
-        channels=[channel]))]  # fmt: skip
+    findings = scale_findings(profile, SimpleNamespace(channels=[channel]))
+    return [(f"{item.vehicle} {item.channel}", item.text) for item in findings]
 
 
 def test_days_of_another_scale_are_told_with_their_factor():

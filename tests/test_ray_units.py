@@ -21,7 +21,7 @@ from amad.engines.shared.unit_engines import over_ray
 
 pytestmark = pytest.mark.engine
 
-HERE = Reach(marks=(), actor=None, brought={})  # every worker is on this machine
+HERE = Reach(marks=(), actor=None, fetchers={})  # every worker is on this machine
 WIDE = PROFILE.model_copy(update={"cpus": 3, "workers": 1})
 Unit = tuple[str, int]
 

@@ -23,7 +23,7 @@ from report_kit import (
     write_verdicts,
 )
 
-from amad.config import DataError, Settings
+from amad.config import DataError, Fleet, Settings
 from amad.config import number_text as text
 from amad.ingest.ingestion import ingest
 from amad.report import build_report
@@ -68,22 +68,22 @@ class Page(HTMLParser):
         return [a for t, a in self.tags if t == tag and having.items() <= a.items()]
 
 
+def page_of(fleet: Fleet, settings: Settings, home: Path) -> Page:
+    build_report(stage_of(fleet, settings), home / "report.html")
+    return Page((home / "report.html").read_text(encoding="utf-8"))
+
+
 def made(home: Path, incidents: dict, vehicles=("bev-01", "van-02"), **options) -> Page:
     """The page of a run with these incidents."""
     fleet = write_fleet(home)
     settings = write_data(fleet, home, list(vehicles))
     write_run(fleet, settings, incidents, **options)
     write_verdicts(fleet, settings)
-    build_report(stage_of(fleet, settings), home / "report.html")
-    return Page((home / "report.html").read_text(encoding="utf-8"))
-
-
-def kit(home: Path):
-    return write_fleet(home)
+    return page_of(fleet, settings, home)
 
 
 def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     context = {"context_channels": ("Vehicle.Speed",), "context_values": (80.0,)}
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.0, **context)]})
     assert "1 incident on 1 of 2 vehicles" in page.text
@@ -99,7 +99,7 @@ def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
 
 
 def test_the_worst_come_first_whoever_they_are(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     grades = {0: (30.0, 90.0), 1: (60.0,)}
     incidents = {
         day: [an_incident(fleet, "van-02", day, 50 + 200 * n, 60, severity=grade)
@@ -114,7 +114,7 @@ def test_the_worst_come_first_whoever_they_are(home: Path):
 
 
 def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     begun = an_incident(fleet, "bev-01", 0, 500, 100, severity=40.0)
     goes_on = an_incident(
         fleet, "bev-01", 1, 0, 80, severity=55.0, start=begun.start,
@@ -129,7 +129,7 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
 
 
 def test_an_incident_that_began_before_the_run_says_so(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     goes_on = an_incident(
         fleet, "bev-01", 1, 0, 80, start=day_start(0) + 500 * SECOND, continued=True
     )
@@ -139,7 +139,7 @@ def test_an_incident_that_began_before_the_run_says_so(home: Path):
 
 
 def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     page = made(home, {1: [an_incident(fleet, "bev-01", 1, 500, 100),
                            an_incident(fleet, "van-02", 1, 400, 100, severity=10.0)]})  # fmt: skip
     assert "1 still open" in page.text and "still going on at the end of the data" in page.text
@@ -154,7 +154,7 @@ def test_a_quiet_run_says_that_it_is_quiet(home: Path):
 
 
 def test_a_fleet_that_was_never_scored_is_told_how(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     settings = write_data(fleet, home, ["bev-01"])
     with pytest.raises(DataError, match="amad score"):
         build_report(stage_of(fleet, settings), home / "report.html")
@@ -172,15 +172,14 @@ def test_what_the_page_shows_is_escaped(home: Path):
     settings = write_data(fleet, home, [HOSTILE, "van-02"])
     bad = an_incident(fleet, HOSTILE, 0, 200, 100, type="<svg/onload=alert(2)>")
     write_run(fleet, settings, {0: [bad]})
-    build_report(stage_of(fleet, settings), home / "report.html")
-    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    page = page_of(fleet, settings, home)
     assert len(page.all("script")) == 1 and not page.all("img") and not page.all("b", onclick="")
     assert not [a for _, a in page.tags for name in a if name.startswith("on")]
     assert HOSTILE in page.text and "{{ 7 * 7 }}" in page.text
 
 
 def test_the_page_asks_for_nothing_and_its_policy_allows_nothing(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
     assert policy.startswith("default-src 'none';")
@@ -195,7 +194,7 @@ def test_the_page_asks_for_nothing_and_its_policy_allows_nothing(home: Path):
 
 
 def test_every_link_inside_the_page_leads_somewhere(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50) for n in range(5)]
     page = made(home, {0: incidents})
     targets = {a["id"] for _, a in page.tags if "id" in a}
@@ -203,7 +202,7 @@ def test_every_link_inside_the_page_leads_somewhere(home: Path):
 
 
 def test_the_same_inputs_give_the_same_bytes(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     before = (home / "report.html").read_bytes()
     build_report(stage_of(fleet, Settings(home=home)), home / "again.html")
@@ -213,7 +212,7 @@ def test_the_same_inputs_give_the_same_bytes(home: Path):
 def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypatch):
     monkeypatch.setattr("amad.report.incident_entries.PLOTTED", 2)
     monkeypatch.setattr("amad.report.incident_entries.LISTED", 3)
-    fleet = kit(home)
+    fleet = write_fleet(home)
     incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50, severity=20.0 + n) for n in range(5)]
     page = made(home, {0: incidents})
     assert len(page.all("article", **{"class": "incident"})) == 2
@@ -223,7 +222,7 @@ def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypa
 
 
 def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     titles = [a["aria-label"] for a in page.all("svg", **{"class": "x"})]
     assert [t.split(" of ")[0] for t in titles] == ["Anomaly score", "Coolant temperature", "Speed"]
@@ -236,27 +235,26 @@ def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path)
 
 
 def test_the_band_is_the_channels_own_though_the_fleet_file_lost_another(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     channels = [channel.model_dump(exclude_unset=True) for channel in fleet.channels]
     now = write_fleet(home, channels=channels[1:])  # without the speed; the store still has it
     settings = Settings(home=home, data_dir=home / "raw")
     ingest(now, settings)
-    build_report(stage_of(now, settings), home / "report.html")
-    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    page = page_of(now, settings, home)
     titles = [a["aria-label"] for a in page.all("svg", **{"class": "x"})]
     assert "Coolant temperature of bev-01" in titles[1] and "within its normal 8" in titles[1]
 
 
 def test_a_broken_relation_is_told_in_words_with_both_channels(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     broken = an_incident(fleet, "bev-01", 0, 200, 120, partner="Vehicle.Speed", type="relation")
     page = made(home, {0: [broken, an_incident(fleet, "van-02", 0, 200, 120)]})
     assert page.text.count("Coolant temperature no longer fits Speed") == 2  # list and plots
 
 
 def test_a_channel_without_a_usual_level_has_no_band(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     odd = an_incident(
         fleet, "bev-01", 0, 200, 120, channels=("Vehicle.Gear", "gone"), shares=(0.5, 0.4)
     )
@@ -275,7 +273,7 @@ def test_vehicles_without_a_score_are_not_counted_as_quiet(home: Path):
     some_days = (("van-02", 0), ("van-02", 1))
     page = made(home, {}, quarantined=some_days)
     assert "no incident on 2 vehicles; 1 vehicle without a score." in page.text
-    stage = stage_of(kit(home), Settings(home=home))
+    stage = stage_of(write_fleet(home), Settings(home=home))
     assert "on 0 of 2 vehicles, 1 without a score; " in str(build_report(stage))
     page = made(home, {}, quarantined=(*some_days, ("bev-01", 0), ("bev-01", 1)))
     assert "No row of 2 vehicles has a score So nothing can be said" in page.text
@@ -283,24 +281,22 @@ def test_vehicles_without_a_score_are_not_counted_as_quiet(home: Path):
 
 
 def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     assert "VUS-PR 0.65: clearly above chance" in page.text
     assert "0.043 above the best simple detector, ridge, which may be chance" in page.text
     assert f"Version {VERSION}, champion when it scored" in page.text
     write_verdicts(fleet, Settings(home=home), version="4")
-    build_report(stage_of(fleet, Settings(home=home)), home / "report.html")
-    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    page = page_of(fleet, Settings(home=home), home)
     assert "Measured on version 4; version 3 scored." in page.text
 
 
 def test_without_the_other_stages_the_page_still_stands(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     settings = write_data(fleet, home, ["bev-01"])
     write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     (settings.fleet_dir("kit") / "store" / "store.json").unlink()
-    build_report(stage_of(fleet, settings), home / "report.html")
-    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    page = page_of(fleet, settings, home)
     assert "Not evaluated" in page.text and "Not validated" in page.text
     assert page.all("path", **{"class": "line"}) and not page.all("rect", **{"class": "band"})
 
@@ -308,7 +304,7 @@ def test_without_the_other_stages_the_page_still_stands(home: Path):
 def test_the_stage_writes_beside_the_fleet_or_where_it_is_told(home: Path, tmp_path: Path):
     from amad.config import load_params
 
-    fleet = kit(home)
+    fleet = write_fleet(home)
     made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     params = load_params(home / "params.yaml").model_copy(update={"fleet": "kit"})
     told = stage.run(params, Settings(home=home))
@@ -319,7 +315,7 @@ def test_the_stage_writes_beside_the_fleet_or_where_it_is_told(home: Path, tmp_p
 
 
 def test_a_later_job_without_dates_hides_nothing(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     settings = write_data(fleet, home, ["bev-01"])
     write_run(fleet, settings, {})
     (job,) = (settings.runs_dir("kit") / "jobs").glob("*.json")
@@ -352,7 +348,7 @@ def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.Mon
 
 
 def test_long_runs_are_shown_in_few_cells(home: Path):
-    fleet = kit(home)
+    fleet = write_fleet(home)
     for days in (1, 3, 4, 62, 63, 400):
         stretch = stretch_us(days)
         cells = {n * stretch: Cell(rows=9, scored=9) for n in range(days * text.DAY // stretch)}
@@ -365,6 +361,6 @@ def test_long_runs_are_shown_in_few_cells(home: Path):
 def test_a_strip_leaves_out_the_time_without_data(home: Path):
     hours = {n * text.HOUR: Cell(rows=9, scored=9) for n in (0, 1, 9, 10, 30)}
     coverage = {"bev-01": Coverage(cells=hours, last=1)}
-    (row,) = overview([], coverage, kit(home), text.HOUR).rows
+    (row,) = overview([], coverage, write_fleet(home), text.HOUR).rows
     steps = np.diff([box.x for box in row.boxes])
     assert steps[0] == steps[2] == 1 and steps[1] == steps[3] > 1

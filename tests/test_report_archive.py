@@ -22,7 +22,7 @@ from amad.cli import retention
 from amad.config import Stage
 from amad.notify.grouping import causes
 from amad.report import archive, build_report
-from amad.report.since_last import Published, SinceLast, since_last
+from amad.report.since_last import PublishedDates, SinceLast, since_last
 from amad.report.vehicle_trend import trend
 from amad.scores.partitions import table_file
 from amad.scores.retention import Retention, prune
@@ -33,14 +33,14 @@ DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
 def states(since: SinceLast) -> dict[str, list[str]]:
     """The vehicles of each state, with what is noted of them."""
     return {
-        name: [" ".join([line.told.vehicle, *line.notes])
+        name: [" ".join([line.incident.vehicle, *line.notes])
                for item in getattr(since, name) for line in item.lines]
         for name in ("new", "ongoing", "over")
     }  # fmt: skip
 
 
 def since(yard: Yard, night: int) -> SinceLast:
-    found = since_last(Published.of(yard.runs, "1"), DAY + timedelta(days=night), yard.fleet)
+    found = since_last(PublishedDates.of(yard.runs, "1"), DAY + timedelta(days=night), yard.fleet)
     assert found is not None
     return found
 
@@ -69,7 +69,7 @@ def test_the_states_are_those_of_the_notices(home: Path):
         "ongoing": ["van-3 now worse", "van-1"],
         "over": ["van-2"],
     }
-    assert found.critical == 1 and found.worst.told.vehicle == "van-3"
+    assert found.critical == 1 and found.worst.incident.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 
@@ -77,7 +77,7 @@ def test_a_page_on_a_month_counts_the_causes_of_all_its_dates(home: Path):
     yard = Yard(home)
     yard.publish(0, at_yard("van-1", 0, hour=7.0), at_yard("van-1", 0, hour=9.0))
     yard.publish(20)
-    published, last = Published.of(yard.runs, "1"), DAY + timedelta(days=20)
+    published, last = PublishedDates.of(yard.runs, "1"), DAY + timedelta(days=20)
     assert not causes(published.window(last)), "what is new is of the newest days"
     (cause,) = causes(published.window(last, back_to=DAY))
     assert len(cause.changes) == 2
@@ -159,7 +159,7 @@ def test_every_scored_date_has_a_page_with_its_neighbours(stage: Stage):
 
 def test_the_index_counts_what_is_new_and_critical_on_each_date(stage: Stage):
     build_report(stage)
-    facts = [row.facts for row in archive.rows(Published.of(stage.runs, "3"))]
+    facts = [row.facts for row in archive.rows(PublishedDates.of(stage.runs, "3"))]
     assert [(f.new, f.ongoing, f.over, f.critical) for f in facts] == [
         (1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 0, 0),
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from amad.report import build_report, incident_entries
 from amad.report.blind_spots import blind_spots
 from amad.report.glossary import Explained, glossary
 from amad.report.promise import Achieved, table
-from amad.report.since_last import Published
+from amad.report.since_last import PublishedDates
 
 METHODS = {"amad": method_figures([0.6]), "random": method_figures([0.1])}
 
@@ -54,7 +54,7 @@ def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_r
 def test_what_of_the_run_had_no_score_is_told(home: Path):
     yard = Yard(home)
     yard.publish(0)
-    manifest = Published.of(yard.runs, "1").current(DAY).model_copy(
+    manifest = PublishedDates.of(yard.runs, "1").current(DAY).model_copy(
         update={"unscored": {"too_short": 9}, "unmeasured": {"van-1": ["Vehicle.Speed"]},
                 "withheld": {"van-2": ["Vehicle.Coolant"]}}
     )  # fmt: skip
@@ -81,7 +81,7 @@ def test_the_promise_of_a_night_stands_beside_that_of_the_days_before(home: Path
     yard = Yard(home)
     for night in range(3):
         yard.publish(night, at_yard("van-1", night), at_yard("van-2", night))
-    published = Published.of(yard.runs, "1")
+    published = PublishedDates.of(yard.runs, "1")
     newest = max(published.manifests)
     own = Achieved(name="This run", incidents=2, days=4, promised=1.0)
     metrics = evaluation_metrics(METHODS)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_kit import (
-    SECOND,
-)
+from report_kit import SECOND
 
 from amad.config import number_text as text
+from amad.config.fleet import Channel
+from amad.report.incident_plot import _fact, _ticks
 from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
 
 
@@ -48,6 +48,17 @@ def test_a_scale_holds_its_values_and_has_ticks_in_order(low, span, band, seed):
     assert 1 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
     assert [t.at for t in ticks] == sorted((t.at for t in ticks), reverse=True)
     assert len({t.text for t in ticks}) == len(ticks)
+
+
+def test_codes_have_the_words_of_the_fleet_file():
+    codes = {"auto": 0, "eco": 1, "automatic": 0, "sport": 2}
+    mode = Channel(name="mode", kind="categorical", codes=codes)
+    assert _fact(np.array([1.0, 0, 1, 7]), None, mode) == "auto, eco, 7"
+    assert _fact(np.array([2.0, 2]), None, mode) == "constant at sport"
+    ticks = _ticks(Scale.over(np.array([0.0, 1.0])), mode)
+    assert [tick.text for tick in ticks] == ["auto", "eco"] and ticks[0].at > ticks[1].at
+    gear = Channel(name="gear", kind="categorical")
+    assert _fact(np.array([1.0, 6, 2]), None, gear) == "1 to 6"
 
 
 def test_a_constant_line_is_in_the_middle():

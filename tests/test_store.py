@@ -120,7 +120,7 @@ def test_store_json_is_plain_and_names_the_parts(tmp_path: Path) -> None:
 
 
 def test_missing_store_and_vehicle_say_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="run the stage prepare"):
+    with pytest.raises(DataError, match="run 'amad prepare'"):
         WindowStore.open(tmp_path / "nowhere")
     write(tmp_path / "store")
     with pytest.raises(DataError, match="a-1"):
@@ -134,14 +134,14 @@ def test_a_changed_bit_of_a_vehicle_is_told_before_a_stage_begins(tmp_path: Path
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run 'amad prepare'"):
         WindowStore.checked(tmp_path / "store")
     opened = WindowStore.open(tmp_path / "store")
     for damage in (lambda: file.write_bytes(content[:-9]), file.unlink):
         damage()
-        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run 'amad prepare'"):
             WindowStore.checked(tmp_path / "store")
-        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run 'amad prepare'"):
             opened.series("a-1")
 
 
@@ -150,5 +150,5 @@ def test_a_store_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -
     content = read_json(tmp_path / "store" / "store.json", "")
     del content["format"]  # as stores were before counters were increments
     write_json(tmp_path / "store" / "store.json", content, sealed=True)
-    with pytest.raises(DataError, match="store of format 1, this version reads 2; run the stage"):
+    with pytest.raises(DataError, match="of format 1, this version reads 2; run 'amad prepare'"):
         WindowStore.open(tmp_path / "store")

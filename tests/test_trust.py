@@ -21,6 +21,7 @@ from amad.config import DataError, Settings
 from amad.config.number_text import DAY
 from amad.evaluation.evaluation_metrics import Vote
 from amad.report import build_report
+from amad.report.promise import of_run
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
 from amad.report.trust_cards import Evidence, cards
 from amad.scores.job_log import JobLog
@@ -50,7 +51,9 @@ def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None
     run = ScoringRun(job=log, version=VERSION, dates=[], runs=Path())
     names = ("detection", "faults", "alarms", "data", "model")
     coverage = {"v": Coverage(cells=cell, last=1)}
-    all_cards = cards(found or evidence(), run, [None] * incidents, coverage, data_hash)
+    found = found or evidence()
+    achieved = of_run(run, [None] * incidents, coverage, found.metrics)
+    all_cards = cards(found, run, achieved, coverage, data_hash)
     return dict(zip(names, all_cards, strict=True))
 
 

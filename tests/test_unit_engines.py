@@ -84,11 +84,11 @@ class AnotherNode:
     def __call__(self, work, units, *, vehicle_days):
         for unit in units:
             self._folder.rename(self._away)
-            disk.take_from(self)
+            disk.read_through(self)
             try:
                 result = work(unit)
             finally:
-                disk.take_from(None)
+                disk.read_through(None)
                 assert not self._folder.exists(), "something was written on the node"
                 self._away.rename(self._folder)
             yield result
@@ -106,11 +106,11 @@ class AnotherNode:
     def _back(self) -> Iterator[None]:
         """As the driver answers, which has its folder."""
         self._away.rename(self._folder)
-        disk.take_from(None)
+        disk.read_through(None)
         try:
             yield
         finally:
-            disk.take_from(self)
+            disk.read_through(self)
             self._folder.rename(self._away)
 
 

@@ -9,7 +9,7 @@ from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_ru
 
 from amad.config.fleet import Channel
 from amad.notify.published import Published, Window, read_window
-from amad.report.usual_context import Driving, gathered, usual_context
+from amad.report.usual_context import ContextSamples, gathered, usual_context
 from amad.telemetry.lake import Lake
 
 HEAT = Channel(name="heat", label="Heat", unit="°C", context=True)
@@ -32,6 +32,8 @@ def test_a_code_is_a_place():
     rows = np.repeat([1.0, 2.0, 3.0], [980, 15, 5])
     found = gathered(GEAR, np.array([2.0, 2.0, 2.0, 2.0, 1.0]), rows)
     assert found is not None and found.where == "Gear 2" and found.inside == 4
+    named = GEAR.model_copy(update={"codes": {"park": 1, "drive": 2}})
+    assert replace(found, channel=named).where == "Gear drive"
 
 
 def test_by_chance_a_place_is_hardly_ever_told():
@@ -70,10 +72,10 @@ def test_the_rows_are_those_of_the_window_and_each_date_is_read_once(tmp_path, m
             for item in items
         },
     )
-    driving = Driving(lake=lake)
-    found = usual_context(window, fleet, driving)
+    samples = ContextSamples(lake=lake)
+    found = usual_context(window, fleet, samples)
     assert found is not None
-    (place,) = found.places
+    (place,) = found.ranges
     assert place.sentence == (
         "6 of the 6 incidents of 14 days began at Coolant temperature 20 to 27 °C, where 0 % of "
         "the rows are"
@@ -85,11 +87,11 @@ def test_the_rows_are_those_of_the_window_and_each_date_is_read_once(tmp_path, m
         "Battery voltage: 0 incidents of 14 days, too few to say.",
     ]
     monkeypatch.setattr(Lake, "read_day", None)
-    assert usual_context(window, fleet, driving) == found
+    assert usual_context(window, fleet, samples) == found
     plain = fleet.model_copy(
         update={"channels": [c.model_copy(update={"context": False}) for c in marked]}
     )
-    assert usual_context(window, plain, driving) is None
+    assert usual_context(window, plain, samples) is None
 
 
 def test_values_of_failed_sensors_and_quarantined_days_are_not_among_the_rows(tmp_path):
@@ -101,7 +103,7 @@ def test_values_of_failed_sensors_and_quarantined_days_are_not_among_the_rows(tm
     def rows(**left_out) -> list[int]:
         write_run(fleet, settings, {}, **left_out)
         window = read_window(settings.runs_dir(fleet.name), "1")
-        return [len(values) for values in Driving(lake=lake).of(window, channels).values()]
+        return [len(values) for values in ContextSamples(lake=lake).of(window, channels).values()]
 
     coolant, speed = rows()
     assert coolant == speed > 0

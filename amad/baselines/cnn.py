@@ -70,7 +70,7 @@ class CnnMember(NetworkMember[Forecaster]):
 
     @torch.inference_mode()
     def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:
-        """x - x_hat, segment by segment."""
+        """x - x_hat (T, C), segment by segment."""
         assert self.network is not None, "fit or restore comes first"
         residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
         for first, last in series.segments():

@@ -68,7 +68,7 @@ class KMeansMember(Member):
         return {"centre": kmeans.cluster_centers_.reshape(-1, L, C).astype(np.float64)}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """Root mean square distance to the nearest centre, >= 0; NaN where there is no window."""
+        """Root mean square distance (T, C) to the nearest centre; NaN where there is no window."""
         centre_KLC = coefficients["centre"].astype(np.float32)
         residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
         windows = series.rows - WINDOW + 1

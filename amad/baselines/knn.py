@@ -36,7 +36,7 @@ class KnnMember(Member):
         return {"row": row_NC[sample(len(row_NC), REFERENCE, self.seed)].astype(np.float64)}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x minus the mean of its neighbours."""
+        """x minus the mean of its neighbours, (T, C)."""
         from sklearn.neighbors import NearestNeighbors
 
         row_NC = coefficients["row"].astype(np.float32)

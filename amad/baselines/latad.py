@@ -30,7 +30,7 @@ BATCH = 128  # windows that are scored at once
 STEPS = 150  # of training
 
 
-class LatadMember(NetworkMember):
+class LatadMember(NetworkMember[LatadNetwork]):
     """One network for the fleet, centres of its latents for each owner of figures.
 
     The squared residual of a channel is its share of the distance, in units of its train mean:
@@ -60,7 +60,11 @@ class LatadMember(NetworkMember):
         if self.network is None:
             self.fit_shared(train)
         latad = None if self.network is None else cluster(self.network, train, self.seed)
-        self.coefficients[owner] = {} if latad is None else latad.arrays()
+        self.coefficients[owner] = {}
+        if latad is not None:
+            self.coefficients[owner] = {
+                "centre": latad.centre_ND.numpy(), "ordinary": np.array(latad.ordinary)
+            }  # fmt: skip
         return [self.residual(series, owner) for series in train]
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
@@ -69,7 +73,9 @@ class LatadMember(NetworkMember):
         end_B, answer_T = window_ends(series, trailing=self.trailing)
         if not coefficients or len(end_B) == 0:
             return residual_TC
-        latad = Latad.restore(coefficients)
+        assert self.network is not None, "fit comes first"
+        centre_ND, ordinary = torch.from_numpy(coefficients["centre"]), coefficients["ordinary"]
+        latad = Latad(network=self.network, centre_ND=centre_ND, ordinary=float(ordinary))
         parts = []
         for first in range(0, len(end_B), BATCH):
             start_B = end_B[first : first + BATCH] - WINDOW + 1

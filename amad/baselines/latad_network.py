@@ -134,27 +134,6 @@ class Latad:
         share_BC = part_BC / part_BC.sum(1, keepdim=True).clamp_min(1e-12)
         return distance_B.detach(), share_BC
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything learnt, by name; ``Latad.restore`` is the inverse."""
-        weights = {f"network.{k}": v.numpy() for k, v in self.network.state_dict().items()}
-        return weights | {"centre": self.centre_ND.numpy(), "ordinary": np.array(self.ordinary)}
-
-    @classmethod
-    def restore(cls, arrays: dict[str, np.ndarray]) -> "Latad":
-        """From what ``arrays`` gave."""
-        weights = {
-            name.removeprefix("network."): torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith("network.")
-        }
-        network = LatadNetwork(len(weights["smooth.bias"]))
-        network.load_state_dict(weights)
-        return cls(
-            network=network.eval().requires_grad_(False),
-            centre_ND=torch.from_numpy(arrays["centre"]),
-            ordinary=float(arrays["ordinary"]),
-        )
-
 
 def nearest(z_BD: Tensor, centre_ND: Tensor) -> Tensor:
     """Euclidean distance to the nearest centre, (B,); its gradient is finite at a centre too."""

@@ -37,7 +37,7 @@ class PcaMember(Member):
         return {"mean": mean_C, "rest": np.eye(len(mean_C)) - basis @ basis.T}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat, where x_hat is in the plane of the components."""
+        """x - x_hat (T, C), where x_hat is in the plane of the components."""
         centred_TC = series.value_TC - coefficients["mean"].astype(np.float32)
         return centred_TC @ coefficients["rest"].astype(np.float32)
 

@@ -23,7 +23,7 @@ class RawMember(Member):
         return {}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """The scaled values."""
+        """The scaled values (T, C)."""
         return series.value_TC.astype(np.float32)
 
 
@@ -46,7 +46,7 @@ class RangeMember(Member):
         }
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """Distance to the range, signed; NaN for a channel that was never measured in train."""
+        """Distance to the range (T, C), signed; NaN where train has no value of the channel."""
         low_C, high_C = coefficients["low"], coefficients["high"]
         known_C = low_C <= high_C
         nearest_TC = np.clip(series.value_TC, low_C, np.where(known_C, high_C, np.inf))

@@ -106,7 +106,7 @@ class TransformerMember(NetworkMember[Amad]):
         return train_transformer(train, self.seed, STEPS)
 
     def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:
-        """x - x_hat of visible values."""
+        """x - x_hat (T, C) of visible values; NaN where no window answers for the row."""
         assert self.network is not None, "fit or restore comes first"
         residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
         if self.trailing:

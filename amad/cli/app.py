@@ -2,9 +2,10 @@
 
 import inspect
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from amad.cli import alerts, drifting, exporting, ledger, retention, reviewing, scoring, simulation
 from amad.cli.alerts import run_daily
@@ -22,7 +23,27 @@ from amad.cli.running import (
 
 EXIT_CODES = "Exit codes: " + " · ".join(f"{code} {words}" for code, words in MEANINGS.items())
 
+
+def _without_type_of_flags(params: list) -> list:
+    """Options as the help shows them: ``--json`` takes no value, so it has no ``<bool>``."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list:
+        return _without_type_of_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list:
+        return _without_type_of_flags(super().get_params(ctx))
+
+
 app = typer.Typer(
+    cls=_Group,
     help="Anomaly detection for fleets: validate telemetry, train, register, score, report.",
     epilog=EXIT_CODES,
     invoke_without_command=True,
@@ -233,3 +254,4 @@ app.command(rich_help_panel=LOOK)(simulation.simulate)
 for _command in app.registered_commands:  # the lines of a docstring are broken for code, not here
     _paragraphs = (inspect.getdoc(_command.callback) or "").split("\n\n")
     _command.help = "\n\n".join(" ".join(text.split()) for text in _paragraphs)
+    _command.cls = _Command

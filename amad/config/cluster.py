@@ -124,13 +124,17 @@ def load_cluster(settings: Settings) -> ClusterProfile:
     """
     name = settings.cluster
     if not re.fullmatch(r"[\w.-]{1,100}", name):
-        raise ConfigError(f"{cut(repr(name))} cannot name a cluster profile of conf/cluster/")
+        raise ConfigError(
+            f"{cut(repr(name))} cannot name a cluster profile of conf/cluster/: letters, "
+            "digits, ., - and _, at most 100 of them"
+        )
     path = settings.conf_dir / "cluster" / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
         if not known and name == "local":
             return ClusterProfile()
         raise ConfigError(
-            f"there is no cluster profile {path}; known profiles: {', '.join(known) or 'none'}"
+            f"there is no cluster profile {path}; known profiles: {', '.join(known) or 'none'}. "
+            "Name one of them with --cluster or AMAD_CLUSTER"
         )
     return parse(ClusterProfile, read_mapping(path), str(path))

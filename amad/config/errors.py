@@ -114,10 +114,10 @@ def _copy_cause(error: shutil.Error) -> tuple[int | None, str, str | None]:
     """Return them for the first unusable file of a copied folder, from the text of shutil."""
     listed = error.args[0] if error.args and isinstance(error.args[0], list) else []
     for source, target, why in listed:
-        told = re.match(r"\[Errno (\d+)\] ([^:]+)", str(why))
-        if told and int(told[1]) in UNUSABLE:
-            unread = int(told[1]) not in NO_ROOM and str(target) not in str(why)
-            return int(told[1]), told[2], str(source if unread else target)
+        match = re.match(r"\[Errno (\d+)\] ([^:]+)", str(why))
+        if match and int(match[1]) in UNUSABLE:
+            unread = int(match[1]) not in NO_ROOM and str(target) not in str(why)
+            return int(match[1]), match[2], str(source if unread else target)
     return None, "", None
 
 

@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
+from amad.config.number_text import number, unit_text
 from amad.config.settings import Settings
 from amad.config.source import Source
 from amad.config.yaml_file import Ordered, Seconds, Seed, Strict, cut, parse, read_mapping
@@ -53,7 +54,8 @@ class Channel(Strict):
     nulls: list[float | str] = []
     """Raw values that mean "not available", such as 65535"""
     codes: dict[str, int] = {}
-    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`"""
+    """Numbers for the words of a text column of states, such as `{auto: 0, eco: 1}`; the report and
+    the notices show the words"""
     classes: list[str] | None = None
     """Vehicle classes that have the channel; default: all"""
     max_flat_seconds: Seconds | None = None
@@ -67,7 +69,10 @@ class Channel(Strict):
     @classmethod
     def _not_reserved(cls, name: str) -> str:
         if name in RESERVED or "/" in name or "=" in name:
-            raise ValueError(f"'{name}' cannot name a channel (reserved, or holds '/' or '=')")
+            raise ValueError(
+                f"'{name}' cannot name a channel (reserved, or holds '/' or '='); choose another "
+                "name and put this one under column:"
+            )
         return name
 
     @model_validator(mode="after")
@@ -106,6 +111,11 @@ class Channel(Strict):
     def title(self) -> str:
         """A short name for people."""
         return self.label or self.name.removeprefix("Vehicle.")
+
+    def value_text(self, value: float) -> str:
+        """A value for people: the word of a code where ``codes`` has one, else ``20 °C``."""
+        word = next((word for word, code in self.codes.items() if code == value), None)
+        return word or f"{number(value)} {unit_text(self.unit)}".rstrip()
 
     @property
     def is_increment(self) -> bool:

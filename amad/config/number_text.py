@@ -1,14 +1,14 @@
-"""How numbers, shares, times and lengths of time are written for people. All times are UTC."""
+"""How numbers, shares, times and lengths of time are written for people.
+
+Times are microseconds since 1970 and written in UTC; lengths of time are microseconds.
+"""
 
 import math
-from datetime import UTC, datetime
-
-from amad.config.wording import count
-
-__all__ = ["count", "day", "machine_time", "moment", "number", "share", "span", "unit_text"]
+from datetime import UTC, date, datetime, timedelta
 
 SECOND = 1_000_000  # microseconds
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_VALUE = "–"
 # Names of VSS, the vehicle signal specification, whose symbols everybody knows.
 SYMBOLS = {"celsius": "°C", "fahrenheit": "°F", "percent": "%", "m/s^2": "m/s²"}
@@ -44,19 +44,35 @@ def unit_text(name: str) -> str:
     return SYMBOLS.get(name, name)
 
 
+def utc(us: int) -> datetime:
+    """The time ``us`` microseconds after 1970, to the microsecond."""
+    return EPOCH + timedelta(microseconds=int(us))
+
+
 def moment(us: int, seconds: bool = True) -> str:
     """``2026-01-10 07:12:04``."""
-    return _utc(us).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    return utc(us).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
 def machine_time(us: int) -> str:
     """ISO 8601, for ``<time datetime>``."""
-    return _utc(us).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc(us).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def day(us: int) -> str:
     """``2026-01-10``."""
-    return _utc(us).strftime("%Y-%m-%d")
+    return utc(us).strftime("%Y-%m-%d")
+
+
+def short_day(at: date) -> str:
+    """``10 Jan``, of a date or a time."""
+    return at.strftime("%d %b")
+
+
+def dates(first_us: int, last_us: int) -> list[date]:
+    """The dates in UTC from that of one time to that of another, both included."""
+    first, last = utc(first_us).date(), utc(last_us).date()
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def span(us: int) -> str:
@@ -71,7 +87,3 @@ def span(us: int) -> str:
         if len(parts) == 2:
             break
     return " ".join(part for part in parts if part)
-
-
-def _utc(us: int) -> datetime:
-    return datetime.fromtimestamp(us / SECOND, tz=UTC)

@@ -217,14 +217,14 @@ def _lacks(form: str, date: bool, time: bool) -> str:
     moment = datetime(2026, 11, 26, 13, 14, 15, tzinfo=UTC)
     text = moment.strftime(form)
     try:
-        told = datetime.strptime(text, form)
+        read = datetime.strptime(text, form)
     except ValueError as error:
         return f"cannot read what it writes, {text!r}: {error}"
-    if date and told.date() != moment.date():
+    if date and read.date() != moment.date():
         return "has no full date: a year, a month and a day are needed"
-    if time and told.hour == 1:
+    if time and read.hour == 1:
         return "has a 12-hour clock without %p (AM or PM)"
-    if time and not date and told.hour != moment.hour:
+    if time and not date and read.hour != moment.hour:
         return "has no hour"
     return ""
 

@@ -143,7 +143,7 @@ def what_to_check(
 def context_words(context: Mapping[str, float], known: Mapping[str, Channel]) -> list[str]:
     """A sentence with the values of the channels of ``context`` when it began; none without any."""
     parts = [
-        f"{known[name].title} {number(value)} {unit_text(known[name].unit)}".strip()
+        f"{known[name].title} {known[name].value_text(value)}"
         for name, value in context.items()
         if name in known
     ]

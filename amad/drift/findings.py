@@ -4,9 +4,11 @@ The limits were chosen once, by ``python -m bench.drift``: on healthy days they 
 a retraining, and on a copy of the simulated fleet that has drifted they do.
 """
 
+from collections.abc import Callable
 from datetime import date
 from typing import ClassVar
 
+from amad.config.number_text import share
 from amad.config.wording import count, some
 from amad.telemetry.artifact import Artifact, Entry
 
@@ -72,13 +74,13 @@ class Drift(Artifact):
         return [item for item in self.channels if item.drifted]
 
 
-def decide(found: Drift) -> tuple[bool, str]:
-    """Whether to retrain, and the sentence that says why."""
+def decide(found: Drift, title_of: Callable[[str], str]) -> tuple[bool, str]:
+    """Whether to retrain, and the sentence that says why. title_of: a channel's name for people."""
     if found.recent is None:
         return False, "no: there is no day after those that the champion was trained on"
     reasons = [
         *_unusual_scores(found),
-        *_drifted_channels(found),
+        *_drifted_channels(found, title_of),
         *_uncovered_rows(found),
         *_unknown_vehicles(found),
     ]
@@ -88,7 +90,7 @@ def decide(found: Drift) -> tuple[bool, str]:
         return False, "no: too few days or rows to compare"
     drifted = found.drifted
     if drifted:
-        names = some([item.channel for item in drifted], 3)
+        names = some([title_of(item.channel) for item in drifted], 3)
         return False, (
             f"no: {count(len(drifted), 'channel')} drifted ({names}), too few of its class, and "
             "the champion's scores are as usual"
@@ -100,18 +102,18 @@ def _unusual_scores(found: Drift) -> list[str]:
     if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
         return []
     return [
-        f"{found.above_usual:.0%} of the scores are above the usual 95 % quantile, which 5 % "
+        f"{share(found.above_usual)} of the scores are above the usual 95 % quantile, which 5 % "
         "should be"
     ]
 
 
-def _drifted_channels(found: Drift) -> list[str]:
+def _drifted_channels(found: Drift, title_of: Callable[[str], str]) -> list[str]:
     reasons = []
     for name in sorted({item.vehicle_class for item in found.channels}):
         own = [item for item in found.channels if item.vehicle_class == name]
         drifted = [item for item in own if item.drifted]
         if len(drifted) >= max(2.0, DRIFTED_CHANNELS * len(own)):
-            channels = some([item.channel for item in drifted], 3)
+            channels = some([title_of(item.channel) for item in drifted], 3)
             reasons.append(
                 f"{len(drifted)} of {len(own)} channels of class {name} drifted: {channels}"
             )
@@ -119,10 +121,10 @@ def _drifted_channels(found: Drift) -> list[str]:
 
 
 def _uncovered_rows(found: Drift) -> list[str]:
-    share, limit = found.uncovered, found.uncovered_limit
-    if share is None or limit is None or share <= limit:
+    uncovered, limit = found.uncovered, found.uncovered_limit
+    if uncovered is None or limit is None or uncovered <= limit:
         return []
-    return [f"{share:.0%} of the rows have a value outside what training covered"]
+    return [f"{share(uncovered)} of the rows have a value outside what training covered"]
 
 
 def _unknown_vehicles(found: Drift) -> list[str]:

@@ -106,7 +106,7 @@ def assess(
         retrain=False,
         reason="",
     )
-    retrain, reason = decide(drift)
+    retrain, reason = decide(drift, fleet.title_of)
     return drift.model_copy(update={"retrain": retrain, "reason": reason})
 
 

@@ -4,6 +4,8 @@ A twentieth of a vehicle's calibration rows is above the 95 % quantile of its us
 (``OperatingPoint.usual``). Where many more rows of the last days are, the model no longer expects
 what it sees; its threshold has then moved along (``amad.detect.moving_threshold``), so there may be
 no alarm.
+
+Shape legend: T rows of a vehicle.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.detect.alarms import OperatingPoint
 from amad.detect.moving_threshold import TOP, USUAL_SCORES
@@ -41,7 +42,7 @@ def score_drift(
 ) -> ScoreDrift | None:
     """Compare the scores with the usual ones; None where no vehicle has enough.
 
-    scores: of each vehicle, the scores of its scored rows and the threshold of each.
+    scores: of each vehicle, the scores (T,) of its scored rows and their thresholds (T,).
     """
     above, moved = [], []
     for vehicle, score_T, threshold_T in scores:
@@ -62,7 +63,7 @@ def score_drift(
 def published_scores(
     runs: Path, version: str, dates: Sequence[date]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Vehicle, scores and thresholds of the scored rows of those dates that this version scored.
+    """Vehicle, scores (T,) and thresholds (T,) of the rows that this version scored on these dates.
 
     One vehicle is in memory at a time: a file has its row groups by vehicle.
     """
@@ -70,11 +71,12 @@ def published_scores(
     known = [manifest for manifest in manifests if manifest is not None]
     for vehicle in sorted({name for manifest in known for name in manifest.vehicles}):
         tables = [
-            pq.read_table(
-                partitions.table_file(runs, "scores", version, manifest.date),
-                columns=["score", "threshold"],
-                filters=(pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
-                partitioning=None,
+            partitions.read_scores(
+                runs,
+                version,
+                manifest.date,
+                ["score", "threshold"],
+                (pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
             )
             for manifest in known
             if vehicle in manifest.vehicles

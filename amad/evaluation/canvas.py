@@ -9,7 +9,7 @@ from amad.telemetry.files import staged
 
 OURS, QUIET, FLOOR = "#0b6e99", "#7a8791", "#b9bfc4"
 EVENT, ALARM = "#f4c7ab", "#c8553d"
-PRIMARY_NAME = "VUS-PR"  # of the metric ``method_result.PRIMARY``
+PRIMARY_NAME = "VUS-PR"  # of the metric ``evaluation_metrics.PRIMARY``
 
 
 def save(figure: Figure, path: Path) -> None:

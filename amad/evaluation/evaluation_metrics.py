@@ -12,6 +12,8 @@ from amad.config.wording import count
 from amad.telemetry.artifact import Artifact, Entry
 
 DIGITS = 6  # of every figure that is written
+PRIMARY = "vus_pr"  # the metric that is compared first
+STRENGTHS = ("weak", "medium", "strong")  # thirds of the strengths of one fault type
 
 Figure = Annotated[float, AfterValidator(lambda value: round(float(value), DIGITS))]
 Difference = tuple[Figure, Figure, Figure]  # mean, low, high of a paired difference
@@ -169,8 +171,8 @@ class Vote(Entry):
     @property
     def sentence(self) -> str:
         """The decision and its figures."""
-        told = "the network votes" if self.weight > 0 else "the network has no vote"
-        return f"{told}: {self.reason}"
+        decision = "the network votes" if self.weight > 0 else "the network has no vote"
+        return f"{decision}: {self.reason}"
 
     @property
     def brief(self) -> str:

@@ -6,9 +6,8 @@ docs/explanation/dvc.md shows them in use.
 import csv
 from pathlib import Path
 
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.method_result import PRIMARY
 from amad.telemetry.files import staged
 
 DIGITS = 4  # fewer than in metrics.json, so that rounding on another machine shows no difference

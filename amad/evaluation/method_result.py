@@ -18,11 +18,11 @@ from amad.detect.blame import blame_shares
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of
 from amad.detect.scorer import Scored, Scorer
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.units import Event, Unit
 from amad.windows.series import Series
 
 RECALL_G = np.linspace(0, 1, 101)
-PRIMARY = "vus_pr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,12 +173,12 @@ class _VehicleDetector:
         kinds = hidden_kinds(self.params.mask.family)
         members = [AmadMember(network, hide=hide) for hide in kinds]
         train = _part(self.store, self.vehicle, TRAIN, self.rows)
-        ensemble, own, own_told = self._fitted(members, train)
-        others, theirs, they_told = self._closed
+        ensemble, own, own_explained = self._fitted(members, train)
+        others, theirs, their_explained = self._closed
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration={**own.calibration, **theirs.calibration},
-            foretold=best_foretold(ensemble.members, own_told | they_told),
+            foretold=best_foretold(ensemble.members, own_explained | their_explained),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 

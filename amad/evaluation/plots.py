@@ -23,9 +23,9 @@ from amad.evaluation.canvas import (
     save,
     title,
 )
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.method_result import PRIMARY, RECALL_G
+from amad.evaluation.method_result import RECALL_G
 from amad.evaluation.timelines import draw_attribution, draw_timeline
 from amad.evaluation.units import Unit, units_of
 from amad.telemetry.files import staged

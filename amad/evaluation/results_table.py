@@ -4,8 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from amad.config.console import say
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics
 
 SHOWN = (PRIMARY, "auc_pr", "vus_roc", "event_f1", "affiliation_f1")
 

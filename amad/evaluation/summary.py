@@ -10,6 +10,8 @@ from amad.config import Fleet, Params
 from amad.evaluation.chance import poisson_interval
 from amad.evaluation.evaluation_metrics import (
     DIGITS,
+    PRIMARY,
+    STRENGTHS,
     EvaluationMetrics,
     FaultFigures,
     Hits,
@@ -21,13 +23,12 @@ from amad.evaluation.evaluation_metrics import (
     PointAdjusted,
     StrengthFigures,
 )
-from amad.evaluation.method_result import PRIMARY, Finding, MethodResult, Rate
+from amad.evaluation.method_result import Finding, MethodResult, Rate
 from amad.evaluation.typed_events import by_type, guessed_types, severity_order
 from amad.evaluation.units import is_injected
 
 PerUnit = dict[str, dict[str, float]]  # unit -> metric -> value
 
-STRENGTHS = ("weak", "medium", "strong")  # thirds of the strengths of one fault type
 SHARES = (1.0, 1.5)  # of the number of culprits: so many channels may be named
 WORTHLESS = (
     "One alarm anywhere in an event marks all of it. Where events are long a random score gets "

@@ -3,19 +3,19 @@
 Shape legend: T rows, C channels, N events.
 """
 
-from datetime import UTC, datetime
-
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from amad.config import Fleet
+from amad.config.number_text import short_day, utc
 from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, score_after
 from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figure_of, title
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.method_result import PRIMARY, Finding
+from amad.evaluation.method_result import Finding
 from amad.evaluation.units import Unit
 from amad.windows.series import TEST, lead_of
 from amad.windows.store import WindowStore
@@ -110,8 +110,7 @@ def _top_channels(unit: Unit, scored: Scored) -> list[int]:
 def _time_ticks(axes, unit: Unit) -> None:
     rows = np.linspace(0, unit.series.rows - 1, 8).round().astype(int)
     stamps = [
-        datetime.fromtimestamp(unit.series.timestamp_T[row] / 1e6, UTC).strftime("%d %b\n%H:%M")
-        for row in rows
+        f"{short_day(at)}\n{at:%H:%M}" for at in map(utc, unit.series.timestamp_T[rows].tolist())
     ]
     axes.set_xticks(rows, stamps, fontsize=8.5)
 
@@ -158,7 +157,8 @@ def draw_attribution(findings: list[Finding], fleet: Fleet) -> Figure:
 def _event_name(finding: Finding) -> str:
     event = finding.event
     if event.type is None:
-        text = f"{datetime.fromtimestamp(finding.start_us / 1e6, UTC):%d %b %H:%M}"
+        at = utc(finding.start_us)
+        text = f"{short_day(at)} {at:%H:%M}"
     else:
         strength = "" if event.strength is None else f" {event.strength:.1f}"
         text = event.type.replace("_", " ") + strength

@@ -57,18 +57,18 @@ class Exported:
 
     def __str__(self) -> str:
         incidents = [(self.new, "new"), (self.changed, "changed"), (self.withdrawn, "withdrawn")]
-        told = [f"{number} {word}" for number, word in incidents if number]
+        changes = [f"{number} {word}" for number, word in incidents if number]
         if not self.published:
             return (
                 f"fleet {self.fleet}: no date is published, so nothing was written to "
                 f"{self.where}; run 'amad score' first"
             )
-        if not self.dates and not self.removed and not told:
+        if not self.dates and not self.removed and not changes:
             return f"fleet {self.fleet}: {self.where} is up to date"
         return (
             f"fleet {self.fleet}: {count(len(self.dates), 'date')} with "
             f"{count(self.vehicle_days, 'vehicle-day')} written to {self.where}; incidents: "
-            f"{', '.join(told) or 'none changed'}"
+            f"{', '.join(changes) or 'none changed'}"
             + (f"; removed, as set aside: {some(self.removed)}" if self.removed else "")
         )
 

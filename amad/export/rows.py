@@ -1,17 +1,17 @@
 """The rows of the tables, from the published partitions of a fleet."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.digest import json_digest
-from amad.detect.incidents import GAPS
+from amad.config.number_text import utc
+from amad.detect.incidents import GAPS, Incident
 from amad.notify.grouping import causes
 from amad.notify.published import Published, Window
 from amad.notify.wording import headline_of_cause
@@ -19,7 +19,6 @@ from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 
 Row = dict[str, Any]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +51,8 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
     """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle."""
     manifest, day = exported.manifest, exported.manifest.date
     version = manifest.model_version
-    file = partitions.table_file(runs, "scores", version, day)
     columns = ["vehicle", "score", "alarm", "status"]
-    table = pq.read_table(file, columns=columns, partitioning=None)
+    table = partitions.read_scores(runs, version, day, columns)
     scored = pc.cast(pc.equal(table["status"], "scored"), pa.int64())
     table = table.append_column("scored", scored)
     table = table.set_column(2, "alarm", pc.cast(table["alarm"], pa.int64()))
@@ -62,17 +60,14 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
         [("status", "count"), ("scored", "sum"), ("alarm", "sum"), ("score", "max")]
     )
     own = {row["vehicle"]: row for row in totals.to_pylist()}
-    file = partitions.table_file(runs, "incidents", version, day)
-    parts: dict[str, list[Row]] = {}
-    for part in pq.read_table(
-        file, columns=["vehicle", "severity", "level"], partitioning=None
-    ).to_pylist():
-        parts.setdefault(part["vehicle"], []).append(part)
+    parts: dict[str, list[Incident]] = {}
+    for part in partitions.incidents_of_date(runs, version, day):
+        parts.setdefault(part.vehicle, []).append(part)
     nothing = {"status_count": 0, "scored_sum": 0, "alarm_sum": 0, "score_max": None}
     rows = []
     for vehicle in sorted(manifest.vehicles):
         found = own.get(vehicle, nothing)
-        worst = max(parts.get(vehicle, []), key=lambda part: part["severity"], default=None)
+        worst = max(parts.get(vehicle, []), key=lambda part: part.severity, default=None)
         rows.append(
             {
                 "fleet": exported.row["fleet"],
@@ -83,8 +78,8 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
                 "alarms": found["alarm_sum"],
                 "incidents": len(parts.get(vehicle, [])),
                 "highest_score": found["score_max"],
-                "severity": worst and worst["severity"],
-                "level": worst and worst["level"],
+                "severity": worst and worst.severity,
+                "level": worst and worst.level,
                 "quarantined": vehicle in manifest.quarantined,
                 "model_version": int(version),
                 "withheld": manifest.withheld.get(vehicle, []),
@@ -114,9 +109,9 @@ def incident_row(fleet: str, published: Published) -> Row:
         **{name: list(getattr(item, name)) for name in listed},
         "context": dict(zip(item.context_channels, item.context_values, strict=True)),
         "fleet": fleet,
-        "start_at": _moment(item.start),
-        "end_at": _moment(item.end),
-        "peak_at": _moment(item.peak),
+        "start_at": utc(item.start),
+        "end_at": utc(item.end),
+        "peak_at": utc(item.peak),
         "last_date": published.last,
         "ongoing": published.ongoing,
         "withdrawn": False,
@@ -128,7 +123,3 @@ def first_date(row: Row) -> date:
     """The date (UTC) on which an incident began, of a row that was read or made."""
     start = row["start_at"]
     return (start.astimezone(UTC) if start.tzinfo else start).date()
-
-
-def _moment(us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=us)

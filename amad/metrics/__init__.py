@@ -23,12 +23,12 @@ from amad.metrics.statistics import (
     paired_bootstrap,
     shared_values,
 )
-from amad.metrics.volume import vus, vus_pr, vus_roc
+from amad.metrics.volume import vus
 
 __all__ = [
     "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "bootstrap_mean",
     "bootstrap_mean_of_groups", "bootstrap_nested_mean", "event_f1", "events_of",
     "hit_rate_at", "ndcg_at", "pa_k_curve", "paired_bootstrap",
     "point_adjusted_f1", "precision_recall", "range_f1",
-    "shared_values", "vus", "vus_pr", "vus_roc",
+    "shared_values", "vus",
 ]  # fmt: skip

@@ -14,13 +14,13 @@ import heapq
 
 import numpy as np
 
-from amad.metrics.arrays import best_of, events_of, harmonic, ranked, running_by_group, scorable
+from amad.metrics.arrays import events_of, ranked, running_by_group, scorable
 
 TOLERANCE = 1e-6  # the search for the best threshold stops once no other can be better by this
 
 
-def affiliation_f1(label, score, thresholds: np.ndarray | None = None) -> float:
-    """Best affiliation F1 over all thresholds, at most 1e-6 short (exactly over those given).
+def affiliation_f1(label, score) -> float:
+    """Best affiliation F1 over all thresholds, at most 1e-6 short.
 
     Raises:
         ValueError: see ``scorable``.
@@ -30,14 +30,7 @@ def affiliation_f1(label, score, thresholds: np.ndarray | None = None) -> float:
     start_E, end_E = events_of(label_T)
     zone_E = _zones(start_E, end_E, len(label_T))
     precision_K = _precision(rank_T, len(score_K), start_E, end_E, zone_E)
-    recall = _Recall(rank_T, start_E, end_E, zone_E)
-    if thresholds is None:
-        return _search(precision_K, recall)
-    f1_K = harmonic(precision_K, np.zeros(len(score_K)))
-    above = np.searchsorted(-score_K, -np.asarray(thresholds, dtype=np.float64), side="left")
-    for k in np.unique(above[above > 0] - 1):
-        f1_K[k] = _f1(precision_K[k], recall.at(k))
-    return best_of(f1_K, score_K, thresholds)
+    return _search(precision_K, _Recall(rank_T, start_E, end_E, zone_E))
 
 
 def _f1(precision: float, recall: float) -> float:

@@ -50,17 +50,6 @@ def harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(2 * a * b, total, out=np.zeros_like(total, dtype=np.float64), where=total > 0)
 
 
-def best_of(value_K: np.ndarray, score_K: np.ndarray, thresholds: np.ndarray | None) -> float:
-    """Best value over alarms ``score >= score_K[k]``, or over ``score > t`` for given thresholds.
-
-    A threshold that nothing exceeds is worth 0.
-    """
-    if thresholds is None:
-        return float(value_K.max())
-    above = np.searchsorted(-score_K, -np.asarray(thresholds, dtype=np.float64), side="left")
-    return float(np.where(above > 0, value_K[np.maximum(above, 1) - 1], 0.0).max())
-
-
 def running_by_group(values: np.ndarray, head: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Cumulative sums that begin anew at each ``head``; ``size`` is the length of each group."""
     total = np.cumsum(values)

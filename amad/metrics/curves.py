@@ -5,7 +5,7 @@ Shape legend: T rows, K distinct scores from the highest to the lowest.
 
 import numpy as np
 
-from amad.metrics.arrays import best_of, harmonic, ranked, scorable
+from amad.metrics.arrays import harmonic, ranked, scorable
 
 
 def _counts(label_T: np.ndarray, score_T: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,11 +50,11 @@ def auc_roc(label, score) -> float:
     return float(area / (hits_K[-1] * false_K[-1]))
 
 
-def best_f1(label, score, thresholds: np.ndarray | None = None) -> float:
-    """F1 of rows at the threshold that serves it best (all scores, or ``thresholds``).
+def best_f1(label, score) -> float:
+    """F1 of rows at the threshold that serves it best.
 
     Raises:
         ValueError: see ``scorable``.
     """
-    precision_K, recall_K, score_K = precision_recall(label, score)
-    return best_of(harmonic(precision_K, recall_K), score_K, thresholds)
+    precision_K, recall_K, _ = precision_recall(label, score)
+    return float(harmonic(precision_K, recall_K).max())

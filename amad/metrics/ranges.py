@@ -6,13 +6,13 @@ K distinct scores from the highest (rank 0) to the lowest.
 
 import numpy as np
 
-from amad.metrics.arrays import best_of, events_of, harmonic, ranked, running_by_group, scorable
+from amad.metrics.arrays import events_of, harmonic, ranked, running_by_group, scorable
 from amad.metrics.curves import best_f1, precision_recall
 
 EXISTENCE = 0.2  # weight of touching an event at all in range recall; TSB-AD's alpha
 
 
-def range_f1(label, score, thresholds: np.ndarray | None = None) -> float:
+def range_f1(label, score) -> float:
     """Best F1 of range precision and range recall with a flat positional bias.
 
     Range recall is the mean over events of 0.2 for being touched plus 0.8 of the share covered,
@@ -28,10 +28,10 @@ def range_f1(label, score, thresholds: np.ndarray | None = None) -> float:
     start_E, end_E = events_of(label_T)
     recall_K = _range_recall(rank_T, len(score_K), start_E, end_E)
     precision_K = _range_precision(rank_T, len(score_K), label_T, start_E, end_E)
-    return best_of(harmonic(precision_K, recall_K), score_K, thresholds)
+    return float(harmonic(precision_K, recall_K).max())
 
 
-def event_f1(label, score, thresholds: np.ndarray | None = None) -> float:
+def event_f1(label, score) -> float:
     """Best F1 of the share of events touched by an alarm and the precision of rows.
 
     Raises:
@@ -41,10 +41,10 @@ def event_f1(label, score, thresholds: np.ndarray | None = None) -> float:
     precision_K, _, score_K = precision_recall(label_T, score_T)
     peak_E = _peaks(score_T, *events_of(label_T))
     recall_K = np.searchsorted(np.sort(-peak_E), -score_K, side="right") / len(peak_E)
-    return best_of(harmonic(precision_K, recall_K), score_K, thresholds)
+    return float(harmonic(precision_K, recall_K).max())
 
 
-def point_adjusted_f1(label, score, thresholds: np.ndarray | None = None) -> float:
+def point_adjusted_f1(label, score) -> float:
     """Best F1 of rows after one alarm in an event has marked the whole event.
 
     It is worthless: a random score reaches 0.8 and more where events are long. It is computed to
@@ -54,21 +54,21 @@ def point_adjusted_f1(label, score, thresholds: np.ndarray | None = None) -> flo
         ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
-    return best_f1(label_T, _adjusted(label_T, score_T, 0.0), thresholds)
+    return best_f1(label_T, _adjusted(label_T, score_T, 0.0))
 
 
-def pa_k_curve(label, score, shares: np.ndarray | None = None) -> np.ndarray:
-    """Best F1 (S,) when an event is marked whole once more than a share of its rows are alarms.
+def pa_k_curve(label, score) -> np.ndarray:
+    """Best F1 (11,) when an event is marked whole once more than a share of its rows are alarms.
 
-    ``shares`` (S,) defaults to 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
+    The shares are 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
     Source: Kim et al., "Towards a Rigorous Evaluation of Time-Series Anomaly Detection", AAAI 2022.
 
     Raises:
         ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
-    shares = np.linspace(0, 1, 11) if shares is None else np.asarray(shares, dtype=np.float64)
-    return np.array([best_f1(label_T, _adjusted(label_T, score_T, s)) for s in shares])
+    adjusted = (_adjusted(label_T, score_T, share) for share in np.linspace(0, 1, 11))
+    return np.array([best_f1(label_T, adjusted_T) for adjusted_T in adjusted])
 
 
 def _peaks(score_T: np.ndarray, start_E: np.ndarray, end_E: np.ndarray) -> np.ndarray:

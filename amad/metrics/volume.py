@@ -17,26 +17,10 @@ import numpy as np
 from amad.metrics.arrays import events_of, scorable
 
 
-def vus_pr(label, score, buffer: int = 100, thresholds: int = 250) -> float:
-    """Volume under the precision-recall surface over buffers of 0 to ``buffer`` rows.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
-    return vus(label, score, buffer, thresholds)[0]
-
-
-def vus_roc(label, score, buffer: int = 100, thresholds: int = 250) -> float:
-    """Volume under the ROC surface over buffers of 0 to ``buffer`` rows.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
-    return vus(label, score, buffer, thresholds)[1]
-
-
 def vus(label, score, buffer: int = 100, thresholds: int = 250) -> tuple[float, float]:
-    """(VUS-PR, VUS-ROC) at the cost of one of them.
+    """(VUS-PR, VUS-ROC): volumes under the precision-recall and the ROC surface.
+
+    buffer: the largest, in rows; smaller ones down to 0 count too. thresholds: how many are tried.
 
     Raises:
         ValueError: see ``scorable``.

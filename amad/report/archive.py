@@ -16,7 +16,7 @@ from amad.config import DataError
 from amad.config.digest import json_digest
 from amad.config.number_text import day as day_of
 from amad.notify.published import DAYS
-from amad.report.since_last import Published, SinceLast
+from amad.report.since_last import PublishedDates, SinceLast
 from amad.scores import partitions
 from amad.scores.feedback import Feedback
 from amad.scores.partitions import REPORTS, page_of
@@ -88,7 +88,7 @@ def read_facts(page: Path) -> Facts | None:
         return None
 
 
-def due(published: Published, feedback: Feedback) -> list[tuple[date, str]]:
+def due(published: PublishedDates, feedback: Feedback) -> list[tuple[date, str]]:
     """The dates whose page is missing or out of date, the newest first, with its new digest."""
     found = []
     try:
@@ -107,7 +107,7 @@ def due(published: Published, feedback: Feedback) -> list[tuple[date, str]]:
     return found
 
 
-def made_from(published: Published, day: date, feedback: Feedback) -> str:
+def made_from(published: PublishedDates, day: date, feedback: Feedback) -> str:
     """A digest of the partitions that the page of a date shows, and of what was said of them."""
     days = [day - timedelta(days=n) for n in range(DAYS)]
     shown = [
@@ -124,14 +124,9 @@ def made_from(published: Published, day: date, feedback: Feedback) -> str:
     return json_digest([FORMAT, shown, said])
 
 
-def rows(published: Published) -> list[Row]:
+def rows(published: PublishedDates) -> list[Row]:
     """Every date that has scores or a page, the newest first."""
-    days = set(published.manifests)
-    for page in (published.runs / REPORTS).glob("*.html"):
-        try:
-            days.add(date.fromisoformat(page.stem))
-        except ValueError:  # the index, or a page of another program
-            continue
+    days = {*published.manifests, *(day for day, _ in partitions.pages(published.runs))}
     found = [Row(day=day, facts=read_facts(page_of(published.runs, day))) for day in days]
     return sorted(found, key=lambda row: row.day, reverse=True)
 

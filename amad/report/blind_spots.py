@@ -7,14 +7,9 @@ from dataclasses import dataclass
 from amad.config import Fleet
 from amad.config import number_text as text
 from amad.config.wording import count, some
-from amad.evaluation.evaluation_metrics import Detection, EvaluationMetrics
+from amad.evaluation.evaluation_metrics import STRENGTHS, Detection, EvaluationMetrics
+from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
-
-STRENGTHS = ("weak", "medium", "strong")
-STATUS = {
-    "quarantined": "quarantined",
-    "too_short": "in too short a stretch between gaps",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +90,11 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
     found = []
     rows = sum(manifest.rows for manifest in manifests)
     if statuses.total():
-        parts = [
-            f"{many:,} {STATUS.get(status, status.replace('_', ' '))}"
-            for status, many in sorted(statuses.items())
-        ]
         share = text.share(statuses.total() / rows)
-        found.append(f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
-                     f"{', '.join(parts)}.")  # fmt: skip
+        found.append(
+            f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
+            f"{why_unscored(statuses)}."
+        )
     for channels, why in ((withheld, "failed its checks"), (unmeasured, "had no usable value")):
         for name, vehicles in sorted(channels.items()):
             found.append(

@@ -1,14 +1,13 @@
 """The table of the fleet: one row per vehicle, with a strip that shows what happened when."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from amad.config import Fleet
 from amad.config import number_text as text
+from amad.config.wording import count
 from amad.report.scoring_run import Cell, Coverage, Incident
 from amad.report.svg_plots import Tick
 
-LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first
 CELLS = 72  # the most cells of a strip; a shorter run is shown in finer steps
 STEPS = (1, 3, 6, 12, 24)  # hours
@@ -98,7 +97,7 @@ def _axis(place: dict[int, float]) -> list[Tick]:
     width = max(place.values(), default=0.0) + 1
     ticks: list[Tick] = []
     for start, at in place.items():
-        label = datetime.fromtimestamp(start / text.SECOND, tz=UTC).strftime("%d %b")
+        label = text.short_day(text.utc(start))
         percent = round(100 * at / width, 1)
         new = not ticks or (label != ticks[-1].text and percent - ticks[-1].at >= AXIS_ROOM)
         if new and percent <= 100 - AXIS_ROOM / 2:
@@ -138,8 +137,8 @@ def _box(x: float, start: int, cell: Cell, incidents: list[Incident], stretch: i
     here = [i for i in incidents if i.start < start + stretch and i.end >= start]
     when = _when(start, stretch)
     if here:
-        level = max((i.level for i in here), key=LEVELS.index)
-        many = text.count(len(here), "incident")
+        level = max(here, key=lambda incident: incident.severity).level
+        many = count(len(here), "incident")
         return Box(x=x, state=level, title=f"{when}: {level}, {many}, {cell.alarms:,} alarms")
     if cell.quarantined:
         return Box(x=x, state="quarantined", title=f"{when}: quarantined")
@@ -149,5 +148,5 @@ def _box(x: float, start: int, cell: Cell, incidents: list[Incident], stretch: i
 
 
 def _when(us: int, stretch: int) -> str:
-    at = datetime.fromtimestamp(us / text.SECOND, tz=UTC)
-    return at.strftime("%d %b %H:%M" if stretch < text.DAY else "%d %b")
+    at = text.utc(us)
+    return text.short_day(at) + (f" {at:%H:%M}" if stretch < text.DAY else "")

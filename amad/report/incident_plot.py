@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
+from amad.config.wording import some
 from amad.detect.incident_words import told_partner
 from amad.notify.changes import Told
 from amad.report.scoring_run import Incident, ScoringRun
@@ -183,15 +184,14 @@ def _channel_track(
     if band is not None:
         top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
         box = (round(top, 1), round(max(bottom - top, 0.5), 1))
-    unit = text.unit_text(channel.unit)
     gap = max(3 * fleet.period_us, round(fleet.missing.max_gap_seconds * text.SECOND))
     return Track(
         title=channel.title,
-        unit=unit,
+        unit=text.unit_text(channel.unit),
         share=text.share(contribution),
-        fact=_fact(during_T, band, unit) + unseen_codes(during_T, channel, scaler),
+        fact=_fact(during_T, band, channel) + unseen_codes(during_T, channel, scaler),
         path=line(us_T, value_T, frame, scale, gap),
-        ticks=scale.ticks(),
+        ticks=_ticks(scale, channel),
         band=box,
     )
 
@@ -219,23 +219,36 @@ def unseen_codes(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) 
     if codes is None:
         return ""
     strange = np.unique(during_T[~codes.known(during_T)]).tolist()
-    told = ", ".join(f"{code:g}" for code in strange[:CODES])
+    names = ", ".join(channel.value_text(code) for code in strange[:CODES])
     one = "code {} was" if len(strange) == 1 else "codes {} were"
-    return f"; {one.format(told)} never seen in training" if strange else ""
+    return f"; {one.format(names)} never seen in training" if strange else ""
 
 
-def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> str:
+def _ticks(scale: Scale, channel: Channel) -> list[Tick]:
+    """Round values, or the words of the fleet file for the codes that the plot shows."""
+    words = [
+        Tick(at=scale.y(code), text=channel.value_text(code))
+        for code in dict.fromkeys(channel.codes.values())
+        if scale.low <= code <= scale.high
+    ]
+    return words or scale.ticks()
+
+
+def _fact(during_T: np.ndarray, band: tuple[float, float] | None, channel: Channel) -> str:
     """The values during the incident and the normal ones, in words."""
     if len(during_T) == 0:
         return "not measured during the incident"
-    unit = f" {unit}" if unit else ""
-    least, most = float(during_T.min()), float(during_T.max())
-    seen = text.number(least) if least == most else f"{text.number(least)} to {text.number(most)}"
-    fact = f"{'constant at ' if least == most else ''}{seen}{unit}"
+    value, least, most = channel.value_text, float(during_T.min()), float(during_T.max())
+    if least == most:
+        fact = f"constant at {value(least)}"
+    elif channel.codes:
+        fact = some([value(code) for code in np.unique(during_T)], CODES)
+    else:
+        fact = f"{text.number(least)} to {value(most)}"
     if band is None:
         return fact
     outside = float(np.mean((during_T < band[0]) | (during_T > band[1])))
-    usual = f"normal {text.number(band[0])} to {text.number(band[1])}{unit}"
+    usual = f"normal {text.number(band[0])} to {value(band[1])}"
     if outside == 0:
         return f"{fact}, within its {usual}: blamed for how it moves"
     return f"{fact}, {text.share(outside)} of the time outside its {usual}"

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from amad.config import number_text as text
+from amad.config.wording import count
 from amad.evaluation.chance import poisson_interval, poisson_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.notify.published import Window
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
-from amad.report.since_last import Published
+from amad.report.since_last import PublishedDates
 
 CONFIDENCE = 0.95
 CHANCE = 0.05  # a count at least this likely by chance alone counts as chance
@@ -78,7 +79,7 @@ def table(
     own: Achieved | None,
     dates: list[date],
     window: Window | None,
-    published: Published,
+    published: PublishedDates,
     metrics: EvaluationMetrics | None,
 ) -> list[Achieved]:
     """This run, the dates that the window of the notices holds, and normal rows of the test part.
@@ -91,7 +92,7 @@ def table(
         manifests = [published.current(day) for day in window.dates]
         days = sum(item.vehicle_days - len(item.quarantined) for item in manifests)
         if days:
-            name = f"The newest {text.count(len(window.dates), 'scored date')}"
+            name = f"The newest {count(len(window.dates), 'scored date')}"
             found.append(
                 Achieved(name=name, incidents=len(window.incidents), days=days, promised=promised)
             )

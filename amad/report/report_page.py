@@ -20,22 +20,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.config.wording import capitalised, of_causes
+from amad.config.wording import capitalised, count, of_causes
 from amad.detect.incident_words import type_name
+from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
-from amad.report.fleet_overview import LEVELS, overview, stretch_us
+from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
-from amad.report.since_last import Published, SinceLast, since_last
+from amad.report.since_last import PublishedDates, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
 from amad.report.unread import Unread
-from amad.report.usual_context import Driving, usual_context
+from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs
@@ -46,7 +47,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
-TOLD = 6  # findings of one kind that are shown at once; the others can be unfolded
+UNFOLDED = 6  # findings of one kind that are shown at once; the others can be unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,22 +76,22 @@ class Report:
     unread: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        health = f"{text.count(self.troubles, 'finding')} under Fleet health, in {self.path}"
+        health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
-        told = (
+        summary = (
             f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
-            f"{text.count(self.vehicles, 'vehicle')}"
+            f"{count(self.vehicles, 'vehicle')}"
         )
         if self.without_scores:
-            told += f", {self.without_scores:,} without a score"
-        told += f"; {health}"
+            summary += f", {self.without_scores:,} without a score"
+        summary += f"; {health}"
         if self.pages:
-            told += f"; {text.count(self.pages, 'page')} of single dates made"
+            summary += f"; {count(self.pages, 'page')} of single dates made"
         if self.waiting:
-            told += f", {self.waiting:,} left for the next 'amad report'"
-        return told
+            summary += f", {self.waiting:,} left for the next 'amad report'"
+        return summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +104,10 @@ class Sources:
     stage: Stage
     lake: Lake
     data_hash: str
-    published: Published
+    published: PublishedDates
     evidence: Evidence
     scaler: Scaler | None
-    driving: Driving
+    samples: ContextSamples
     verdicts: Verdicts
     unread: Unread
 
@@ -131,10 +132,10 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         stage=stage,
         lake=lake,
         data_hash=lake.hash(),
-        published=Published.of(stage.runs, run.version),
+        published=PublishedDates.of(stage.runs, run.version),
         evidence=Evidence.read(stage.folder, unread),
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
-        driving=Driving(lake=lake),
+        samples=ContextSamples(lake=lake),
         verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
         unread=unread,
     )
@@ -166,7 +167,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
 
 def join_archive(stage: Stage) -> None:
     """Bring the index of the dates, and the links from one to the next, up to date."""
-    published = Published.of(stage.runs, "")
+    published = PublishedDates.of(stage.runs, "")
     rows = archive.rows(published)
     archive.join_neighbours(stage.runs, [row.day for row in rows if row.facts][::-1])
     style = _asset("style.css")
@@ -226,7 +227,7 @@ def _page(
     window = since.window if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
-    context = usual_context(window, fleet, sources.driving) if window else None
+    context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
         incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first
@@ -265,15 +266,15 @@ def _page(
             overview=overview(incidents, coverage, fleet, stretch),
             blind=blind_spots(figures, scored, fleet),
             promise=table(achieved, run.dates, window, published, figures),
-            cards=cards(evidence, run, incidents, coverage, sources.data_hash),
+            cards=cards(evidence, run, achieved, coverage, sources.data_hash),
             health=health,
             behind=behind,
             archived=facts is not None,
             drift=drift,
             unread=[] if facts else sources.unread.sentences,
-            told=TOLD,
+            unfolded=UNFOLDED,
             term=Explained(glossary()),
-            levels=[(level, worst.count(level)) for level in reversed(LEVELS)],
+            levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
             open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
             affected=affected,
@@ -331,10 +332,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(text, name)
-        for name in ("number", "share", "moment", "machine_time", "day", "span", "count")
+        name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters["capitalised"] = capitalised
+    environment.filters |= {"capitalised": capitalised, "count": count}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 

@@ -1,8 +1,7 @@
 """A scoring run (the last job, or one date) with its incidents and scores, read date by date."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -13,13 +12,14 @@ import pyarrow.parquet as pq
 
 from amad.config import DataError, Stage
 from amad.config.console import say
+from amad.config.number_text import dates
 from amad.detect import incidents
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.files import damaged, read_table
+from amad.telemetry.files import damaged
 from amad.telemetry.health import Health, Trouble
-from amad.telemetry.schemas import INCIDENTS, SCORES, check
+from amad.telemetry.schemas import SCORES, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,8 @@ class Coverage:
 class ScoringRun:
     """What a scoring job published, whether it got to its end or not, and where it lies.
 
-    unscored: why there is no job yet, for a fleet without a champion; else empty.
+    unscored: why there is no job yet, for a fleet without a champion; else empty. opened: the
+    tables of scores of which some vehicles were read.
     """
 
     job: JobLog | None
@@ -76,6 +77,7 @@ class ScoringRun:
     dates: list[date]
     runs: Path
     unscored: str = ""
+    opened: dict[Path, "_ByVehicle"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def last(cls, stage: Stage) -> Self:
@@ -112,41 +114,38 @@ class ScoringRun:
         """What the fleet lacked when the job ran; None where the log of the job is gone."""
         if self.job is None:
             return None
-        told = [
+        lacking = [
             Trouble(kind=kind, subject="", text=sentence)
             for kind, sentences in self.job.health.items()
             for sentence in sentences
         ]
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
-        return Health(troubles=[*told, *undone], unseen=[])
-
-    def tables(
-        self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
-    ) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of the run's dates, or of ``dates`` with a table.
-
-        Raises:
-            DataError: the table of one of the run's dates is damaged or missing.
-        """
-        for day in self.dates if dates is None else dates:
-            file = partitions.table_file(self.runs, kind, self.version, day)
-            if day in self.dates or file.exists():
-                yield _read(file, schema, day, **options)
+        return Health(troubles=[*lacking, *undone], unseen=[])
 
     def incidents(self) -> list[Incident]:
-        """Every incident once, the worst first."""
+        """Every incident once, the worst first.
+
+        Raises:
+            DataError: the table of a date is damaged or missing.
+        """
         by_date: dict[str, list[incidents.Incident]] = {}
-        for table in self.tables("incidents", INCIDENTS):
-            for item in partitions.incidents_in(table):
+        for day in self.dates:
+            for item in partitions.incidents_of_date(self.runs, self.version, day):
                 by_date.setdefault(item.incident_id, []).append(item)
-        found = [Incident(**asdict(incidents.joined(own))) for own in by_date.values()]
+        whole = map(incidents.joined, by_date.values())
+        found = [Incident(**partitions.fields_of(item)) for item in whole]
         return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
 
     def coverage(self, stretch_us: int) -> dict[str, Coverage]:
-        """Counts of each vehicle's rows by stretches of ``stretch_us``, and its last scored row."""
+        """Counts of each vehicle's rows by stretches of ``stretch_us``, and its last scored row.
+
+        Raises:
+            DataError: the table of a date is damaged or missing.
+        """
         found: dict[str, Coverage] = {}
         columns = ["vehicle", "timestamp", "alarm", "imputed", "status"]
-        for table in self.tables("scores", SCORES, columns=columns):
+        for day in self.dates:
+            table = partitions.read_scores(self.runs, self.version, day, columns)
             us = table["timestamp"].cast(pa.int64())
             stretch = pc.multiply(pc.divide(us, stretch_us), stretch_us)
             parts = pa.table({
@@ -179,24 +178,53 @@ class ScoringRun:
         Scores and thresholds are float64, NaN where a row is unscored.
 
         Dates before the run are included, since a plot shows the time before its incident.
+
+        Raises:
+            DataError: the table of a date is damaged, or missing though of the run.
         """
-        wanted = [
-            ("vehicle", "==", vehicle),
-            ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
-            ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
-        ]
-        first, last = (datetime.fromtimestamp(us / 1e6, UTC).date() for us in (start, end))
-        dates = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        columns = ["timestamp", "score", "threshold"]
-        found = list(self.tables("scores", SCORES, dates, columns=columns, filters=wanted))
+        found = []
+        for day in dates(start, end):
+            file = partitions.table_file(self.runs, "scores", self.version, day)
+            if day in self.dates or file.exists():
+                try:
+                    if file not in self.opened:
+                        self.opened[file] = _ByVehicle(file)
+                    found.append(self.opened[file].rows(vehicle))
+                except PermissionError:
+                    raise
+                except (OSError, pa.ArrowException) as error:
+                    remedy = partitions.REWRITE.format(day)
+                    raise damaged(file, remedy, str(error)) from None
         if not found:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")
-        return (
-            table["timestamp"].cast(pa.int64()).to_numpy(),
-            table["score"].cast(pa.float64()).to_numpy(),
-            table["threshold"].cast(pa.float64()).to_numpy(),
+        us_T = table["timestamp"].cast(pa.int64()).to_numpy()
+        begin, stop = np.searchsorted(us_T, [start, end])
+        score_T, threshold_T = (
+            table[name].cast(pa.float64()).to_numpy()[begin:stop] for name in ("score", "threshold")
         )
+        return us_T[begin:stop], score_T, threshold_T
+
+
+class _ByVehicle:
+    """A table of scores that is read vehicle by vehicle, and described once for all of them.
+
+    It has a row group per vehicle, so to read what describes it takes longer than to read one.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = pq.ParquetFile(file, page_checksum_verification=True)
+        about, place = self._file.metadata, self._file.schema_arrow.get_field_index("vehicle")
+        held = [about.row_group(n).column(place).statistics for n in range(about.num_row_groups)]
+        self._range_of = [(own.min, own.max) for own in held]
+
+    def rows(self, vehicle: str) -> pa.Table:
+        """Time, score and threshold of the vehicle's rows."""
+        own = [n for n, (low, high) in enumerate(self._range_of) if low <= vehicle <= high]
+        columns = ["vehicle", "timestamp", "score", "threshold"]
+        table = self._file.read_row_groups(own, columns=columns, use_threads=False)
+        table = check(table, pa.schema(map(SCORES.field, columns)), "a table of scores")
+        return table.filter(pc.equal(table["vehicle"], vehicle))
 
 
 def _without_job(fleet: str, runs: Path) -> str:
@@ -211,17 +239,3 @@ def _without_job(fleet: str, runs: Path) -> str:
         f"{runs / 'jobs'} holds no readable log of a finished job, though dates are scored; run "
         f"'amad score --from {min(found)} --to {max(found)}' to score them again"
     )
-
-
-def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
-    """One table of a scored date, or the columns and rows that ``options`` select."""
-    remedy = f"run 'amad score --date {day}' to write it again"
-    if not options:
-        return read_table(file, schema, remedy)
-    try:
-        table = pq.read_table(file, partitioning=None, page_checksum_verification=True, **options)
-    except PermissionError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        raise damaged(file, remedy, str(error)) from None
-    return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))

@@ -33,7 +33,7 @@ class Line:
     """
 
     incident_id: str
-    told: Told
+    incident: Told
     sensors: list[str]
     broken: str = ""
     notes: list[str] = field(default_factory=list)
@@ -80,12 +80,12 @@ class SinceLast:
     def critical(self) -> int:
         """How many causes that are new or go on have an incident that is critical now."""
         items = (*self.new, *self.ongoing)
-        return sum(any(i.told.level == "critical" for i in item.lines) for item in items)
+        return sum(any(i.incident.level == "critical" for i in item.lines) for item in items)
 
     @property
     def worst(self) -> Line | None:
         """The worst incident that is new or goes on; None where there is none."""
-        return max(self.current, key=lambda line: line.told.severity, default=None)
+        return max(self.current, key=lambda line: line.incident.severity, default=None)
 
     @property
     def current(self) -> list[Line]:
@@ -100,7 +100,7 @@ class SinceLast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedDates:
     """The finished partitions of a fleet, read once for all pages of a run of the report.
 
     champion: the version whose partition of a date counts.
@@ -112,7 +112,7 @@ class Published:
     sums: Checksums
 
     @classmethod
-    def of(cls, runs: Path, champion: str) -> "Published":
+    def of(cls, runs: Path, champion: str) -> "PublishedDates":
         """What is published below ``runs/<fleet>`` now."""
         return cls(
             runs=runs,
@@ -136,21 +136,21 @@ class Published:
         return window_of(self.runs, found, self.champion, self.sums, days)
 
 
-def since_last(published: Published, day: date, fleet: Fleet) -> SinceLast | None:
+def since_last(published: PublishedDates, day: date, fleet: Fleet) -> SinceLast | None:
     """The states of the incidents of ``day``; None where its partition is not whole."""
     now = published.window(day)
     if day not in now.dates:
         return None
     before = max((other for other in now.dates if other < day), default=None)
-    told: dict[str, Told] = {}
+    known: dict[str, Told] = {}
     if before is not None:
         first = find_changes({}, published.window(before), LOWEST)
-        told = brought_up_to_date({c.incident_id: c.told for c in first}, now)
-    changes = find_changes(told, now, LOWEST)
+        known = brought_up_to_date({c.incident_id: c.told for c in first}, now)
+    changes = find_changes(known, now, LOWEST)
     changed = {change.incident_id for change in changes}
     quiet = [
         Change(incident_id=name, state="ongoing", told=item, before=item)
-        for name, item in told.items()
+        for name, item in known.items()
         if item.state == "open" and name not in changed
     ]
     states = {state: [c for c in changes if c.state == state] for state in ("new", "over")}
@@ -185,19 +185,19 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
 
 
 def _line(change: Change, fleet: Fleet) -> Line:
-    told, notes = change.told, []
-    main = main_channels(told.channels, told.shares)
-    if change.state == "new" and told.state == "over":
+    now, notes = change.told, []
+    main = main_channels(now.channels, now.shares)
+    if change.state == "new" and now.state == "over":
         notes.append("already over")
-    elif change.state == "ongoing" and change.before != told:
+    elif change.state == "ongoing" and change.before != now:
         again = change.before is not None and change.before.state == "over"
         notes.append("going on again" if again else "now worse")
-    if looks_like_a_sensor(told.type, told.shares):
+    if looks_like_a_sensor(now.type, now.shares):
         notes.append("like a sensor fault")
     return Line(
         incident_id=change.incident_id,
-        told=told,
+        incident=now,
         sensors=[fleet.title_of(name) for name in main],
-        broken=broken_relation(told, fleet),
+        broken=broken_relation(now, fleet),
         notes=notes,
     )

@@ -6,12 +6,11 @@ their text keeps its size on a phone. Legend: T rows of one channel or score.
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
 
-from amad.config.number_text import DAY, HOUR, MINUTE, SECOND, number
+from amad.config.number_text import DAY, HOUR, MINUTE, SECOND, number, short_day, utc
 
 WIDTH, HEIGHT = 1000, 100
 BUCKETS = 350  # columns; a long line keeps the first, least, greatest and last row of each
@@ -40,11 +39,11 @@ class Frame:
     end: int
 
     def x(self, us: int) -> float:
-        """Horizontal position of a time in the box, kept inside it."""
+        """Horizontal position of a time (microseconds) in the box, kept inside it."""
         return round(WIDTH * min(1.0, max(0.0, (us - self.start) / (self.end - self.start))), 1)
 
     def block(self, start: int, end: int) -> tuple[float, float]:
-        """(x, width) of a stretch of time, at least wide enough to be seen."""
+        """(x, width) of a stretch of time (microseconds), wide enough to be seen."""
         left, right = self.x(start), self.x(end)
         return left, round(max(right - left, 2.0), 1)
 
@@ -54,13 +53,13 @@ class Frame:
         step = next((s for s in STEPS if wide / s <= at_most), STEPS[-1])
         found, last_day = [], None
         for n, us in enumerate(range(-(-self.start // step) * step, self.end + 1, step)):
-            at = datetime.fromtimestamp(us / SECOND, tz=UTC)
+            at = utc(us)
             if step >= DAY:
-                text = at.strftime("%d %b")
+                text = short_day(at)
             else:
                 text = at.strftime("%H:%M:%S" if step < MINUTE else "%H:%M")
                 if last_day not in (None, at.date()):
-                    text = at.strftime("%d %b ") + text
+                    text = f"{short_day(at)} {text}"
             last_day = at.date()
             found.append(Tick(at=round(self.x(us) / WIDTH * 100, 2), text=text, minor=n % 2 == 1))
         return found

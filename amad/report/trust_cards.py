@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Self
 
 from amad.config import number_text as text
-from amad.config.wording import capitalised
+from amad.config.wording import capitalised, count
 from amad.evaluation.chance import binomial_tail
-from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics, MethodFigures
 from amad.metrics import paired_bootstrap, shared_values
-from amad.report.promise import CHANCE, FLOOD, of_run
-from amad.report.scoring_run import Coverage, Incident, ScoringRun
+from amad.report.promise import CHANCE, FLOOD, Achieved
+from amad.report.scoring_run import Coverage, ScoringRun
 from amad.report.unread import Unread
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.validation import Validation
 
-METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
 HALF = 0.5  # share of the known faults that must be found for a tick
 SCORED = 0.95  # share of the rows that must have a score for a tick
@@ -83,18 +82,18 @@ class Evidence:
 def cards(
     found: Evidence,
     run: ScoringRun,
-    incidents: list[Incident],
+    achieved: Achieved | None,
     coverage: dict[str, Coverage],
     data_hash: str,
 ) -> list[Card]:
     """The cards of the page: detection, faults, alarms, data, model.
 
-    data_hash: of the lake as it is.
+    achieved: by the run; None where no row of it has a score. data_hash: of the lake as it is.
     """
     return [
         _detection(found, run),
         _faults(found, run),
-        _alarms(found, run, incidents, coverage),
+        _alarms(found, run, achieved, coverage),
         _data(found, coverage, data_hash),
         _model(found, run),
     ]
@@ -111,7 +110,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
     if metrics is None:
         return card("unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
     methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
-    if METRIC not in mine.mean:
+    if PRIMARY not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
         return card("unknown", "Cannot be measured", why)
     kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
@@ -132,7 +131,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
-    headline, *other = _whose(f"VUS-PR {mine.mean[METRIC]:.2f}: {said}", found, run)
+    headline, *other = _whose(f"VUS-PR {mine.mean[PRIMARY]:.2f}: {said}", found, run)
     return card(
         "unknown" if other else verdict,
         headline,
@@ -158,7 +157,7 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         said.append(
             f"On the same test data version {run.version} has {text.number(theirs)} "
-            f"({figures.get('metric', METRIC)})."
+            f"({figures.get('metric', PRIMARY)})."
         )
     return said
 
@@ -177,7 +176,7 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     events, known, delay = point.events, point.events_found, point.median_delay_seconds
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
-    many = text.count(events, "known fault")
+    many = count(events, "known fault")
     headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
     return card(
         "unknown" if other else verdict,
@@ -196,7 +195,7 @@ def _in_time(delay: float) -> str:
 
 
 def _alarms(
-    found: Evidence, run: ScoringRun, incidents: list[Incident], coverage: dict[str, Coverage]
+    found: Evidence, run: ScoringRun, achieved: Achieved | None, coverage: dict[str, Coverage]
 ) -> Card:
     card = partial(
         _card,
@@ -206,13 +205,12 @@ def _alarms(
         f"more than {text.share(LOUD)} of its rows. More may be faults, or normal behaviour that "
         f"has changed; more than {FLOOD:g} times the promise has a cross.",
     )
-    achieved = of_run(run, incidents, coverage, found.metrics)
     if achieved is None:
         return card("unknown", "Not measured", "No row of this run has a score.")
     promised, days = achieved.promised, round(achieved.days)
     rate = text.number(achieved.rate, 2)
     headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
-    counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
+    counted = f"{count(achieved.incidents, 'incident')} on {count(days, 'vehicle-day')}"
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
     headline += f", {text.number(promised, 2)} promised"
@@ -237,7 +235,7 @@ def _alarms(
         else None,
         f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows."
         + (
-            f" Of {text.count(len(totals), 'vehicle')}, {loud} spent more than "
+            f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
             f"{text.share(LOUD)} of their rows in alarm."
             if too_long
             else ""
@@ -333,12 +331,12 @@ def _card(
 
 def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, float, float]:
     """(mean, low, high) of the paired difference over the units."""
-    a, b = shared_values(ours.per_unit, theirs.per_unit, METRIC)
+    a, b = shared_values(ours.per_unit, theirs.per_unit, PRIMARY)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
 
 
 def _bar(name: str, method: MethodFigures, kind: str) -> Bar:
-    mean, (low, high) = method.mean[METRIC], method.interval[METRIC]
+    mean, (low, high) = method.mean[PRIMARY], method.interval[PRIMARY]
     return Bar(
         name=name,
         value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",

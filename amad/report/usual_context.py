@@ -1,15 +1,15 @@
-"""Whether incidents begin in contexts that are rare in the driving.
+"""Whether incidents begin in contexts in which the vehicles seldom are.
 
 For each channel of ``context``: the values that it had when the incidents of the newest days began,
-beside a sample of all rows of these days. Of codes each code is a place; of numbers the places are
+beside a sample of all rows of these days. Of codes each code is a range; of numbers the ranges are
 all runs of up to ``BINS`` bins of equal width, from the 1 % to the 99 % quantile of the rows. The
-place with the largest likelihood ratio (Kulldorff, "A spatial scan statistic", Communications in
+range with the largest likelihood ratio (Kulldorff, "A spatial scan statistic", Communications in
 Statistics 1997)
 
     k log(k / np) + (n - k) log((n - k) / n(1 - p))
 
-is told, where n incidents are k in a place with a share p of the rows, k / n > p, and the ratio is
-at least ``RATIO``.
+is reported, where of n incidents k are in a range with a share p of the rows, k / n > p, and the
+ratio is at least ``RATIO``.
 
 Shape legend: N incidents, R sampled rows, B edges of bins.
 """
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from amad.config import Channel, DataError, Fleet
 from amad.config.console import say
-from amad.config.number_text import number, share, unit_text
+from amad.config.number_text import number, share
 from amad.config.wording import count
 from amad.detect.incidents import Incident
 from amad.detect.peers import evenly
@@ -39,7 +39,7 @@ RATIO = 6.0  # incidents drawn from the rows themselves reach it in under 5 % of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ContextRange:
     """Where the incidents of a channel gather. low, high: both included; equal for a code."""
 
     channel: Channel
@@ -51,9 +51,10 @@ class Place:
 
     @property
     def where(self) -> str:
-        """``Coolant temperature 5 to 20 °C``."""
-        ends = dict.fromkeys((number(self.low), number(self.high)))
-        return f"{self.channel.title} {' to '.join(ends)} {unit_text(self.channel.unit)}".strip()
+        """``Coolant temperature 5 to 20 °C``, ``Mode eco``."""
+        low, high = number(self.low), self.channel.value_text(self.high)
+        span = high if low == number(self.high) else f"{low} to {high}"
+        return f"{self.channel.title} {span}"
 
     @property
     def sentence(self) -> str:
@@ -81,18 +82,18 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class UsualContext:
-    """places: those that are told, the most striking first. quiet: sentences on the others."""
+    """ranges: those to report, the most striking first. quiet: sentences on the other channels."""
 
-    places: list[Place]
+    ranges: list[ContextRange]
     quiet: list[str]
 
     def of(self, incident: Incident) -> list[str]:
-        """The sentences on the places in which an incident began."""
-        return [f"Such a moment is rare: {p.sentence}." for p in self.places if p.holds(incident)]
+        """The sentences on the ranges in which an incident began."""
+        return [f"Such a moment is rare: {p.sentence}." for p in self.ranges if p.holds(incident)]
 
 
 @dataclass(kw_only=True)
-class Driving:
+class ContextSamples:
     """Sampled values of the channels of ``context``, read once per date."""
 
     lake: Lake
@@ -127,13 +128,13 @@ def _read(
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def usual_context(window: Window, fleet: Fleet, driving: Driving) -> UsualContext | None:
+def usual_context(window: Window, fleet: Fleet, samples: ContextSamples) -> UsualContext | None:
     """Where the incidents of the window gather; None for a fleet without ``context``."""
     channels = [channel for channel in fleet.channels if channel.context]
     if not channels or not window.dates:
         return None
-    places, quiet = [], []
-    rows = driving.of(window, channels)
+    ranges, quiet = [], []
+    rows = samples.of(window, channels)
     incidents = [item.incident for item in window.incidents.values()]
     for channel in channels:
         contexts = (dict(zip(i.context_channels, i.context_values, strict=True)) for i in incidents)
@@ -146,15 +147,15 @@ def usual_context(window: Window, fleet: Fleet, driving: Driving) -> UsualContex
         if found is None:
             quiet.append(f"{channel.title}: incidents begin where the rows are.")
         else:
-            places.append(found)
-    return UsualContext(places=sorted(places, key=lambda place: -place.ratio), quiet=quiet)
+            ranges.append(found)
+    return UsualContext(ranges=sorted(ranges, key=lambda item: -item.ratio), quiet=quiet)
 
 
-def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> Place | None:
-    """The place in which these values gather beyond chance, if there is one."""
+def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> ContextRange | None:
+    """The range in which these values gather beyond chance, if there is one."""
     best, most = None, RATIO
-    for low, high in _places(channel, value_N, value_R):
-        place = Place(
+    for low, high in _ranges(channel, value_N, value_R):
+        candidate = ContextRange(
             channel=channel,
             low=low,
             high=high,
@@ -162,12 +163,12 @@ def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> Plac
             incidents=len(value_N),
             rows=float(np.mean((value_R >= low) & (value_R <= high))) if len(value_R) else 0.0,
         )
-        if place.ratio >= most and (best is None or place.ratio > most):
-            best, most = place, place.ratio
+        if candidate.ratio >= most and (best is None or candidate.ratio > most):
+            best, most = candidate, candidate.ratio
     return best
 
 
-def _places(
+def _ranges(
     channel: Channel, value_N: np.ndarray, value_R: np.ndarray
 ) -> list[tuple[float, float]]:
     if channel.has_codes:

@@ -1,7 +1,7 @@
 """The vehicles that had the most to tell in the newest 14 days, each with a bar per day."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from amad.config import number_text as text
 from amad.config.wording import count
@@ -84,7 +84,7 @@ def _row(
         if incident := worst.get(at):
             level = level_of(incident.severity)
             height = round(LEAST + (100 - LEAST) * incident.severity / 100, 1)
-            title = f"{_short(at)}: {level}, severity {incident.severity:.0f}"
+            title = f"{text.short_day(at)}: {level}, severity {incident.severity:.0f}"
             bars.append(TrendBar(x=x, height=height, state=level, title=title))
         elif at in reported:
             bars.append(TrendBar(x=x, height=0.0, state="clean", title=""))
@@ -101,18 +101,10 @@ def _row(
         days=len(struck),
         reported=len(reported),
         spoken=f"{count(len(struck), 'day')} with incidents, of {len(reported)} scored; worst "
-        f"{worst[top].level} on {_short(top)}",
+        f"{worst[top].level} on {text.short_day(top)}",
     )
 
 
 def _dates(incident: Incident) -> list[date]:
     """The dates in UTC that an incident touches."""
-    first, last = (
-        datetime.fromtimestamp(us / text.SECOND, tz=UTC).date()
-        for us in (incident.start, max(incident.start, incident.end - 1))
-    )
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def _short(day: date) -> str:
-    return day.strftime("%d %b")
+    return text.dates(incident.start, max(incident.start, incident.end - 1))

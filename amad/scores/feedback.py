@@ -16,8 +16,6 @@ from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.run_log import Moment
 from amad.telemetry.artifact import Artifact, Entry
-from amad.telemetry.files import read_table
-from amad.telemetry.schemas import INCIDENTS
 
 Verdict = Literal["true", "false", "planned"]
 COLUMNS = ("incident", "verdict", "note")  # of a CSV file
@@ -169,7 +167,8 @@ def read_verdicts(file: Path) -> list[Said]:
                 f"{where}: verdict {verdict!r}; accepted: {', '.join(get_args(Verdict))}, or empty"
             )
         if not name or name in said:
-            raise DataError(f"{where}: {f'{name} stands there twice' if name else 'no incident'}")
+            why = f"{name} stands there twice; leave one of the lines out"
+            raise DataError(f"{where}: {why if name else 'names no incident; put its id there'}")
         said[name] = Said(
             incident_id=name,
             verdict=cast(Verdict, verdict),
@@ -220,10 +219,7 @@ def _part(
 ) -> Incident | None:
     """The part of an incident on one date, whose manifests are ``versions``."""
     for version in sorted(versions, key=int, reverse=True):
-        day = versions[version].date
-        file = partitions.table_file(runs, "incidents", version, day)
-        remedy = f"run 'amad score --date {day}' to write it again"
-        for item in partitions.incidents_in(read_table(file, INCIDENTS, remedy)):
+        for item in partitions.incidents_of_date(runs, version, versions[version].date):
             if item.incident_id == incident_id:
                 return item
     return None

@@ -24,16 +24,11 @@ from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.run_log import RunLog
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
+from amad.telemetry.schemas import UNSCORED
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 KEPT = 1000  # logs of jobs
 LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
-REASONS = {  # why a row has no score, by its status
-    "no_history": "without a history to judge by",
-    "no_values": "without a usable value",
-    "quarantined": "quarantined",
-    "too_short": "in too short a stretch",
-}
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
 Day = date
@@ -82,6 +77,7 @@ class JobLog(RunLog):
     """
 
     FILE: ClassVar[str] = "jobs"
+    WHOLE: ClassVar[bool] = True
 
     id: str
     number: int = 0
@@ -115,10 +111,6 @@ class JobLog(RunLog):
     refused: list[Refused] = []
     sinks: dict[str, str] = {}
     hushed: dict[str, str] = {}
-
-    def content(self) -> dict:
-        """All fields, also those that still have their default."""
-        return self.model_dump(mode="json")
 
     @property
     def is_shown(self) -> bool:
@@ -266,7 +258,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
 
 def why_unscored(rows: Mapping[str, int]) -> str:
     """Why rows have no score, in words. rows: their number, by status."""
-    return ", ".join(f"{many:,} {REASONS.get(name, name)}" for name, many in sorted(rows.items()))
+    return ", ".join(f"{many:,} {UNSCORED.get(name, name)}" for name, many in sorted(rows.items()))
 
 
 def _read_holder(holder: Path) -> str:

@@ -13,25 +13,27 @@ same bytes, so neither leaves a mixture.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError
 from amad.config.console import say
 from amad.config.digest import file_sha256
+from amad.config.number_text import utc
 from amad.config.wording import count, some
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.checksums import Checksums
-from amad.telemetry.files import listed, staged
+from amad.telemetry.files import listed, read_table, staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 from amad.telemetry.temporary import remove_unfinished
 
@@ -43,6 +45,7 @@ REPORTS = "reports"  # the folder of the report's pages, one per date
 TIMES = ("start", "end", "peak")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
+REWRITE = "run 'amad score --date {}' to write it again"
 
 Manifests = dict[date, dict[str, PartitionManifest]]  # by date and model version
 
@@ -186,6 +189,15 @@ def page_of(runs: Path, day: date) -> Path:
     return runs / REPORTS / f"{day}.html"
 
 
+def pages(runs: Path) -> list[tuple[date, Path]]:
+    """The date and the file of each page of the report, in order of date."""
+    found = []
+    for path in listed(runs / REPORTS, "*.html"):
+        with suppress(ValueError):  # the index of the pages, or a page of another program
+            found.append((date.fromisoformat(path.stem), path))
+    return sorted(found)
+
+
 def was_set_aside(runs: Path, day: date, version: str = "*") -> bool:
     """Were the scores of a date moved away, with none in their place? version: default, any."""
     names = ("scores", f"model_version={version}", f"date={day}")
@@ -279,10 +291,26 @@ def open_incidents(
     return {i.vehicle: i for i in published if i.end + gap_us >= end}
 
 
+def read_scores(
+    runs: Path,
+    version: str,
+    day: date,
+    columns: Sequence[str] | None = None,
+    rows: pc.Expression | None = None,
+) -> pa.Table:
+    """The score rows of a published date, of the schema SCORES; default: all columns and rows.
+
+    Raises:
+        DataError: the file is damaged or missing; names it and the way out.
+    """
+    file = table_file(runs, "scores", version, day)
+    return read_table(file, SCORES, REWRITE.format(day), columns=columns, rows=rows)
+
+
 def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
-    """The incidents that a version found on a date."""
+    """The incidents that a version found on a date; see ``read_scores`` for the errors."""
     file = table_file(runs, "incidents", version, day)
-    return incidents_in(pq.read_table(file, partitioning=None))
+    return incidents_in(read_table(file, INCIDENTS, REWRITE.format(day)))
 
 
 def incidents_in(table: pa.Table) -> list[Incident]:
@@ -355,5 +383,4 @@ def _publish_incidents(
 
 def _readable(row: dict) -> dict:
     """The row with its times as ISO text, for people and log shippers."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return row | {name: (epoch + timedelta(microseconds=row[name])).isoformat() for name in TIMES}
+    return row | {name: utc(row[name]).isoformat() for name in TIMES}

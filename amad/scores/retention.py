@@ -14,7 +14,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -48,13 +47,10 @@ class Retention(Artifact):
     FILE: ClassVar[str] = "retention.json"
     REMEDY: ClassVar[str] = "run 'amad prune' again, which writes it"
     SEALED: ClassVar[bool] = True
+    WHOLE: ClassVar[bool] = True
 
     first: date
     removing: list[str] = []
-
-    def content(self) -> dict:
-        """All fields, also those that still have their default."""
-        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +142,7 @@ def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date
         for day, _, path in sorted(partitions.folders(runs / kind)):
             if day < first and day not in shown:
                 yield SCORES, path, day
-    for day, path in _pages(runs / partitions.REPORTS):
+    for day, path in partitions.pages(runs):
         if day < first and day not in shown:
             yield PAGES, path, day
     for folder in listed(runs / "set_aside", "*"):
@@ -164,15 +160,6 @@ def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date
         for path in listed(runs / place, "*"):
             if _last_change(path) < limit:
                 yield kind, path, None
-
-
-def _pages(folder: Path) -> list[tuple[date, Path]]:
-    """The date and the file of each page of the report, in order of date."""
-    found = []
-    for path in listed(folder, "*.html"):
-        with suppress(ValueError):  # the index of the pages
-            found.append((date.fromisoformat(path.stem), path))
-    return sorted(found)
 
 
 def _remove(path: Path) -> None:

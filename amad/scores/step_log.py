@@ -18,7 +18,7 @@ from amad.config import DataError
 from amad.scores.run_log import RunLog
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
-BESIDE = ("drift", "export")  # those that not every night has
+OCCASIONAL = ("drift", "export")  # those that not every night has
 
 
 class StepLog(RunLog):

@@ -9,7 +9,7 @@ from amad.config import DataError
 from amad.config.wording import count, some
 from amad.scores.job_log import JobLog, left_undone
 from amad.scores.retention import Retention
-from amad.scores.step_log import BESIDE, StepLog, step_logs
+from amad.scores.step_log import OCCASIONAL, StepLog, step_logs
 from amad.telemetry.health import Trouble
 from amad.telemetry.lake import Lake
 
@@ -37,7 +37,7 @@ def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Troub
         Trouble(kind="unscored", subject=f"the last 'amad {log.step}'", text=log.trouble)
         for log in steps
         if log.trouble
-        if not (log.step in ("score", *BESIDE) and newest is not None and newest >= log.started)
+        if not (log.step in ("score", *OCCASIONAL) and newest is not None and newest >= log.started)
     ]
 
 
@@ -59,9 +59,9 @@ def open_troubles(
     jobs: the newest last. scored: the dates with scores.
     """
     found = undone(jobs, runs)
-    told = {item.since for item in found}
+    named = {item.since for item in found}
     unscored = unscored_dates(lake, first_date(jobs, runs), scored)
-    if dates := [day for day in unscored if day not in told]:
+    if dates := [day for day in unscored if day not in named]:
         text = f"of the lake {'has' if len(dates) == 1 else 'have'} no scores yet: {some(dates)}"
         found.append(Trouble(kind="unscored", subject=count(len(dates), "date"), text=text))
     return found

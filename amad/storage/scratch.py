@@ -244,7 +244,7 @@ class Scratch:
         """Let what is missing of an artifact be fetched by whoever reads it."""
         files = self._stored[name] = self._manifest(name, content)
         place, address = self._place(name), self._objects.address
-        disk.bring_from({
+        disk.fetch_from({
             place: StoredFiles(address=address, name=name, place=place, files=files)
         })  # fmt: skip
 

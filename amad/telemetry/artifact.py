@@ -19,10 +19,11 @@ class Artifact(BaseModel):
     """The content of a file below ``data/<fleet>``; its keys are the fields.
 
     Only fields that were given are written, so an optional key that says nothing is not in the
-    file. Keys that are unknown, of another version of amad, are left out when a file is read.
+    file (but see WHOLE). Unknown keys, of another version of amad, are left out when it is read.
 
     FILE: where the file lies in the fleet's folder. REMEDY: what the reader of an error should do,
     as the end of a sentence: "run 'amad train'". SEALED: whether a file without a seal is damaged.
+    WHOLE: whether fields that were not given are written with their default.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -30,6 +31,7 @@ class Artifact(BaseModel):
     FILE: ClassVar[str]
     REMEDY: ClassVar[str]
     SEALED: ClassVar[bool] = False
+    WHOLE: ClassVar[bool] = False
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -67,7 +69,7 @@ class Artifact(BaseModel):
 
     def content(self) -> dict:
         """What the file holds, beside its seal."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=not self.WHOLE)
 
     def write(self, folder: Path) -> None:
         """Write the file in the fleet's folder, sealed and in one piece."""

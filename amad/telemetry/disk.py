@@ -1,9 +1,9 @@
 """The files of a fleet as work on vehicle-days reads and writes them, wherever they are.
 
 Such work names files by their paths on the disk of the driver. Where that disk is mounted, these
-functions are those of the file system; a file that it lacks is brought there first, if it is one of
-a folder that ``bring_from`` was told of. On a node without that disk, ``take_from`` is called
-first, and they ask the driver.
+functions are those of the file system; a file that it lacks is fetched first, if it is in a folder
+of ``fetch_from``. On a node without that disk, ``read_through`` is called first, and they ask the
+driver.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,35 +26,35 @@ class DriversDisk(Protocol):
         """Put a file in its place in one piece; its folder is made."""
 
 
-# Brings a file of a folder to its place; False where there is no such file.
-Bring = Callable[[Path], bool]
+# Fetches a file of a folder to its place; False where there is no such file.
+Fetch = Callable[[Path], bool]
 
 _drivers: DriversDisk | None = None
-_bring: dict[Path, Bring] = {}  # by folder
+_fetch: dict[Path, Fetch] = {}  # by folder
 
 
-def take_from(drivers: DriversDisk | None) -> None:
+def read_through(drivers: DriversDisk | None) -> None:
     """Let this process ask ``drivers`` for every file from now on; None: the file system."""
     global _drivers
     _drivers = drivers
 
 
-def bring_from(folders: Mapping[Path, Bring]) -> None:
-    """Let files of these folders be brought when they are read."""
-    _bring.update(folders)
+def fetch_from(folders: Mapping[Path, Fetch]) -> None:
+    """Let files of these folders be fetched when they are read."""
+    _fetch.update(folders)
 
 
-def brought() -> dict[Path, Bring]:
-    """What ``bring_from`` was told, for another process."""
-    return dict(_bring)
+def fetchers() -> dict[Path, Fetch]:
+    """The folders of ``fetch_from``, for another process."""
+    return dict(_fetch)
 
 
-def bring(path: Path) -> None:
-    """Bring a file to this disk, if it is missing and one of a folder of ``bring_from``."""
+def fetch_missing(path: Path) -> None:
+    """Fetch a file to this disk, if it is missing and one of a folder of ``fetch_from``."""
     if not path.exists():
-        for folder, bring_file in _bring.items():
+        for folder, fetch_file in _fetch.items():
             if path.is_relative_to(folder):
-                bring_file(path)
+                fetch_file(path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -76,7 +76,7 @@ def read_stretches(stretches: Sequence[Stretch]) -> list[bytes]:
         return _drivers.read(stretches)
     found = []
     for path, first, count in stretches:
-        bring(path)
+        fetch_missing(path)
         with path.open("rb", buffering=0) as file:
             file.seek(first)
             found.append(file.read(count))

@@ -12,7 +12,7 @@ import os
 import resource
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +25,7 @@ from amad.telemetry.temporary import OLD, STAGE, written_into
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
 # Messages by which libraries tell of a full or limited disk.
 NO_ROOM = {
@@ -258,11 +259,17 @@ def read_json(
 
 
 def read_table(
-    path: Path, schema: "pa.Schema", remedy: str, hashes: dict[str, str] | None = None
+    path: Path,
+    schema: "pa.Schema",
+    remedy: str,
+    hashes: dict[str, str] | None = None,
+    columns: Sequence[str] | None = None,
+    rows: "pc.Expression | None" = None,
 ) -> "pa.Table":
     """The table in a Parquet file of state, checked against ``schema``.
 
-    hashes: gets the hash of the file's content by its name, so that it is read once.
+    hashes: gets the hash of the file's content by its name, so that it is read once. columns, rows:
+    what is read of it; default: all.
 
     Raises:
         DataError: the file is missing or damaged, or it has other columns; names it and the remedy.
@@ -278,9 +285,14 @@ def read_table(
             content = path.read_bytes()
             hashes[path.name] = sha256_of(content)
             source = pa.BufferReader(content)
-        # Unlike pq.read_table, it does not add the keys that stand in the path.
-        with pq.ParquetFile(source, page_checksum_verification=True) as file:
-            table = file.read()
+        # Without partitioning=None it would add the keys that stand in the path.
+        table = pq.read_table(
+            source,
+            columns=None if columns is None else list(columns),
+            filters=rows,
+            partitioning=None,
+            page_checksum_verification=True,
+        )
         table.validate(full=True)
     except FileNotFoundError:
         raise _missing(path, remedy) from None
@@ -289,7 +301,8 @@ def read_table(
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, remedy, str(error)) from None
     try:
-        return check(table, schema, str(path))
+        wanted = schema if columns is None else pa.schema(map(schema.field, columns))
+        return check(table, wanted, str(path))
     except DataError as error:
         raise DataError(f"{error}; {remedy}") from None
 

@@ -28,6 +28,7 @@ from amad.telemetry.silence import silent_vehicles, vanished_channels
 
 RECENT = 7  # dates of a vehicle: a sensor that failed on one of them is told
 VALIDATE = "run 'amad validate' again"
+BACKWARDS = "ran backwards, which no counter can, on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +125,16 @@ KINDS = (
 class Trouble:
     """One finding.
 
-    kind: a name of KINDS. subject: the vehicle, channel or file. text: the rest of the sentence.
-    since: the date from which it has been so, where that is known.
+    kind: a name of KINDS. subject: the vehicle, channel or file, for people. text: the rest of the
+    sentence. since: the date from which it has been so, where that is known. name: of the subject
+    in the fleet file, where that is another one.
     """
 
     kind: str
     subject: str
     text: str
     since: date | None = None
+    name: str = ""
 
     def __str__(self) -> str:
         return f"{self.subject} {self.text}"
@@ -139,7 +142,7 @@ class Trouble:
     @property
     def id(self) -> str:
         """The same on every date on which it is found, whatever its sentence says then."""
-        return f"{self.kind}: {self.subject}"
+        return f"{self.kind}: {self.name or self.subject}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +194,9 @@ def fleet_health(
     found, events = _future(lake, fleet) + _silent(lake, fleet), []
     if profile is not None:
         counters = counter_findings(profile)
-        found += _vanished(profile, fleet) + _backwards(counters) + _scaled(profile, fleet)
-        events = _resets(counters)
+        found += _vanished(profile, fleet) + _backwards(counters, fleet)
+        found += _scaled(profile, fleet)
+        events = _resets(counters, fleet)
     if ingested is not None:
         found += _from_ingest(ingested)
     found += _refused_rows(lake, fleet)
@@ -269,36 +273,39 @@ def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
         items.sort(key=lambda item: (item.since, item.vehicle))
         named = [f"{i.vehicle} since {i.since} ({count(i.days, 'day')})" for i in items]
         text = f"has had no value from {some(named)}"
-        found.append(Trouble(kind="vanished", subject=channel, since=items[0].since, text=text))
+        found.append(_about(channel, fleet, "vanished", text, items[0].since))
     return found
 
 
-def _backwards(counters: list[CounterFinding]) -> list[Trouble]:
+def _backwards(counters: list[CounterFinding], fleet: Fleet) -> list[Trouble]:
     return [
-        Trouble(
-            kind="backwards",
-            subject=item.channel,
-            since=item.since,
-            text=f"ran backwards, which no counter can, on {_by_vehicle(item.decreases)}",
-        )
+        _about(item.channel, fleet, "backwards", f"{BACKWARDS} {on}", item.since)
         for item in counters
-        if item.decreases.total()
+        if (on := _by_vehicle(item.decreases))
     ]
 
 
 def _scaled(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
     return [
-        Trouble(kind="scale", subject=item.subject, text=item.text, since=item.dates[0])
+        _about(item.channel, fleet, "scale", item.text, item.dates[0], item.vehicle)
         for item in scale_findings(profile, fleet)
     ]
 
 
-def _resets(counters: list[CounterFinding]) -> list[str]:
+def _about(
+    channel: str, fleet: Fleet, kind: str, text: str, since: date | None, vehicle: str = ""
+) -> Trouble:
+    """A finding about a channel, of one vehicle where that is given."""
+    subject, name = (f"{vehicle} {of}".lstrip() for of in (fleet.title_of(channel), channel))
+    return Trouble(kind=kind, subject=subject, name=name, text=text, since=since)
+
+
+def _resets(counters: list[CounterFinding], fleet: Fleet) -> list[str]:
     """Sentences; a reset is ordinary, and its increment is missing."""
     return [
-        f"{item.channel} was reset on {_by_vehicle(item.resets)}"
+        f"{fleet.title_of(item.channel)} was reset on {on}"
         for item in counters
-        if item.resets.total()
+        if (on := _by_vehicle(item.resets))
     ]
 
 
@@ -385,12 +392,9 @@ def _failed(rows: list[dict], fleet: Fleet, lake: Lake) -> list[Trouble]:
         what = f"has {count(days, 'day')} quarantined"
         if channel:
             what = f"failed on {days} of the last {count(len(recent[vehicle]), 'day')}"
-        found.append(
-            Trouble(
-                kind="sensor" if channel else "quarantined",
-                subject=f"{vehicle} {channel}" if channel else vehicle,
-                since=min(row["date"] for row in own),
-                text=f"{what}, the newest {newest['date']}: {reason}",
-            )
-        )
+        text, since = f"{what}, the newest {newest['date']}: {reason}", min(r["date"] for r in own)
+        if channel:
+            found.append(_about(channel, fleet, "sensor", text, since, vehicle))
+        else:
+            found.append(Trouble(kind="quarantined", subject=vehicle, text=text, since=since))
     return found

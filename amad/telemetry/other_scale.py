@@ -16,8 +16,8 @@ from amad.config.wording import some
 FACTORS = (1e3, 1e6)  # between units that differ by their prefix
 NEAR = 1.4  # a level is near another one up to this factor
 USUAL = 3.0  # the other levels lie within this factor of their median
-FEWEST = 4  # usual levels
-ALIKE = 10.0  # values of another scale spread, for their level, as the others do up to this factor
+LEAST_USUAL = 4  # usual levels
+SPREAD_RATIO = 10.0  # up to this factor, spreads are the same for their levels
 
 
 class ScaleFinding(NamedTuple):
@@ -27,11 +27,6 @@ class ScaleFinding(NamedTuple):
     channel: str
     dates: list[datetime.date]
     factor: float
-
-    @property
-    def subject(self) -> str:
-        """Vehicle and channel."""
-        return f"{self.vehicle} {self.channel}"
 
     @property
     def text(self) -> str:
@@ -47,7 +42,7 @@ def of_other_scale(level_F: np.ndarray, spread_F: np.ndarray) -> dict[int, float
     so much the more; a sensor that is dead at a low value does not. spread_F: of the values.
     """
     at_F = np.flatnonzero(level_F > 0)
-    if len(at_F) <= FEWEST:
+    if len(at_F) <= LEAST_USUAL:
         return {}
     ratio_F = level_F[at_F] / np.median(level_F[at_F])
     usual_F = (ratio_F < USUAL) & (ratio_F > 1 / USUAL)
@@ -56,14 +51,15 @@ def of_other_scale(level_F: np.ndarray, spread_F: np.ndarray) -> dict[int, float
     for factor in (scale for prefix in FACTORS for scale in (prefix, 1 / prefix)):
         near_F = (ratio_F < factor * NEAR) & (ratio_F > factor / NEAR)
         found |= dict.fromkeys(at_F[near_F].tolist(), factor)
-    all_told = usual_F.sum() + len(found) == len(at_F)
-    if not all_told or usual_F.sum() < max(FEWEST, 2 * len(found)):
+    all_placed = usual_F.sum() + len(found) == len(at_F)
+    if not all_placed or usual_F.sum() < max(LEAST_USUAL, 2 * len(found)):
         return {}
     own_F = spread_F[at_F] / level_F[at_F]
     odd_F = np.isin(at_F, [*found])
     usual = float(np.median(own_F[usual_F]))
-    alike = np.all((own_F[odd_F] > usual / ALIKE) & (own_F[odd_F] < usual * ALIKE))
-    return found if alike else {}
+    low, high = usual / SPREAD_RATIO, usual * SPREAD_RATIO
+    same_spread = np.all((own_F[odd_F] > low) & (own_F[odd_F] < high))
+    return found if same_spread else {}
 
 
 def of_factor(factor: float) -> str:
@@ -93,6 +89,6 @@ def scale_findings(profile: pa.Table, fleet: Fleet) -> list[ScaleFinding]:
         rows = own.get_group(key).sort_values("date")
         odd = of_other_scale(rows["level"].to_numpy(), rows["std"].to_numpy(float))
         for factor in sorted(set(odd.values())):
-            dates = [rows["date"].iloc[at] for at, told in odd.items() if told == factor]
+            dates = [rows["date"].iloc[at] for at, of in odd.items() if of == factor]
             found.append(ScaleFinding(str(key[0]), str(key[1]), sorted(dates), factor))
     return found

@@ -151,7 +151,11 @@ def files_of(vehicle: str, refused: list[FileRefusals], fleet: Fleet) -> list[st
 
 
 def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
-    """The first refused row of a reason of these files in ``rejected/``, with the whole reason."""
+    """The first refused row of a reason of these files in ``rejected/``, with the whole reason.
+
+    Raises:
+        DataError: a file there is damaged; names it and the way out.
+    """
     for path in listed(rejected, "*.parquet"):
         try:
             with pq.ParquetFile(path) as file:

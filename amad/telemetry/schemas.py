@@ -51,7 +51,12 @@ SCORES = pa.schema([
     ("status", pa.string()),
     ("top_channels", pa.list_(pa.string())), ("top_shares", pa.list_(pa.float32())),
 ])  # fmt: skip
-STATUSES = ("scored", "quarantined", "too_short", "no_history", "no_values")
+UNSCORED = {  # the other statuses, and why such a row has no score
+    "no_history": "without a history to judge by",
+    "no_values": "without a usable value",
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch between gaps",
+}
 REFUSED = "refused"  # status of a row that only the registered model can meet: see pyfunc_model
 
 # A row per incident and scored date; an incident that goes on over midnight keeps its id.
@@ -100,6 +105,7 @@ def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     for found, wanted in zip(table.schema, schema, strict=True):
         if found.type != wanted.type:
             raise DataError(
-                f"{what}: column {found.name} is {found.type}, the contract says {wanted.type}"
+                f"{what}: column {found.name} is {found.type}, the contract says {wanted.type}; "
+                "run the stage that writes it"
             )
     return table

@@ -76,7 +76,7 @@ def build_store(
         if not any(item.rows >= enough for item in learnt):
             raise DataError(
                 f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
-                "see the quarantine in data/<fleet>/docs, or lower missing.min_segment_rows"
+                f"see the quarantine in data/{fleet.name}/docs, or lower missing.min_segment_rows"
             )
         if most < enough:
             raise DataError(

@@ -151,17 +151,17 @@ class Codes:
         return float(self.code_K[self.count_K.argmax()])
 
     def known(self, value: np.ndarray) -> np.ndarray:
-        """Which values are codes that train rows had, bool."""
+        """Which values are codes that train rows had: bool, of the shape of ``value``."""
         return np.isin(value, self.code_K)
 
     def placed(self, value: np.ndarray, unseen: float) -> np.ndarray:
-        """The place of each value, ``unseen`` for a code without one, NaN for NaN."""
+        """The place of each value, in its shape: ``unseen`` for a code without one, NaN for NaN."""
         at = np.minimum(np.searchsorted(self.code_K, value), len(self.code_K) - 1)
         place = np.where(self.code_K[at] == value, self.place_K[at], unseen)
         return np.where(np.isnan(value), np.nan, place)
 
     def code_at(self, place: np.ndarray) -> np.ndarray:
-        """The code whose place is the nearest."""
+        """The code whose place is the nearest to each of these, in their shape."""
         order = np.argsort(self.place_K)
         sorted_K = self.place_K[order]
         between = (sorted_K[1:] + sorted_K[:-1]) / 2

@@ -218,7 +218,7 @@ class Scaler:
         return series if filled_TC is None else series.with_values(filled_TC)
 
     def filled(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray | None:
-        """``fill`` of some rows of a vehicle; None where they have no unknown value."""
+        """``fill`` of the values (T, C) of some rows; None where they have no unknown value."""
         unknown_TC = ~np.isfinite(value_TC)
         if not unknown_TC.any():
             return None
@@ -298,7 +298,7 @@ class UnknownVehicles:
 
 
 def is_unseen(value: np.ndarray) -> np.ndarray:
-    """Which scaled values of a categorical channel stand for a code that no train row had."""
+    """Which scaled values of a categorical channel stand for an unseen code, bool."""
     return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
 
 

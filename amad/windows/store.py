@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.digest import DIGITS, file_sha256, json_digest
+from amad.config.wording import some
 from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.telemetry.lake import NAME_BYTES, id_in_path
 from amad.windows.scaler import Scaler
@@ -24,7 +25,7 @@ from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 from amad.windows.short_history import LONG_ROWS
 from amad.windows.vehicle_file import VehicleFile, pieces, read_series
 
-REMEDY = "run the stage prepare"
+REMEDY = "run 'amad prepare'"
 FORMAT = 2  # of what the values mean; 2: increments of counters and angles, places of codes
 PARTS = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST, "purged": PURGED}
 
@@ -272,7 +273,8 @@ class WindowStore:
             return self.content["vehicles"][vehicle]
         except KeyError:
             raise DataError(
-                f"{self.path}: holds no vehicle {vehicle!r}; it has {', '.join(self.vehicles[:20])}"
+                f"{self.path}: holds no vehicle {vehicle!r}, but {some(self.vehicles)}; if the "
+                f"lake has rows of it that passed validation, {REMEDY}"
             ) from None
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
+from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import WITH, WITHOUT
-from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
+from amad.evaluation.method_result import MethodResult, over_seeds
 from amad.evaluation.summary import PerUnit, bootstrap, by_unit, differences, summarise
 from bench.quality.methods import DETECTOR, FLOOR
 from bench.quality.records import joined

@@ -1,6 +1,6 @@
 """The report as a Markdown page, made from the JSON alone."""
 
-from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.evaluation_metrics import PRIMARY
 from bench.quality.figures import IN_THE_MEAN, RELATION
 from bench.quality.methods import ABLATIONS, DETECTOR, FLOOR, WITH
 

@@ -92,7 +92,7 @@ def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
     least, most = min(long_rows), max(long_rows)
     long = f"{least:,} train rows"
     if most > least:
-        long = f"{least:,} to {most:,} train rows, as its class asks for,"
+        long = f"the train rows that its class asks for ({least:,} to {most:,})"
     if not unknown and not short:
         return f"histories: each vehicle has at least {long} and is known by them"
     return (

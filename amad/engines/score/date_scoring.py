@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import ClusterProfile
 from amad.config.console import track
@@ -147,8 +146,7 @@ class Published:
 
     def __init__(self, runs: Path, manifest: PartitionManifest) -> None:
         version, day = manifest.model_version, manifest.date
-        file = partitions.table_file(runs, "scores", version, day)
-        self._scores = pq.read_table(file, partitioning=None)
+        self._scores = partitions.read_scores(runs, version, day)
         self.incidents = partitions.incidents_of_date(runs, version, day)
 
     def table(self, vehicle: str) -> pa.Table:

@@ -29,25 +29,25 @@ class Reach:
 
     marks: files that the driver has made, one in each folder that the work reads or writes; none
     where every worker is on its machine. actor: on the driver's node, for workers without them.
-    brought: what the driver gets from a storage when it is read, see ``amad.telemetry.disk``.
+    fetchers: what the driver gets from a storage when it is read, see ``amad.telemetry.disk``.
     """
 
     marks: Sequence[Path]
     actor: Any
-    brought: dict[Path, disk.Bring]
+    fetchers: dict[Path, disk.Fetch]
 
     def settle(self) -> None:
         """Let this process, of whatever node, read and write the files of the driver."""
-        disk.bring_from(self.brought)
+        disk.fetch_from(self.fetchers)
         here = all(mark.exists() for mark in self.marks)
-        disk.take_from(None if here else _Asked(self.actor))
+        disk.read_through(None if here else _Asked(self.actor))
 
 
 @contextmanager
 def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reach]:
     """Let workers reach what is in these folders, in the Ray session that is open."""
     if profile.address is None:
-        yield Reach(marks=(), actor=None, brought=disk.brought())
+        yield Reach(marks=(), actor=None, fetchers=disk.fetchers())
         return
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -60,7 +60,7 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(this_node, soft=False),
         )
-        .remote(disk.brought())
+        .remote(disk.fetchers())
     )
     # The name is that of a file that is being written, which no reader of the folders looks at.
     marks = [folder / f"{STAGE}{secrets.token_hex(8)}-nodes" for folder in folders]
@@ -70,7 +70,7 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(written_into(mark.parent))
                 mark.touch()
-            yield Reach(marks=marks, actor=actor, brought=disk.brought())
+            yield Reach(marks=marks, actor=actor, fetchers=disk.fetchers())
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)
@@ -81,8 +81,8 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
 class Answering:
     """The actor: reads and writes files on the node that has them."""
 
-    def __init__(self, brought: dict[Path, disk.Bring]) -> None:
-        disk.bring_from(brought)
+    def __init__(self, fetchers: dict[Path, disk.Fetch]) -> None:
+        disk.fetch_from(fetchers)
 
     def read(self, stretches: Sequence[disk.Stretch]) -> list:
         """What ``received`` makes the bytes of each stretch of: always as many objects."""
