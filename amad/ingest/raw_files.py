@@ -176,7 +176,8 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
     endings = {_ending(glob) for glob in globs} - {""}
     links: dict[str, None] = {}
     missed: dict[str, None] = {}
-    for start in sorted({_fixed(glob) for glob in globs}):
+    of_others = fleet.source.folder == "."  # where the data of other fleets may lie, too
+    for start in sorted({_fixed(glob) if of_others else "" for glob in globs}):
         for root, folders, names in os.walk(folder / start):
             folders[:] = sorted(name for name in folders if not is_left_out(name))
             below = Path(root).relative_to(folder)
