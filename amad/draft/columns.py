@@ -74,7 +74,7 @@ class Columns:
 
     measured: list[str]  # headers, or in long files the names of signals
     label: str | None = None
-    long: tuple[str, str] | None = None  # headers of signal and value
+    long: tuple[str, list[str]] | None = None  # headers of signal and of values
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
     units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers

@@ -21,6 +21,7 @@ from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.state_words import take_states
 from amad.reading.headers import name_and_unit, tidy
+from amad.reading.long_rows import joined
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
@@ -56,13 +57,13 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
     rest = [header for header in shared if header not in known and header != wide.label]
     pair = _pair(rest, shared, wide)
     spelling = _spellings(shared[pair[0]]) if pair is not None else {}
-    names = pair and _signals(shared[pair[0]], shared[pair[1]], marks, spelling)
+    names = pair and _signals(shared[pair[0]], _joined(pair[1], shared), marks, spelling)
     if pair is None or names is None:
         take_states(wide, samples)
         return wide
-    signal, value = pair
+    signal, values = pair
     measured, left_out, nulls = names
-    beside = [header for header in rest if header not in pair]
+    beside = [header for header in rest if header not in (signal, *values)]
     units = _units_of_signals(samples, signal, beside, spelling)
     several = {name for name in measured if len(units.get(name, ())) > 1}
     measured = [name for name in measured if name not in several]
@@ -71,7 +72,7 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
     }
     guesses = [g for g in wide.guesses if not units or SEVERAL_UNITS not in g]
     if not SIGNAL.fullmatch(_name(signal)):
-        guesses.append(NAMELESS.format(signal, value))
+        guesses.append(NAMELESS.format(signal, values[0]))
     if above := apart_in_names(measured):
         guesses.append(IN_TOPICS.format(some(list(map(repr, above))), signal))
     return Columns(
@@ -87,23 +88,38 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
 
 def _pair(
     rest: list[str], shared: dict[str, list[pa.Array]], wide: Columns
-) -> tuple[str, str] | None:
+) -> tuple[str, list[str]] | None:
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
     values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
-    numbered = turns if len(values) == 2 else []  # beside a single value
+    typed = [h for h in values if ANY_VALUE.fullmatch(_name(h))]
+    typed = typed if len(typed) > 1 and _fill_one(typed, shared) else []
+    numbered = turns if len(values) == len(typed or "1") + 1 else []  # beside a single value
     signal = [
         h for h in rest
         if SIGNAL.fullmatch(_name(h)) and (h not in values or h in numbered)
     ]  # fmt: skip
     measured = [h for h in values if h not in signal]
+    if typed and typed == measured and len(signal) == 1:
+        return signal[0], typed
     value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]
     if len(value) != 1 and len(measured) == 1 and ANY_VALUE.fullmatch(_name(measured[0])):
         value = measured
     if value == measured and not signal:
         told = [h for h in turns if not UNIT_COLUMN.fullmatch(_name(h))]
         signal = [h for h in told if not QUALITY.fullmatch(_name(h)) and h not in measured]
-    return (signal[0], value[0]) if len(signal) == len(value) == 1 else None
+    return (signal[0], value) if len(signal) == len(value) == 1 else None
+
+
+def _joined(values: list[str], shared: dict[str, list[pa.Array]]) -> list[pa.Array]:
+    """The values of each file."""
+    return [joined([*cells])[0] for cells in zip(*(shared[h] for h in values), strict=True)]
+
+
+def _fill_one(values: list[str], shared: dict[str, list[pa.Array]]) -> bool:
+    """Does no row have values in several of these columns?"""
+    files = zip(*(shared[header] for header in values), strict=True)
+    return all(joined([*cells])[1].max(initial=0) <= 1 for cells in files)
 
 
 def apart_in_names(names: list[str]) -> list[str]:
