@@ -84,7 +84,7 @@ def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard)
     yard.csv("2.csv", [line(seconds=s, speed=9) for s in (2, 3, DAY)] + [line("a-3"), "a-1,,1,2"])
     yard.csv("3.csv", [line(seconds=4, speed=4)])
     counts, _ = yard.ingest(raw_fleet())
-    assert counts.rejected_by_reason["duplicate timestamp"] == 1
+    assert counts.rejected_by_reason["duplicate timestamp with other values"] == 1
     (yard.raw / "2.csv").unlink()
     yard.ingest(raw_fleet())
     yard.csv("1.csv", [line(seconds=s, speed=7) for s in (0, 3, 5)])
