@@ -243,7 +243,9 @@ def test_files_in_a_folder_beside_those_of_a_glob_are_told(field, capsys):
     fleet, _ = field.draft()
     field.write("truck-2/a.csv", log())
     field.ingest(fleet)
-    assert "finds 1 file of its folder, which are not read: truck-2/a.csv" in capsys.readouterr().err
+    assert (
+        "finds 1 file of its folder, which are not read: truck-2/a.csv" in capsys.readouterr().err
+    )
 
 
 def test_files_that_no_glob_finds_are_told(field, capsys):

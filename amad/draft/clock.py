@@ -12,7 +12,7 @@ from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
 from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.starts import in_preambles
+from amad.draft.starts import in_paths, in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
@@ -55,6 +55,10 @@ RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
     "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
+)
+PATH_TELLS = (
+    "the path tells a time, as {!r} does, which is read only beside a column of the time of day or "
+    "since a start: write the time of each row into the files"
 )
 FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
@@ -108,7 +112,7 @@ def _found(samples: list[Sampled]) -> Clock:
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up"],
+            guesses=["the start is made up", *(PATH_TELLS.format(p) for p in _dated(samples)[:1])],
             unread=unread,
             period=step_of(columns[hours[0]]) if hours else None,
             columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
@@ -138,6 +142,12 @@ def _found(samples: list[Sampled]) -> Clock:
     return best
 
 
+def _dated(samples: list[Sampled]) -> list[str]:
+    """The paths, if each of them tells a date."""
+    paths = [sample.path for sample in samples]
+    return paths if in_paths(paths) else []
+
+
 def _of_column(
     header: str, columns: list[pa.Array], samples: list[Sampled], *, named: bool
 ) -> Clock | None:
@@ -145,7 +155,7 @@ def _of_column(
     kind = columns[0].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         clock = Clock(keys=_column(header), seen=f"column {header.strip()!r}")
-        clock.local = (pa.types.is_date(kind) or kind.tz is None) and not says_utc(clock)
+        reads(clock, columns)
         return clock
     if pa.types.is_time(kind):
         return of_day(header, samples, {})

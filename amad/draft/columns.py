@@ -56,6 +56,7 @@ ALL_LONE = (
     "it is read as before a fraction: if it sets thousands apart in {}, set source.decimal and "
     "source.thousands to the other mark and to this one"
 )
+SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
@@ -92,7 +93,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     result = Columns(measured=[], label=label)
     for sample in samples:
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
-        result.left_out |= dict.fromkeys(sample.nested, "it holds several values per row")
+        result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         own = {sample.header_of(header) for header in shared}
         others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
@@ -133,9 +134,9 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     result.guesses = [
         f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
         "bad ones count as values, unless they are left out of the files"
-        for header in rest
+        for header in dict.fromkeys([*rest, *(h for sample in samples for h in sample.twice)])
         if QUALITY.fullmatch(header.strip())
-        or tell_good(shared[header])
+        or tell_good(shared.get(header, []))
         or _is_beside(header, measured)
     ]
     result.guesses += [

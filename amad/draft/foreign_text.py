@@ -35,7 +35,10 @@ ANY = (
 )
 # or most of them.
 MOST = (
-    (r"[$!](G[ABLNPQ]|BD)[A-Z]{3},", "a log of NMEA sentences: export the positions as CSV"),
+    (
+        r"[^$!]{0,40}[$!](G[ABLNPQ]|BD)[A-Z]{3},",
+        "a log of NMEA sentences: export the positions as CSV",
+    ),
     (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
     (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )

@@ -20,6 +20,7 @@ from amad.draft.columns import (
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.state_words import take_states
+from amad.draft.vehicles import VEHICLE
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.long_rows import joined
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
@@ -127,8 +128,8 @@ def apart_in_names(names: list[str]) -> list[str]:
 
     If all are names such as van-1 alone, they are these.
 
-    Levels may also be parted as in bus1_speed and speed.101: these then look like ids, as front and
-    rear or the cells 1 and 2 of a battery do not.
+    Levels may also be parted as in bus1_speed, speed.101 and speed{vehicle="x1"}: these then look
+    like ids, as front and rear or the cells 1 and 2 of a battery do not.
     """
     topics = [name.strip("/").split("/") for name in names]
     if len(names) > 1 and all(VEHICLE_ID.fullmatch(name.strip()) for name in names):
@@ -136,20 +137,26 @@ def apart_in_names(names: list[str]) -> list[str]:
     found = _apart(topics, min(map(len, topics), default=0) - 1)
     if found:
         return found[0]
-    parts = [re.split(r"[_.:| ]+", name) for name in names]
+    parts = [re.split(r"""[_.:| {}="',]+""", name) for name in names]
     found = _apart(parts, min(map(len, parts), default=0))
     return next((ids for ids in found if all(map(LIKE_ID.fullmatch, ids))), [])
 
 
 def _apart(parts: list[list[str]], levels: int) -> list[list[str]]:
-    """For each of the first ``levels`` below whose names the same others stand: its names."""
+    """For each of the first ``levels`` below whose names the same others stand: its names.
+
+    These are several, unless the names are those of vehicles, or stand behind such a word.
+    """
     found = []
     for level in range(levels):
         below: dict[str, set[tuple[str, ...]]] = {}
         for part in parts:
             below.setdefault(part[level], set()).add((*part[:level], *part[level + 1 :]))
         sets = list(below.values())
-        if len(sets) > 1 and len(sets[0]) > 1 and all(one == sets[0] for one in sets):
+        words = {part[level - 1] for part in parts} if level else set()
+        of_vehicles = all(map(VEHICLE_ID.fullmatch, below)) or all(map(VEHICLE.match, words or "-"))
+        several = len(sets[0]) > 1 or of_vehicles
+        if len(sets) > 1 and several and all(one == sets[0] for one in sets):
             found.append(sorted(below))
     return found
 
