@@ -135,3 +135,21 @@ def test_a_period_that_many_files_of_one_row_do_not_show_is_a_guess(field):
             f"{time:%d_%H%M%S}_{van}.csv", ["time,vehicle,speed", f"{time},{van},{wave(n)}"]
         )
     assert "how far apart rows are is a guess: set period_seconds" in field.draft()[1]
+
+
+def test_a_date_and_a_time_of_day_are_known_by_their_types(field):
+    times = [MONDAY + timedelta(seconds=n) for n in range(ROWS)]
+    days, clocks = ([getattr(time, part)() for time in times] for part in ("date", "time"))
+    table = {"d": days, "tod": clocks, "speed": [wave(n) for n in range(ROWS)]}
+    pq.write_table(pa.table(table), field.raw / "a.parquet")
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["d", "tod"]
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_the_time_of_the_measurement_comes_before_that_of_its_reception(field):
+    rows = (f"{stamp(n + 300.4)}Z,{stamp(n)}Z,{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["received_at,event_time,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.column == "event_time"
+    assert "'received_at' can be read as the time as well" in told

@@ -43,6 +43,10 @@ from amad.reading.timestamp_guess import YEAR_US
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
+# A time at which a row was not measured, but sent, received or stored.
+RECEIVED = re.compile(
+    "receiv|ingest|arriv|creat|insert|updat|process|upload|enqueue|load|server", re.I
+)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
@@ -302,7 +306,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
-    dates = [header for header in columns if header not in hours and NAMED.search(header)]
+    dates = [h for h in columns if h not in hours and (NAMED.search(h) or _is_date(columns[h][0]))]
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
@@ -316,6 +320,10 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
         if reads(clock, cells):
             return clock
     return None
+
+
+def _is_date(column: pa.Array) -> bool:
+    return pa.types.is_date(column.type)
 
 
 def _column(header: str) -> dict[str, object]:
@@ -336,5 +344,6 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
         pc.count_distinct(column).as_py() > 1,  # a receiver without a fix repeats its last time
         zoned,
         not LOCAL_NAME.search(str(clock.keys["column"])),
+        not RECEIVED.search(str(clock.keys["column"])),
         pc.count_distinct(column).as_py(),
     )

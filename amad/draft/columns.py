@@ -92,7 +92,9 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     rest = [h for h in shared if h not in known and h != label]
     result = Columns(measured=[], label=label)
     for sample in samples:
-        result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
+        result.left_out |= dict.fromkeys(
+            sample.twice, "several columns have this name: give each its own"
+        )
         result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         own = {sample.header_of(header) for header in shared}
