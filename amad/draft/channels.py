@@ -11,13 +11,10 @@ import numpy as np
 
 from amad.config.fleet import RESERVED, Channel
 from amad.reading.headers import name_and_unit, repaired
+from amad.reading.units import spellings
 from amad.telemetry.counter_events import count_of
 
-UNITS = {
-    "°c": "celsius", "c": "celsius", "degc": "celsius", "deg c": "celsius", "℃": "celsius",
-    "°f": "fahrenheit", "%": "percent", "pct": "percent", "km/h": "km/h", "kmh": "km/h",
-    "kph": "km/h", "rpm": "rpm", "1/min": "rpm", "°": "degrees", "deg": "degrees",
-}  # fmt: skip
+UNITS = {"celsius", "fahrenheit", "percent", "km/h", "rpm", "degrees"}  # of all their spellings
 COUNTS = re.compile(
     r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles"
     r"|kilom(eterstand|[ée]trage|etraje)|laufleistung|betriebsstunden",
@@ -86,7 +83,7 @@ def named(headers: list[str], units: dict[str, str]) -> list[Drafted]:
             name, number = f"{name.rstrip('0123456789_')}_{number}", number + 1
         taken.add(name)
         unit = unit or units.get(header, "")
-        told = UNITS.get(unit.casefold(), unit)
+        told = next((name for name in spellings(unit) if name in UNITS), unit)
         label = base if base != name else ""
         channels.append(Drafted(header=repaired(header.strip()), name=name, label=label, unit=told))
     return channels

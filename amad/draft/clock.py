@@ -16,11 +16,13 @@ from amad.draft.starts import in_paths, in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
+    go_one_way,
     is_time,
     may_hold_epochs,
     median_step,
     share_of_numbers,
     spread,
+    steps_of,
     tells_only_days,
     tells_the_hour,
 )
@@ -37,7 +39,7 @@ from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers,
 from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import is_text, shown
 from amad.reading.timestamp_guess import YEAR_US
 
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
@@ -55,6 +57,7 @@ SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
 )
+UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
@@ -95,7 +98,7 @@ def _found(samples: list[Sampled]) -> Clock:
     if not any(clock.take == "column" for _, clock in found):
         known = {clock.keys["column"] for _, clock in found}
         rest = {header: cells for header, cells in columns.items() if header.strip() not in known}
-        epochs = (_of_unnamed_epochs(header, cells) for header, cells in rest.items())
+        epochs = (_of_unnamed_epochs(h, cells, samples) for h, cells in rest.items())
         clock = next((clock for clock in epochs if clock is not None), None)
         if clock is not None:
             return clock
@@ -273,34 +276,22 @@ def _is_dated(guess: timestamp_guess.Guess) -> bool:
     return "take" not in guess.settings and guess.settings.get("unit") != "days_1900"
 
 
-def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
+def _of_unnamed_epochs(
+    header: str, columns: list[pa.Array], samples: list[Sampled]
+) -> Clock | None:
     """A column of numbers that run as epochs do, although its name does not say so."""
-    told: list[timestamp_guess.Guess | None] = []
     for column in columns:
         if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
             return None
-        if not may_hold_epochs(column):
+        step = steps_of(column) if may_hold_epochs(column) else np.zeros(0)
+        if not go_one_way(step) or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
             return None
-        try:
-            value_R = numbers(column).value_R
-        except NotReadableError:
-            return None
-        step = np.diff(value_R[~np.isnan(value_R)])
-        one_way = max(np.mean(step >= 0), np.mean(step <= 0)) if len(step) else 0
-        if one_way < LEAST or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
-            return None
-        told.append(timestamp_guess.looks_like([str(value) for value in drawn(column)]))
-    settings = told[0].settings if told[0] is not None else {}
-    alike = all(guess == told[0] for guess in told)
-    if not alike or "take" in settings or settings.get("unit") not in ("s", "ms", "us", "ns"):
+    clock = _of_column(header, columns, samples, named=True)
+    if clock is None or clock.keys.get("unit") not in ("s", "ms", "us", "ns"):
         return None
-    clock = Clock(
-        keys=_column(header) | settings,
-        seen=f"column {header.strip()!r}, {form_of(settings)}",
-        guesses=[f"the numbers of {header.strip()!r} run as times do, but its name is of no time"],
-        columns={header},
-    )
-    return clock if reads(clock, columns) else None
+    clock.guesses.append(UNNAMED.format(header.strip()))
+    clock.columns = {header}
+    return clock
 
 
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:

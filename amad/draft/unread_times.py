@@ -1,17 +1,14 @@
 """Columns that tell something of the time and are not read, so that a person must know of them."""
 
-import contextlib
 import re
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.time_cells import drawn, is_time, tells_the_hour
-from amad.draft.undated import LEAST
+from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
 
@@ -151,12 +148,8 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
     for header, cells in columns.items():
         if not TIME.fullmatch(name_and_unit(header)[0].strip()):
             continue
-        column = pc.replace_substring(cells[0], ",", ".") if is_text(cells[0].type) else cells[0]
-        with contextlib.suppress(pa.ArrowException):  # also numbers that a float64 rounds
-            value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            step = np.diff(value_R)
-            if len(step) and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST:
-                found.add(header)
+        if go_one_way(steps_of(cells[0])):
+            found.add(header)
     return found
 
 

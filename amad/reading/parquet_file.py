@@ -15,7 +15,7 @@ from amad.config.source import Source
 from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import FileRefusedError, RawBatch, Resolve
 from amad.reading.numbers import is_text
-from amad.reading.unpack import UNPACK
+from amad.reading.unpack import UNPACK, is_packed
 
 BATCH_CELLS = 1 << 21
 IS_BYTES = (
@@ -54,7 +54,7 @@ Names = tuple[str, ...]  # the name of a column, then of the fields down into it
 def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     """Stream a Parquet file; see ``readers.read_batches``."""
     with path.open("rb") as raw:
-        _refuse_others(raw.read(6))
+        _refuse_others(raw.read(10))
         raw.seek(0)
         with opened(raw) as file:
             fields = fields_of(file.schema_arrow)
@@ -125,7 +125,7 @@ def _refuse_others(start: bytes) -> None:
         return
     if start.startswith(b"PARE"):
         raise FileRefusedError("unreadable file: its footer is encrypted; write it without")
-    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
+    if is_packed(start):
         raise FileRefusedError(f"unreadable file: it is compressed as a whole: {UNPACK}")
     raise FileRefusedError(
         "unreadable file: it is no Parquet file; text is read with source.format: csv"

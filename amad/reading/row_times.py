@@ -24,6 +24,7 @@ from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, Times
 from amad.reading.units import are_different
+from amad.reading.vehicle_ids import named_by
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
@@ -261,7 +262,7 @@ class RowTimes:
         """Local midnight of the date in the path, for ``take: time_of_day``."""
         rule = self._rule
         match = re.search(rule.date_pattern or "", self._path)
-        text = (match[1] if match.groups() else match[0]) if match else ""
+        text = named_by(match) if match else ""
         date = timestamp_guess.date_in(text, rule.date_format)
         if date is None:
             found = f"finds {text!r}, which is no" if text else "finds no"
@@ -270,7 +271,7 @@ class RowTimes:
                 f"no date in the path: {rule.date_pattern!r} {found} {form}; "
                 "source.timestamp.date_format tells other forms"
             )
-        return (date - datetime.date(1970, 1, 1)).days * DAY_US
+        return times.day_of(date) * DAY_US
 
     def _starts(
         self, batch: RawBatch, us_R: np.ndarray, good_R: np.ndarray, refuse: Refuse
@@ -299,7 +300,7 @@ class RowTimes:
             raise FileRefusedError(
                 f"no start of the recording: {rule.start_pattern!r} finds nothing in the {where}"
             )
-        return self._parsed_start((match[1] if match.groups() else match[0]).strip())
+        return self._parsed_start(named_by(match).strip())
 
     def _starts_in_column(self, batch: RawBatch, refuse: Refuse) -> np.ndarray:
         """UTC (R,) of each row's start: what its cell or the last filled cell before it tells."""
