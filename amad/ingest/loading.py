@@ -23,8 +23,8 @@ from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events, without_rows
 from amad.ingest.file_names import unescaped
+from amad.ingest.firsts import Firsts
 from amad.ingest.late_rows import Lateness
-from amad.ingest.new_columns import NewColumns
 from amad.ingest.parts import Parts
 from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import RawFile
@@ -77,7 +77,7 @@ class Loading:
         self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
-        self._columns = NewColumns(self._held.columns)
+        self._firsts = Firsts(self._held, self._rules.timestamp.timezone)
         self._dates = DateLine(self._rules.timestamp, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.lost)
@@ -117,7 +117,7 @@ class Loading:
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for telling in (self._dates, self._clock_errors, self._columns):
+        for telling in (self._dates, self._clock_errors, self._firsts):
             for line in telling.sentences():
                 say(line)
         before = self._plan.before.rows() if self._plan.before is not None else 0
@@ -176,7 +176,7 @@ class Loading:
             test_start=test_start,
             **{name: getattr(parser, name) for name in COUNTED if parser},
         )
-        self._columns.add(path, parser.unread if parser else ())
+        self._firsts.add(path, parser)
 
     def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:
         """Log the refused rows of a batch; those of a copy are counted in its original alone."""
@@ -345,7 +345,7 @@ class Loading:
             index_rows=self._index_rows,
             lost=sorted(v for v in self._lost if v),
             tables={n: file_sha256(self._pending.lake_file(n)) for n in names},
-            columns=sorted(self._columns.known.values()),
+            **self._firsts.known(),
             hash=lakes.content_hash(days, events, self._test_start()),
         )
         manifest.write_file(self._pending.lake_file(Manifest.FILE))

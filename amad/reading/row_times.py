@@ -79,6 +79,7 @@ class RowTimes:
         self._order = OtherWay(path, times.written_us(file)) if ordered else None
         self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
         self._start: int | None = None  # of the recording, UTC
+        self.offsets: set[str] = set()  # with, without: which times of a column were read
         self._counted: dict[str, int] = {}  # vehicle of a column -> its rows, for take: index
         simulated = fleet.source.format == "simulator"
         self._latest = times.LATEST_US if simulated else times.now_us() + DAY_US
@@ -172,6 +173,9 @@ class RowTimes:
         # Times far outside of what is accepted are no evidence of when summer time ended. A local
         # time differs from UTC by less than a day, so a day more is let through here.
         near_R = good_R & (us_R >= times.EARLIEST_US - DAY_US) & (us_R < self._latest + DAY_US)
+        if rule.take == "column":
+            told_by = np.unique(local_R[near_R]).tolist()
+            self.offsets |= {"without" if local else "with" for local in told_by}
         us_R = self._to_utc(us_R, local_R & near_R, vehicles, code_R, refuse)
         self._refuse_outside(us_R, good_R, column, refuse)
         return us_R

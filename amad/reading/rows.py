@@ -104,6 +104,7 @@ class FileParser:
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self.vehicle = vehicle_of_path(self._rules, path)  # of all rows, or None
         self._times = RowTimes(fleet, path, self.vehicle, index_rows, clock, file, self.resolve)
+        self.offsets = self._times.offsets  # of the times that were read: with, without
         self._fractions: set[str] = set()  # channels whose decimal marks are of fractions
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None

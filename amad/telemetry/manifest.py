@@ -51,7 +51,8 @@ class Manifest(Artifact):
     -> time (microseconds UTC) of its first test row. newest: vehicle -> time of its newest row.
     index_rows: vehicle -> periods taken so far, where rows are told by their position. lost:
     vehicles whose later rows then have no place in time. tables: file -> SHA-256. columns: headers
-    of those that no channel reads. hash: of the rows and events.
+    of those that no channel reads. offsets: with, without, or both, as files have times. hash: of
+    the rows and events.
     """
 
     FILE: ClassVar[str] = "_manifest.json"
@@ -74,6 +75,7 @@ class Manifest(Artifact):
     lost: list[str] = []
     tables: dict[str, str] = {}
     columns: list[str] | None = None
+    offsets: list[str] = []
     hash: str = ""
 
 
