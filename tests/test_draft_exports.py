@@ -92,8 +92,9 @@ def test_columns_of_quality_with_one_name_are_told(field):
     assert "column 'Quality' seems to tell which values are good" in field.draft()[1]
 
 
-def test_series_with_the_label_of_a_vehicle_are_told(field):
-    headers = [f'"speed {{vehicle=""{name}""}}"' for name in ("X-1", "Y-2")]
+@pytest.mark.parametrize("label", ["vehicle", "device_id"])
+def test_series_with_the_label_of_a_vehicle_are_told(field, label):
+    headers = [f'"speed {{{label}=""{name}""}}"' for name in ("X-1", "Y-2")]
     rows = (f"{stamp(n)},{wave(n)},{wave(n + 40)}" for n in range(ROWS))
     field.write("a.csv", [",".join(["Time", *headers]), *rows])
     told = field.draft()[1]

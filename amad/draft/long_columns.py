@@ -20,7 +20,7 @@ from amad.draft.columns import (
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.state_words import take_states
-from amad.draft.vehicles import VEHICLE
+from amad.draft.vehicles import NAMED
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.long_rows import joined
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
@@ -153,10 +153,9 @@ def _apart(parts: list[list[str]], levels: int) -> list[list[str]]:
         for part in parts:
             below.setdefault(part[level], set()).add((*part[:level], *part[level + 1 :]))
         sets = list(below.values())
-        words = {part[level - 1] for part in parts} if level else set()
-        of_vehicles = all(map(VEHICLE_ID.fullmatch, below)) or all(map(VEHICLE.match, words or "-"))
-        several = len(sets[0]) > 1 or of_vehicles
-        if len(sets) > 1 and several and all(one == sets[0] for one in sets):
+        words = {part[level - 1] if level else "" for part in parts}
+        told = all(map(VEHICLE_ID.fullmatch, below)) or all(map(NAMED.fullmatch, words))
+        if len(sets) > 1 and (told or len(sets[0]) > 1) and all(one == sets[0] for one in sets):
             found.append(sorted(below))
     return found
 
