@@ -154,3 +154,23 @@ def test_the_time_of_the_measurement_comes_before_that_of_its_reception(field):
     fleet, told = field.draft()
     assert fleet.source.timestamp.column == "event_time"
     assert "'received_at' can be read as the time as well" in told
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_annotated_tables_of_influxdb_are_read(field, repeated):
+    head = [
+        "#group,false,false,false,false,true,true",
+        "#datatype,string,long,dateTime:RFC3339,{},string,string",
+        "#default,_result,,,,,",
+        ",result,table,_time,_value,_field,vehicle",
+    ]
+    lines = []
+    for at, (name, kind) in enumerate((("speed", "double"), ("rpm", "long"))):
+        lines += [line.format(kind) for line in head] if repeated or not at else []
+        lines += [f",,{at},{stamp(n)}Z,{wave(n) + 100 * at},{name},van1" for n in range(ROWS)]
+        lines += [""] * repeated
+    field.write("a.csv", lines)
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).rows_rejected == 0
+    rows = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("van1").to_pylist()
+    assert [(r["speed"], r["rpm"]) for r in rows] == [(wave(n), wave(n) + 100) for n in range(ROWS)]

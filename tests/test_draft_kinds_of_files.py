@@ -238,7 +238,6 @@ def test_slow_rows_pass_the_limits_of_their_draft(tmp_path, hours):
         (["[", *(f'{{"time": {n}}},' for n in range(60)), "]"], "it is JSON: export"),
         ([f"$GPRMC,08{n:04d},A,4807.0,N,01131.0,E,1*6A" for n in range(60)], "NMEA"),
         ([f"can,van=a speed={n},temp=20i {n}000000000" for n in range(60)], "line protocol"),
-        (["#group,false,true", "#datatype,string,double", ",_time,_value"], "annotated CSV"),
         (['VERSION ""', "NS_ :", "BO_ 100 Engine: 8 ECU"], "describes signals"),
         (['time,"speed', '(km/h)"', *(f"{stamp(n)},{n}" for n in range(60))], "on one line"),
         (["time,speed"], "one line only"),

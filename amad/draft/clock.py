@@ -119,7 +119,8 @@ def _found(samples: list[Sampled]) -> Clock:
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up", *(PATH_TELLS.format(p) for p in _dated(samples)[:1])],
+            guesses=["the start is made up"]
+            + [PATH_TELLS.format(samples[0].path)] * bool(in_paths([s.path for s in samples])),
             unread=unread,
             period=step_of(columns[hours[0]]) if hours else None,
             columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
@@ -147,12 +148,6 @@ def _found(samples: list[Sampled]) -> Clock:
         best.columns |= {h for h in columns if h.strip() in others}
         best.columns |= {*of_receivers(columns), *of_calendar(columns)}
     return best
-
-
-def _dated(samples: list[Sampled]) -> list[str]:
-    """The paths, if each of them tells a date."""
-    paths = [sample.path for sample in samples]
-    return paths if in_paths(paths) else []
 
 
 def _of_column(
@@ -297,7 +292,11 @@ def _of_unnamed_epochs(
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
-    dates = [h for h in columns if h not in hours and (NAMED.search(h) or _is_date(columns[h][0]))]
+    dates = [
+        h
+        for h in columns
+        if h not in hours and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
+    ]
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
@@ -311,10 +310,6 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
         if reads(clock, cells):
             return clock
     return None
-
-
-def _is_date(column: pa.Array) -> bool:
-    return pa.types.is_date(column.type)
 
 
 def _column(header: str) -> dict[str, object]:

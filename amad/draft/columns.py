@@ -111,7 +111,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
             continue
-        unit = _unit_in_headers(header, samples) or _unit_in_line(header, samples)
+        unit = _unit_told(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])
         unit = unit or (behind[0] if len(behind) == 1 else "")
         if len(behind) > 1:
@@ -295,18 +295,16 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     return all(np.mean(step == 1) >= LEAST_NUMBERS for step in steps)
 
 
-def _unit_in_headers(header: str, samples: list[Sampled]) -> str:
-    """The commonest unit in a column's headers; empty if none of them tells one."""
+def _unit_told(header: str, samples: list[Sampled]) -> str:
+    """The commonest unit of a column in headers, or else in lines of units; empty if none tells it.
+
+    What is no unit but a type is left out of the lines.
+    """
     own = (sample.header_of(header) for sample in samples)
     told = Counter(unit for h in own if h is not None and (unit := name_and_unit(h)[1]))
+    lines = (s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
+    told = told or Counter(unit for unit in lines if not TYPE.fullmatch(unit))
     return told.most_common(1)[0][0] if told else ""
-
-
-def _unit_in_line(header: str, samples: list[Sampled]) -> str:
-    """The commonest unit that the lines of units tell; what is no unit but a type is left out."""
-    told = Counter(s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
-    unit = told.most_common(1)[0][0] if told else ""
-    return "" if TYPE.fullmatch(unit) else unit
 
 
 def _units_in_cells(columns: list[pa.Array]) -> list[str]:

@@ -16,6 +16,7 @@ from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
+ANNOTATION = re.compile("#(group|datatype|default),")  # above the header of a table of InfluxDB
 # Under the names of a listing that SQL*Plus or sqlcmd printed.
 RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
@@ -145,7 +146,7 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     start = max((at for at, line in enumerate(lines) if END_OF_HEADER.fullmatch(line)), default=0)
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if at < start or len(told) < 2:
+        if at < start or len(told) < 2 or ANNOTATION.match(lines[at]):
             continue
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):

@@ -21,7 +21,6 @@ FIRST = (
         rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
         FRAMES,
     ),
-    (r"#(group|datatype|default),", f"annotated CSV of InfluxDB: {PIVOT}, without annotations"),
 )
 # or one of the first lines,
 ANY = (
