@@ -7,8 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, log, stamp, wave
 
-from amad.telemetry.lake import Lake
-
 UNIX_TICKS = 621_355_968_000_000_000  # of 100 ns, from the year 1 to 1970
 
 
@@ -26,7 +24,7 @@ def test_the_halves_of_the_day_in_other_languages(field, morning, noon):
     )
     fleet, _ = field.draft()
     assert field.ingest(fleet).rows_rejected == 0
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("vans")
+    lake = field.lake(fleet).read("vans")
     assert lake["timestamp"].to_pylist() == [time.replace(tzinfo=UTC) for time in times]
 
 
@@ -172,5 +170,5 @@ def test_annotated_tables_of_influxdb_are_read(field, repeated):
     field.write("a.csv", lines)
     fleet, _ = field.draft()
     assert field.ingest(fleet).rows_rejected == 0
-    rows = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("van1").to_pylist()
+    rows = field.lake(fleet).read("van1").to_pylist()
     assert [(r["speed"], r["rpm"]) for r in rows] == [(wave(n), wave(n) + 100) for n in range(ROWS)]

@@ -8,8 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, stamp, wave
 
-from amad.telemetry.lake import Lake
-
 SIGNALS = ("speed", "rpm", "load")
 
 
@@ -99,7 +97,7 @@ def test_a_long_parquet_file_is_read(field, kind):
     assert fleet.source.format == "parquet_long" and fleet.period_seconds == 1
     counts = field.ingest(fleet)
     assert counts.vehicles == {"a": ROWS, "b": ROWS} and counts.rows_rejected == 0
-    told = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("b")
+    told = field.lake(fleet).read("b")
     for k, name in enumerate(names):
         assert told[str(name)].to_pylist() == [wave(n) + 100 * k for n in range(ROWS)]
 
@@ -260,7 +258,7 @@ def test_values_of_each_type_in_a_column_of_their_own(field, form, signal, colum
     fleet, _ = field.draft()
     assert fleet.source.long.values == [*columns] and set(fleet.channel_names) == set(names)
     assert field.ingest(fleet).rows_rejected == 0
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("vans")
+    lake = field.lake(fleet).read("vans")
     values = zip(*(lake[name].to_pylist() for name in names), strict=True)
     assert [*values] == [(wave(n), 5 * n, n % 9 == 0) for n in range(ROWS)]
 

@@ -9,7 +9,6 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.config import load_fleet
 from amad.ingest.ingestion import sentences
-from amad.telemetry.lake import Lake
 
 
 def drafted(field, lines):
@@ -40,7 +39,7 @@ def test_values_with_units_reach_the_lake_as_numbers(field):
     field.write("a.csv", lines)
     fleet, _ = field.draft()
     assert fleet.source.decimal == "," and field.ingest(fleet).rows_lake == ROWS
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     told = lake.read(lake.vehicles()[0])["volt"].to_pylist()
     assert told == [wave(n, 11, 14) for n in range(ROWS)]
 
