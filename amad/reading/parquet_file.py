@@ -1,6 +1,7 @@
 """A Parquet or Arrow file as batches. A field of a struct is a column, too: obd.speed."""
 
 import contextlib
+import re
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -23,6 +24,7 @@ IS_BYTES = (
     pa.types.is_fixed_size_binary,
 )  # fmt: skip
 
+CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"  # characters that no text has, but the bytes of an id
 UNIT_KEYS = (b"unit", b"units", b"uom")
 SCALE_KEYS = (b"scale", b"scale_factor", b"factor", b"gain", b"multiplier")
 OFFSET_KEYS = (b"offset", b"add_offset")
@@ -173,10 +175,12 @@ def _taken(batch: pa.RecordBatch, path: Names, scale: Scale | None) -> pa.Array:
 
 
 def _text_of(column: pa.Array, *, is_uuid: bool) -> pa.Array:
-    """Bytes as text, as some writers store it; those that are none as 0x and their digits."""
+    """Bytes as text, as some writers store it, without the zeros at its end; others as 0x1f."""
     if not is_uuid:
         with contextlib.suppress(pa.ArrowInvalid):
-            return pc.cast(pc.cast(column, pa.binary()), pa.string())
+            text = pc.utf8_rtrim(pc.cast(pc.cast(column, pa.binary()), pa.string()), "\0")
+            if not pc.any(pc.match_substring_regex(text, CONTROL)).as_py():
+                return text
     codes = pc.dictionary_encode(column)
     texts = [_shown(value, is_uuid=is_uuid) for value in codes.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(codes.indices)
@@ -185,7 +189,7 @@ def _text_of(column: pa.Array, *, is_uuid: bool) -> pa.Array:
 def _shown(value: bytes, *, is_uuid: bool) -> str:
     if is_uuid:
         return str(uuid.UUID(bytes=value))
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return f"0x{value.hex()}"
+    with contextlib.suppress(UnicodeDecodeError):
+        if not re.search(CONTROL, text := value.rstrip(b"\0").decode()):
+            return text
+    return f"0x{value.hex()}"
