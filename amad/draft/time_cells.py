@@ -85,7 +85,7 @@ def steps_of(column: pa.Array) -> np.ndarray:
 
 def go_one_way(step: np.ndarray) -> bool:
     """Do nearly all steps go up, or all down, or do the numbers stand still?"""
-    return len(step) > 0 and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST
+    return bool(len(step) and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST)
 
 
 def median_step(column: pa.Array) -> float:
