@@ -46,9 +46,7 @@ TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 t
 LEAST_STEPS = 20  # changes of a column that runs as times do
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
-RECEIVED = re.compile(
-    "receiv|ingest|arriv|creat|insert|updat|process|upload|enqueue|load|server", re.I
-)
+RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it

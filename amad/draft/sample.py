@@ -308,8 +308,8 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict
     The fields of a struct are named by their paths.
     """
     try:
-        with path.open("rb") as raw, opened(raw) as told:
-            fields = fields_of(told.schema_arrow)
+        with path.open("rb") as raw:
+            fields = fields_of(opened(raw)[0])
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
     headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))

@@ -58,30 +58,28 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
     with path.open("rb") as raw:
         _refuse_others(raw.read(10))
         raw.seek(0)
-        with opened(raw) as file:
-            fields = fields_of(file.schema_arrow)
-            headers = [".".join(path) for path, _ in fields]
-            position = resolve(headers)
-            names = {name: headers[at] for name, at in position.items()}
-            for at in position.values():
-                _check(headers[at], fields[at][1].type, headers)
-            told = {name: _unit(fields[at][1]) for name, at in position.items()}
-            units = {name: unit for name, unit in told.items() if unit}
-            found = {name: scale_of(fields[at][1]) for name, at in position.items()}
-            scales = {name: scale for name, scale in found.items() if scale is not None}
-            size = max(1024, BATCH_CELLS // max(1, len(position)))
-            done = 0
-            for batch in file.iter_batches(batch_size=size, columns=sorted(set(names.values()))):
-                yield RawBatch(
-                    row_R=np.arange(done + 1, done + 1 + batch.num_rows),
-                    columns={
-                        name: _taken(batch, fields[at][0], scales.get(name))
-                        for name, at in position.items()
-                    },
-                    headers=names,
-                    units=units,
-                )
-                done += batch.num_rows
+        schema, batches = opened(raw)
+        fields = fields_of(schema)
+        headers = [".".join(path) for path, _ in fields]
+        position = resolve(headers)
+        names = {name: headers[at] for name, at in position.items()}
+        for at in position.values():
+            _check(headers[at], fields[at][1].type, headers)
+        told = {name: _told(fields[at][1], UNIT_KEYS) for name, at in position.items()}
+        scales = {name: scale_of(fields[at][1]) for name, at in position.items()}
+        size = max(1024, BATCH_CELLS // max(1, len(position)))
+        done = 0
+        for batch in batches(batch_size=size, columns=sorted(set(names.values()))):
+            yield RawBatch(
+                row_R=np.arange(done + 1, done + 1 + batch.num_rows),
+                columns={
+                    name: _taken(batch, fields[at][0], scales[name])
+                    for name, at in position.items()
+                },
+                headers=names,
+                units={name: unit for name, unit in told.items() if unit},
+            )
+            done += batch.num_rows
 
 
 def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
@@ -89,11 +87,6 @@ def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
     columns: list[tuple[Names, pa.Field]] = [((field.name,), field) for field in schema]
     inner = [found for path, field in columns for found in _fields_of(path, field.type)]
     return columns + [(path, field) for path, field in inner if ".".join(path) not in schema.names]
-
-
-def _unit(field: pa.Field) -> str:
-    """The unit that the metadata of a field tells; empty if it tells none."""
-    return _told(field, UNIT_KEYS)
 
 
 def scale_of(field: pa.Field) -> Scale | None:
