@@ -8,6 +8,7 @@ import pytest
 from amad.cli.drafting import write_draft
 from amad.config import DataError, Settings, load_fleet
 from amad.ingest.ingestion import ingest
+from amad.telemetry.lake import Lake
 
 ROWS = 240
 MONDAY = datetime(2026, 1, 5, 8)
@@ -37,6 +38,9 @@ class Field:
 
     def ingest(self, fleet):
         return ingest(fleet, self.settings)
+
+    def lake(self, fleet):
+        return Lake(self.settings.fleet_dir("vans") / "lake", fleet)
 
 
 def wave(n, low=10.0, high=90.0):

@@ -7,8 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, wave
 
-from amad.telemetry.lake import Lake
-
 NAME = "log_20260105_080000.csv"
 EPOCH = int(MONDAY.replace(tzinfo=UTC).timestamp())
 
@@ -21,7 +19,7 @@ def drafted(field, header, cell, name=NAME):
 def span(field, fleet):
     """First time of the lake, and the seconds from it to the last."""
     field.ingest(fleet)
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     told = lake.read(lake.vehicles()[0])["timestamp"].to_pylist()
     return told[0], (told[-1] - told[0]).total_seconds()
 

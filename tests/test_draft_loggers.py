@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from draft_kit import MONDAY, ROWS, stamp, wave
 
-from amad.telemetry.lake import Lake
-
 LABVIEW = """LabVIEW Measurement
 Separator	Tab
 Decimal_Separator	,
@@ -34,7 +32,7 @@ MOTEC = """"Format","MoTeC CSV File"
 def rows_of(field, fleet):
     """The rows of the lake's only vehicle, after an ingest that refuses nothing."""
     assert field.ingest(fleet).rows_rejected == 0
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     (vehicle,) = lake.vehicles()
     return lake.read(vehicle).to_pylist()
 

@@ -3,11 +3,10 @@
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, stamp, wave
-
-from amad.telemetry.lake import Lake
 
 SIGNALS = ("speed", "rpm", "load")
 
@@ -98,7 +97,7 @@ def test_a_long_parquet_file_is_read(field, kind):
     assert fleet.source.format == "parquet_long" and fleet.period_seconds == 1
     counts = field.ingest(fleet)
     assert counts.vehicles == {"a": ROWS, "b": ROWS} and counts.rows_rejected == 0
-    told = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("b")
+    told = field.lake(fleet).read("b")
     for k, name in enumerate(names):
         assert told[str(name)].to_pylist() == [wave(n) + 100 * k for n in range(ROWS)]
 
@@ -227,3 +226,48 @@ def test_a_signal_of_on_and_off_beside_one_of_fractions(field):
         ROWS,
         0,
     )
+
+
+@pytest.mark.parametrize(
+    ("signal", "columns"),
+    [
+        (
+            "measure_name",
+            ("measure_value::double", "measure_value::bigint", "measure_value::boolean"),
+        ),
+        ("key", ("dbl_v", "long_v", "bool_v")),
+        ("property", ("doubleValue", "integerValue", "booleanValue")),
+        ("tagid", ("floatvalue", "intvalue", "boolvalue")),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_values_of_each_type_in_a_column_of_their_own(field, form, signal, columns):
+    names = ("1", "2", "3") if signal == "tagid" else ("speed", "odo", "door")
+    cells = [[wave(n), None, None] for n in range(ROWS)]
+    cells += [[None, 5 * n, None] for n in range(ROWS)] + [
+        [None, None, n % 9 == 0] for n in range(ROWS)
+    ]
+    times = [MONDAY + timedelta(seconds=n) for n in range(ROWS)] * 3
+    kinds = (pa.float64(), pa.int64(), pa.bool_())
+    typed = (pa.array(c, kind) for c, kind in zip(zip(*cells, strict=True), kinds, strict=True))
+    told = [name for name in names for _ in range(ROWS)]
+    order = sorted(range(3 * ROWS), key=lambda at: (at % ROWS, at))
+    table = pa.table([times, told, *typed], ["time", signal, *columns]).take(order)
+    write = pa_csv.write_csv if form == "csv" else pq.write_table
+    write(table, field.raw / f"a.{form}")
+    fleet, _ = field.draft()
+    assert fleet.source.long.values == [*columns] and set(fleet.channel_names) == set(names)
+    assert field.ingest(fleet).rows_rejected == 0
+    lake = field.lake(fleet).read("vans")
+    values = zip(*(lake[name].to_pylist() for name in names), strict=True)
+    assert [*values] == [(wave(n), 5 * n, n % 9 == 0) for n in range(ROWS)]
+
+
+def test_a_row_with_values_of_several_types_is_refused(field):
+    rows = [f"{stamp(n)},{name},{cells}" for n in range(ROWS)
+            for name, cells in (("speed", f"{wave(n)},"), ("odo", f",{n}"))]  # fmt: skip
+    field.write("a.csv", ["time,key,dbl_v,long_v", *rows])
+    fleet, _ = field.draft()
+    field.write("b.csv", ["time,key,dbl_v,long_v", f"{stamp(ROWS)},speed,1.5,2"])
+    counts = field.ingest(fleet)
+    assert counts.rejected_by_reason == {"several columns hold a value of the signal": 1}

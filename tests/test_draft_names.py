@@ -16,8 +16,7 @@ from amad.config import DataError, load_fleet
 from amad.draft import sample
 
 
-def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
-    field = Field(tmp_path)
+def test_a_unit_column_of_a_long_log_is_no_vehicle(field):
     rows = [
         f"{stamp(n)},{signal},{wave(n)},{unit}"
         for n in range(ROWS)
@@ -29,8 +28,7 @@ def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_a_time_of_day_without_a_date_tells_how_far_apart_the_rows_are(tmp_path):
-    field = Field(tmp_path)
+def test_a_time_of_day_without_a_date_tells_how_far_apart_the_rows_are(field):
     field.write("a.csv", log("%H:%M:%S", step=30))
     fleet, told = field.draft()
     assert fleet.source.timestamp.take == "index" and "no path tells the date" in told
@@ -38,9 +36,8 @@ def test_a_time_of_day_without_a_date_tells_how_far_apart_the_rows_are(tmp_path)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])
-def test_epochs_under_a_name_that_says_nothing_of_time(tmp_path, unit):
+def test_epochs_under_a_name_that_says_nothing_of_time(field, unit):
     """A large counter that rises as epochs do not is none; nor is a large number that stands."""
-    field = Field(tmp_path)
     scale = {"s": 1, "ms": 1000, "us": 1_000_000}[unit]
     lines = [f"{(1_767_600_000 + 5 * n) * scale},{wave(n)},{1_700_000_000},{n * n * 10_000_000}"
              for n in range(ROWS)]  # fmt: skip
@@ -52,8 +49,7 @@ def test_epochs_under_a_name_that_says_nothing_of_time(tmp_path, unit):
     assert fleet.channel_names == ["speed", "serial", "energy"]
 
 
-def test_nanoseconds_since_1970_as_text(tmp_path):
-    field = Field(tmp_path)
+def test_nanoseconds_since_1970_as_text(field):
     lines = [f"{1_767_600_000_000_000_000 + n * 10**9},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["timestamp,speed", *lines])
     fleet, _ = field.draft()
@@ -61,16 +57,14 @@ def test_nanoseconds_since_1970_as_text(tmp_path):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_spaces_part_the_columns_where_nothing_else_does(tmp_path):
-    field = Field(tmp_path)
+def test_spaces_part_the_columns_where_nothing_else_does(field):
     field.write("drive1.txt", ["rpm load", *(f"{n} {wave(n)}" for n in range(ROWS))])
     fleet, _ = field.draft()
     assert fleet.source.delimiter == " " and fleet.channel_names == ["rpm", "load"]
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(tmp_path):
-    field = Field(tmp_path)
+def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(field):
     field.write("good.csv", log())
     field.write("none.csv", [])
     (field.raw / "none.csv").write_bytes(b"")
@@ -81,8 +75,7 @@ def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(tmp_path
     assert field.ingest(fleet).vehicles == {"vans": ROWS}
 
 
-def test_names_that_yaml_would_take_for_something_else(tmp_path):
-    field = Field(tmp_path)
+def test_names_that_yaml_would_take_for_something_else(field):
     columns = {
         "yes": wave,
         "1e5": wave,
@@ -99,8 +92,7 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_several_recordings_of_each_vehicle_are_set_apart(tmp_path):
-    field = Field(tmp_path)
+def test_several_recordings_of_each_vehicle_are_set_apart(field):
     for vehicle in ("v1", "v2"):
         for name in ("run1.csv", "run2.csv"):
             field.write(f"{vehicle}/{name}", ["rpm,load", *(f"{n},{wave(n)}" for n in range(ROWS))])
@@ -109,8 +101,7 @@ def test_several_recordings_of_each_vehicle_are_set_apart(tmp_path):
     assert field.ingest(fleet).vehicles == {"v1": 2 * ROWS, "v2": 2 * ROWS}
 
 
-def test_a_vehicle_has_a_file_per_day(tmp_path):
-    field = Field(tmp_path)
+def test_a_vehicle_has_a_file_per_day(field):
     for vehicle in ("golf", "polo"):
         for day in (5, 6):
             field.write(f"{vehicle}_2026-01-0{day}.csv", log(start=datetime(2026, 1, day)))
@@ -121,16 +112,14 @@ def test_a_vehicle_has_a_file_per_day(tmp_path):
     assert field.ingest(fleet).vehicles["up"] == ROWS
 
 
-def test_a_cut_file_counts_with_what_can_be_read(tmp_path):
-    field = Field(tmp_path)
+def test_a_cut_file_counts_with_what_can_be_read(field):
     whole = gzip.compress("\n".join(log(rows=2000, noise=lambda n: hash(str(n)))).encode())
     (field.raw / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     fleet, told = field.draft()
     assert "breaks off" in told and field.ingest(fleet).rows_lake > 100
 
 
-def test_parquet_names_that_occur_twice_and_values_of_all_ones(tmp_path):
-    field = Field(tmp_path)
+def test_parquet_names_that_occur_twice_and_values_of_all_ones(field):
     time = pa.array([datetime(2026, 1, 5, 8, 0, n % 60, n // 60) for n in range(ROWS)])
     level = pa.array([2**64 - 1 if n % 9 == 0 else n for n in range(ROWS)], pa.uint64())
     speed = pa.array([wave(n) for n in range(ROWS)])
@@ -145,8 +134,7 @@ def test_parquet_names_that_occur_twice_and_values_of_all_ones(tmp_path):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(tmp_path):
-    field = Field(tmp_path)
+def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(field):
     for n in range(4):
         columns = {} if n == 3 else {"oil": wave, "coolant": wave}
         field.write(f"van{n}.csv", log(**columns))
@@ -160,9 +148,8 @@ def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(tmp_path):
 @pytest.mark.parametrize(
     "name", ["truck_{n}_20260105.csv", "2026-01-05_truck{n}.csv", "truck{n}_1767600000{n}00.csv"]
 )
-def test_a_date_in_a_name_is_no_part_of_the_vehicle(tmp_path, name):
+def test_a_date_in_a_name_is_no_part_of_the_vehicle(field, name):
     """Else the file of the next day would be of another vehicle."""
-    field = Field(tmp_path)
     for n in (3, 4, 5):
         field.write(name.format(n=n), log())
     fleet, _ = field.draft()
@@ -170,8 +157,7 @@ def test_a_date_in_a_name_is_no_part_of_the_vehicle(tmp_path, name):
     assert [one.replace("_", "") for one in ids] == ["truck3", "truck4", "truck5"]
 
 
-def test_a_serial_number_is_no_date(tmp_path):
-    field = Field(tmp_path)
+def test_a_serial_number_is_no_date(field):
     for serial in ("10482231", "10482233", "99991777"):
         field.write(f"{serial}.csv", log())
     fleet, _ = field.draft()
@@ -188,9 +174,8 @@ def test_a_serial_number_is_no_date(tmp_path):
         ("{vehicle}/{part}/log.csv", None),
     ],
 )
-def test_train_and_test_in_a_path_and_whose_they_are(tmp_path, name, globs):
+def test_train_and_test_in_a_path_and_whose_they_are(field, name, globs):
     """And the globs find a file that comes later."""
-    field = Field(tmp_path)
     for vehicle in ("m1", "m2", "k7"):
         for part in ("train", "test"):
             field.write(name.format(vehicle=vehicle, part=part), log())
@@ -201,9 +186,8 @@ def test_train_and_test_in_a_path_and_whose_they_are(tmp_path, name, globs):
     assert sorted(field.ingest(fleet).vehicles) == ["k7", "m1", "m2"]
 
 
-def test_a_folder_of_more_files_than_a_person_would_list_loses_none(tmp_path):
+def test_a_folder_of_more_files_than_a_person_would_list_loses_none(field):
     """No pattern finds these without the ones of the other form."""
-    field = Field(tmp_path)
     for n in range(60):
         field.write(f"{n % 3}x{n}.csv", log(rows=40, start=datetime(2026, 1, 5, n % 24)))
     for n in range(20):
@@ -212,8 +196,7 @@ def test_a_folder_of_more_files_than_a_person_would_list_loses_none(tmp_path):
     assert field.ingest(fleet).files == 60
 
 
-def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
-    field = Field(tmp_path)
+def test_what_is_no_raw_data_by_its_ending_is_named(field):
     field.write("a.csv", log())
     field.write("a.csv.bak", log())
     (field.raw / "~$a.csv").write_bytes(b"\x04Anna\0")  # a lock of Office: not named, nor read
@@ -223,23 +206,20 @@ def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
     assert field.ingest(fleet).rows_in == ROWS
 
 
-def test_rows_without_a_header_are_told_with_the_way_out(tmp_path):
-    field = Field(tmp_path)
+def test_rows_without_a_header_are_told_with_the_way_out(field):
     field.write("m1.txt", [f"{wave(n)},0.5,{n}" for n in range(ROWS)])
     with pytest.raises(DataError, match="put a line with the columns' names before them"):
         field.draft()
 
 
-def test_a_column_without_a_name_is_named_by_its_place(tmp_path):
-    field = Field(tmp_path)
+def test_a_column_without_a_name_is_named_by_its_place(field):
     field.write("a.csv", [f"{n},{line}" if n else f",{line}" for n, line in enumerate(log())])
     fleet, told = field.draft()
     assert "'column 1' (it has no name)" in told
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_a_garbled_header_is_drafted_as_it_was_meant(tmp_path):
-    field = Field(tmp_path)
+def test_a_garbled_header_is_drafted_as_it_was_meant(field):
     field.write("a.csv", log(**{"Air [Â°C]": wave}))
     field.write("b.csv", log(**{"Air [°C]": wave}, start=datetime(2026, 1, 6)))
     fleet, _ = field.draft()
@@ -279,9 +259,8 @@ def test_a_large_file_is_looked_at_all_over(tmp_path, monkeypatch, form, cells):
 
 
 @pytest.mark.parametrize(("cell", "decimal"), [("{:.1f}", ","), ("{:.3f}", ","), ("{:,.0f}", ".")])
-def test_quoted_commas_in_a_comma_file(tmp_path, cell, decimal):
+def test_quoted_commas_in_a_comma_file(field, cell, decimal):
     """A comma parts thousands in "1,000" and is the fraction's in "1000,250"."""
-    field = Field(tmp_path)
     told = cell.format if "," in cell else lambda value: cell.format(value).replace(".", ",")
     lines = [f'{stamp(n)},"{told(1000 + n * 7.25)}",{n}' for n in range(ROWS)]
     field.write("a.csv", ["time,load,rpm", *lines])
@@ -290,8 +269,7 @@ def test_quoted_commas_in_a_comma_file(tmp_path, cell, decimal):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
-    field = Field(tmp_path)
+def test_files_that_only_their_names_find_and_what_costs_a_channel(field):
     for n in range(1, 7):
         columns = {f"c{i}": wave for i in range(6)} | (
             {"load": wave} if n != 4 else {"Load1": wave}
@@ -305,8 +283,7 @@ def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["on", "123", "null", "1e5", "2026-01-05", "0x1f", "1_000"])
-def test_a_fleet_whose_name_yaml_would_take_for_something_else(tmp_path, name):
-    field = Field(tmp_path)
+def test_a_fleet_whose_name_yaml_would_take_for_something_else(field, name):
     field.write("a.csv", log())
     write_draft(field.raw, name, field.settings, force=False)
     assert load_fleet(name, field.settings).source.vehicle.value == name

@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from draft_kit import MONDAY, ROWS, stamp, wave
 
-from amad.telemetry.lake import Lake
-
 
 @pytest.mark.parametrize(
     ("fraction", "refused"),
@@ -45,7 +43,7 @@ def test_a_time_of_day_in_digits_is_known_by_the_zero_before_it(field, name):
     else:
         fleet, _ = field.draft()
         field.ingest(fleet)
-        lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+        lake = field.lake(fleet)
         first = lake.read(*lake.vehicles())["timestamp"][0].as_py()
         assert first == datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -60,7 +58,7 @@ def test_dates_that_begin_with_the_year_and_times_with_the_half_of_the_day(field
     field.write("a.csv", ["time,speed", *(f"{time},{wave(n)}" for n, time in enumerate(told))])
     fleet, _ = field.draft()
     assert field.ingest(fleet).rows_rejected == 0
-    rows = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("vans")
+    rows = field.lake(fleet).read("vans")
     found = [time.replace(tzinfo=None) for time in rows["timestamp"].to_pylist()]
     assert found == times
 
@@ -95,7 +93,7 @@ def test_a_column_of_parts_of_a_second_is_added_to_the_time_beside_it(
     assert [channel.name for channel in fleet.channels] == ["speed"]
     tenths = [MONDAY.replace(tzinfo=UTC) + timedelta(seconds=n / 10) for n in range(ROWS)]
     field.ingest(fleet)
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     assert lake.read(*lake.vehicles())["timestamp"].to_pylist()[ROWS // 10 :] == tenths
 
 

@@ -9,13 +9,12 @@ import pytest
 from draft_kit import ROWS, log, stamp, wave
 
 from amad.config import DataError
-from amad.telemetry.lake import Lake
 
 
 def times_of(field, fleet):
     """First and last time of the lake after an ingest."""
     field.ingest(fleet)
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     told = [t for vehicle in lake.vehicles() for t in lake.read(vehicle)["timestamp"].to_pylist()]
     return min(told), max(told)
 

@@ -9,7 +9,6 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.config import load_fleet
 from amad.ingest.ingestion import sentences
-from amad.telemetry.lake import Lake
 
 
 def drafted(field, lines):
@@ -40,7 +39,7 @@ def test_values_with_units_reach_the_lake_as_numbers(field):
     field.write("a.csv", lines)
     fleet, _ = field.draft()
     assert fleet.source.decimal == "," and field.ingest(fleet).rows_lake == ROWS
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     told = lake.read(lake.vehicles()[0])["volt"].to_pylist()
     assert told == [wave(n, 11, 14) for n in range(ROWS)]
 
@@ -104,7 +103,7 @@ def test_the_units_of_a_long_file_are_those_of_its_signals(field):
 def test_a_parquet_column_of_lists_is_named_as_left_out(field):
     table = {"time": [stamp(n) for n in range(ROWS)], "speed": [wave(n) for n in range(ROWS)]}
     pq.write_table(pa.table(table | {"cells": [[3.6, 3.7]] * ROWS}), field.raw / "a.parquet")
-    assert "'cells' (it holds several values per row)" in field.draft()[1]
+    assert "'cells' (it holds several values per row: write" in field.draft()[1]
 
 
 @pytest.mark.parametrize("values", [(1, -1), (0, 2), (0, 1.5)])

@@ -1,6 +1,6 @@
 """Which part of a path, or which column, names the vehicles."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -219,6 +219,33 @@ def test_a_lone_file_in_a_folder_is_found_with_those_that_come_after_it(field):
     fleet, _ = field.draft()
     field.write("van-1/2026-01-06.csv", log(start=MONDAY + timedelta(days=1)))
     assert field.ingest(fleet).rows_lake == 2 * ROWS
+
+
+@pytest.mark.parametrize("path", ["{:%Y/%m/%d}/v.csv", "x/{:%Y-%m}/v.csv", "date={:%Y%m%d}/v.csv"])
+def test_the_folders_of_later_dates_are_found(field, path):
+    days = [datetime(2025, 1, 28), datetime(2025, 2, 1), datetime(2026, 1, 3)]
+    field.write(path.format(days[0]), log(start=days[0]))
+    fleet, _ = field.draft()
+    for day in days[1:]:
+        field.write(path.format(day), log(start=day))
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
+
+
+def test_the_folders_of_later_vehicles_are_found(field):
+    field.write("vehicle=van-1/a.csv", log())
+    fleet, _ = field.draft()
+    field.write("vehicle=van-2/a.csv", log(temp=wave))
+    assert set(field.ingest(fleet).vehicles) == {"van-1", "van-2"}
+
+
+def test_files_in_a_folder_beside_those_of_a_glob_are_told(field, capsys):
+    field.write("truck-1/a.csv", log())
+    fleet, _ = field.draft()
+    field.write("truck-2/a.csv", log())
+    field.ingest(fleet)
+    assert (
+        "finds 1 file of its folder, which are not read: truck-2/a.csv" in capsys.readouterr().err
+    )
 
 
 def test_files_that_no_glob_finds_are_told(field, capsys):

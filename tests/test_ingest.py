@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from amad.config import DataError, Fleet, ServiceError, Settings, load_fleet
 from amad.ingest import spill
 from amad.ingest.ingestion import ingest
+from amad.ingest.part_writer import CONTRADICTS
 from amad.ingest.refused_rows import CHUNK_ROWS, RejectedLog
 from amad.reading import parquet_file
 from amad.telemetry.lake import Lake
@@ -30,6 +31,7 @@ from tests.ingest_kit import (
     line,
     of_lake,
     raw_fleet,
+    said,
     seconds_of,
     tree,
 )
@@ -128,11 +130,13 @@ def test_of_repeated_timestamps_the_first_stays(yard):
     assert lake.read("a-1")["speed"].to_pylist() == [1, 1]
     rejected = [(row["file"], row["row"], row["reason"]) for row in yard.rejected(raw_fleet())]
     assert rejected == [
-        ("1.csv", 2, "duplicate timestamp: it contradicts an earlier row in speed, level"),
+        ("1.csv", 2, CONTRADICTS.format("speed, level")),
         ("2.csv", 1, "duplicate timestamp: it repeats an earlier row"),
     ]
     assert lake.day_table()["duplicates"].to_pylist() == [2, 0]
-    assert counts.rejected_by_reason == {"duplicate timestamp": 2}
+    kinds = {"duplicate timestamp", "duplicate timestamp with other values"}
+    assert counts.rejected_by_reason == dict.fromkeys(kinds, 1)
+    assert "such as row 2 of 1.csv: it contradicts an earlier row in speed" in said(yard, counts)
 
 
 def test_late_rows_are_counted_and_a_backfill_is_not_late(yard):

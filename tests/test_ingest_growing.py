@@ -11,6 +11,7 @@ from amad.telemetry.lake import Lake, origins_path
 from amad.telemetry.refusals import intake_of
 from tests.ingest_kit import (
     DAY,
+    HEADER,
     Yard,
     balanced,
     content_of,
@@ -84,7 +85,7 @@ def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard)
     yard.csv("2.csv", [line(seconds=s, speed=9) for s in (2, 3, DAY)] + [line("a-3"), "a-1,,1,2"])
     yard.csv("3.csv", [line(seconds=4, speed=4)])
     counts, _ = yard.ingest(raw_fleet())
-    assert counts.rejected_by_reason["duplicate timestamp"] == 1
+    assert counts.rejected_by_reason["duplicate timestamp with other values"] == 1
     (yard.raw / "2.csv").unlink()
     yard.ingest(raw_fleet())
     yard.csv("1.csv", [line(seconds=s, speed=7) for s in (0, 3, 5)])
@@ -369,3 +370,28 @@ def test_a_link_to_a_folder_is_named_where_it_is_not_followed(yard, tmp_path, ca
     assert "other is a link to a folder" in told and "circle is a link" in told
     counts, _ = yard.ingest(raw_fleet(source={"files": [everywhere, {"glob": "other/**/*.csv"}]}))
     assert counts.files == 2 and "other is a link" not in capsys.readouterr().err
+
+
+def test_a_column_that_begins_in_a_later_file_is_told_once(yard, capsys):
+    fleet = raw_fleet()
+    yard.csv("1.csv", [line() + ",7"], header=f"{HEADER},note")
+    yard.ingest(fleet)
+    assert "no earlier file had" not in capsys.readouterr().err
+    yard.csv("2.csv", [line(seconds=1) + ",7,8"], header=f"{HEADER},Note,soc")
+    yard.csv("3.csv", [line(seconds=2) + ",8"], header=f"{HEADER},SOC")
+    yard.ingest(fleet)
+    told = capsys.readouterr().err
+    assert "2.csv has columns that no earlier file had, and no channel reads them: 'soc'; " in told
+    assert "3.csv has" not in told
+    yard.csv("4.csv", [line(seconds=3) + ",8"], header=f"{HEADER},soc")
+    yard.ingest(fleet)
+    assert "no earlier file had" not in capsys.readouterr().err
+
+
+def test_files_of_another_format_beside_the_raw_files_are_told(yard, capsys):
+    fleet = raw_fleet()
+    yard.csv("1.csv", [line()])
+    yard.ingest(fleet)
+    yard.parquet("2.parquet", speed=[1.0])
+    yard.ingest(fleet)
+    assert "which are not read: 2.parquet; if they are raw files" in capsys.readouterr().err

@@ -358,3 +358,16 @@ def test_a_date_alone_is_midnight_in_its_place_and_else_the_sum_of_a_day(yard, f
     assert 99 not in lake.read("a-1")["speed"].to_pylist()
     (reason,) = counts.rejected_by_reason
     assert counts.rows_rejected == 1 and reason == "timestamp is not readable"
+
+
+@pytest.mark.parametrize(("first", "then", "told"), [("Z", "", "without"), ("", "+01:00", "with")])
+def test_a_file_whose_times_have_an_offset_as_no_earlier_one_is_told(
+    yard, capsys, first, then, told
+):
+    fleet = raw_fleet()
+    for number, zone in enumerate((first, first, then, then)):
+        yard.csv(f"{number}.csv", [f"a-1,2026-01-0{5 + number}T08:00:00{zone},1,2"])
+        yard.ingest(fleet)
+        said = capsys.readouterr().err
+        assert ("2.csv has times " in said) is (number == 2)
+        assert number != 2 or f"has times {told} an offset, as no earlier file had; those" in said

@@ -8,14 +8,15 @@ import pyarrow as pa
 import pytest
 from draft_kit import MONDAY, log, wave
 
-from amad.telemetry.other_scale import of_other_scale, scale_findings
+from amad.telemetry.other_scale import lasting_jump, of_other_scale, scale_findings
 
 
 def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
     """What is found for a vehicle with these means by day."""
     rows = [
         {"vehicle": "v1", "channel": "volt", "date": MONDAY.date() + timedelta(n), "mean": mean,
-         "std": mean and spread * mean, "out_of_range": int(n in out_of_range)}
+         "std": mean and spread * mean, "max": mean and 3 * mean,
+         "out_of_range": int(n in out_of_range)}
         for n, mean in enumerate(levels)
     ]  # fmt: skip
     channel = SimpleNamespace(name="volt", kind=kind)
@@ -30,6 +31,34 @@ def test_days_of_another_scale_are_told_with_their_factor():
     assert found([12, 13, 0.0125, 11, 14, None]) == [
         ("v1 volt", "is about a 1,000th of its other days on 2026-01-07")
     ]
+
+
+def test_days_from_a_change_of_the_unit_on_are_told():
+    kmh = [31, 40, 36, 44, 38, 33]
+    told = ("v1 volt", "is about 3.6 times the size of its other days on 2026-01-05, 2026-01-06, ")
+    ((subject, text),) = found([*kmh, *(level / 3.6 for level in kmh), 11])
+    assert (subject, text[: len(told[1])]) == told
+    ((_, text),) = found([*(level / 3.6 for level in kmh), 11, *kmh])
+    assert text.startswith("is about 3.6 times the size of its other days on 2026-01-12")
+    assert found([*kmh, *(level / 2.7 for level in kmh)]) == []  # no factor between units
+    assert found([*kmh, *(level / 3.6 for level in kmh[:3])]) == []  # too few days
+
+
+def test_a_vehicle_that_is_driven_otherwise_is_in_no_other_unit():
+    day = np.array([[40.0, 30, 130], [38, 28, 120], [45, 33, 140], [41, 30, 128], [39, 31, 125]])
+    assert lasting_jump(np.concatenate([day, day / 3.6])) == (5, 1 / 3.6)
+    assert lasting_jump(np.concatenate([day, day / [3.6, 3.6, 2.6]])) is None
+
+
+def test_files_from_a_change_of_the_unit_on_are_told(field):
+    for day in range(12):
+        factor, start = (3.6 if day < 6 else 1), MONDAY + timedelta(days=day)
+        field.write(
+            f"{start:%Y-%m-%d}.csv", log(start=start, s=lambda n, f=factor: f * wave(n, 0, 25))
+        )
+    told = field.draft()[1]
+    assert "guess: in 2026-01-11.csv, 2026-01-12.csv, " in told
+    assert "the values of 's' are about a 3.6th of those in the other files" in told
 
 
 def test_other_days_are_no_days_of_another_scale():

@@ -78,9 +78,17 @@ def test_times_of_the_old_form_keep_their_years(tmp_path):
     assert seen(path, RULES).rows[1] == (times[0],)
 
 
-def test_bytes_that_are_no_text_come_as_hexadecimal_digits(tmp_path):
-    path = written(tmp_path, pa.table({"x": [b"\xff\x01", b"1", None]}))
-    assert [row[0] for row in seen(path, RULES).rows.values()] == ["0xff01", "1", None]
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        ([b"\xff\x01", b"1", None], ["0xff01", "1", None]),
+        ([b"\0\0\x07", b"\0\0\t"], ["0x000007", "0x000009"]),  # ids that are UTF-8 by chance
+        ([b"V1\0\0", b"V22\0"], ["V1", "V22"]),  # padded
+    ],
+)
+def test_bytes_that_are_no_text_come_as_hexadecimal_digits(tmp_path, cells, read):
+    path = written(tmp_path, pa.table({"x": pa.array(cells, pa.binary())}))
+    assert [row[0] for row in seen(path, RULES).rows.values()] == read
 
 
 def test_ids_of_fixed_length_and_uuids_are_text(tmp_path):

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from amad.config.fleet import Channel
 from amad.draft.state_words import numbered
 from amad.reading.codes import with_codes
-from amad.telemetry.lake import Lake
 
 MODES = ("auto", "Eco ", "sport")
 
@@ -18,7 +17,7 @@ def mode(n):
 
 
 def values(field, fleet, name):
-    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    lake = field.lake(fleet)
     (vehicle,) = lake.vehicles()
     return lake.read(vehicle)[name].to_pylist()
 

@@ -253,8 +253,13 @@ class LongRule(Strict):
 
     signal: str = "signal"
     """Header of the column with the signal's name"""
-    value: str = "value"
-    """Header of the column with the measured value"""
+    value: str | list[str] = "value"
+    """Header of the column with the measured value, or of several of which each row fills one"""
+
+    @property
+    def values(self) -> list[str]:
+        """The column of the values, or all."""
+        return [self.value] if isinstance(self.value, str) else self.value
 
 
 class Source(Strict):

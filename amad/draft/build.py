@@ -67,6 +67,10 @@ DOUBLES = (
     "{} look like spellings of one vehicle, and each is read as a vehicle of its own: if they are "
     "one, join them in source.vehicle.aliases"
 )
+APART = (
+    "no two rows of a vehicle stand in files that follow each other, of those that were looked at, "
+    "so how far apart rows are is a guess: set period_seconds"
+)
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -105,9 +109,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     if not found:
         first = next(iter(refused.items()), ("it", "no files"))
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
-    copies = _copies(root, found)
+    copies, same = _twice(root, found)
     found = [sample for sample in found if sample.path not in copies]
-    same = _of_same_content(root, found)
     samples, clock, strange = _alike(found)
     if clock.unread:
         raise DataError(f"{root}: {samples[0].path}: {'; '.join(clock.unread)}")
@@ -207,6 +210,8 @@ def _finished(plan: Plan) -> Draft:
     fixed = plan.period if plan.clock.take == "index" else None
     figures = figures_of(trial, sparse=sparse, period=fixed)
     plan.period = figures.period
+    if not figures.sure:
+        plan.clock.guesses.append(APART)
     return Draft(text=fleet_file(plan, trial, figures), lines=summary(plan, trial))
 
 
@@ -256,7 +261,8 @@ def _place_recordings(plan: Plan) -> None:
     if plan.clock.take != "index":
         return
     pattern = str(plan.owner.keys.get("pattern", ""))  # a constant vehicle has no pattern
-    owners = {match[0] for path in plan.paths if (match := re.search(pattern, path))}
+    found = (re.search(pattern, path) for path in plan.paths)
+    owners = {match[match.re.groups] for match in found if match}
     if len(plan.paths) > len(owners) and not plan.has_parts:
         plan.clock.keys["gap_between_files"] = GAP_SECONDS
         plan.clock.guesses.append(
@@ -316,34 +322,29 @@ def _difference(sample: Sampled, usual: Sampled) -> str:
     return "its fractions have another decimal mark, or its points set thousands apart"
 
 
-def _copies(root: Path, found: list[Sampled]) -> dict[str, str]:
-    """File -> the file that it is a copy of, by its name and its content."""
+def _twice(root: Path, found: list[Sampled]) -> tuple[dict[str, str], list[str]]:
+    """File -> the file that it is a copy of, by its name and its content; and other pairs.
+
+    The names of these, as ``a.csv = b.csv``, are not alike, and their content is.
+    """
     copies: dict[str, str] = {}
-    by_name: dict[tuple[str, int], list[str]] = {}
-    for sample in sorted(found, key=lambda sample: len(sample.path)):
-        stem = COPY.sub("", Path(sample.path).stem)
-        key = (str(Path(sample.path).with_name(stem)), sample.size)
-        same = by_name.setdefault(key, [])
-        of = [path for path in same if filecmp.cmp(root / path, root / sample.path, shallow=False)]
-        if of:
-            copies[sample.path] = of[0]
-        else:
-            same.append(sample.path)
-    return copies
-
-
-def _of_same_content(root: Path, found: list[Sampled]) -> list[str]:
-    """Pairs of files, as ``a.csv = b.csv``, whose names are not alike and whose content is."""
+    pairs: list[str] = []
     by_size: dict[int, list[str]] = {}
-    pairs = []
-    for sample in found:
+    for sample in sorted(found, key=lambda sample: len(sample.path)):
         others = by_size.setdefault(sample.size, [])
-        same = (o for o in others if filecmp.cmp(root / o, root / sample.path, shallow=False))
-        if (other := next(same, None)) is not None:
-            pairs.append(f"{other} = {sample.path}")
-        else:
-            others.append(sample.path)
-    return pairs
+        same = [o for o in others if filecmp.cmp(root / o, root / sample.path, shallow=False)]
+        of = next((other for other in same if _of_copy(other) == _of_copy(sample.path)), None)
+        if of is not None:
+            copies[sample.path] = of
+            continue
+        others.append(sample.path)
+        pairs += [f"{other} = {sample.path}" for other in same[:1]]
+    return copies, pairs
+
+
+def _of_copy(path: str) -> Path:
+    """The path without what file managers add to the name of a copy."""
+    return Path(path).with_name(COPY.sub("", Path(path).stem))
 
 
 def _strange(samples: list[Sampled]) -> str:

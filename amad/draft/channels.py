@@ -11,13 +11,10 @@ import numpy as np
 
 from amad.config.fleet import RESERVED, Channel
 from amad.reading.headers import name_and_unit, repaired
+from amad.reading.units import spellings
 from amad.telemetry.counter_events import count_of
 
-UNITS = {
-    "°c": "celsius", "c": "celsius", "degc": "celsius", "deg c": "celsius", "℃": "celsius",
-    "°f": "fahrenheit", "%": "percent", "pct": "percent", "km/h": "km/h", "kmh": "km/h",
-    "kph": "km/h", "rpm": "rpm", "1/min": "rpm", "°": "degrees", "deg": "degrees",
-}  # fmt: skip
+UNITS = {"celsius", "fahrenheit", "percent", "km/h", "rpm", "degrees"}  # of all their spellings
 COUNTS = re.compile(
     r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles"
     r"|kilom(eterstand|[ée]trage|etraje)|laufleistung|betriebsstunden",
@@ -40,11 +37,12 @@ FEW = 12  # most values of a categorical channel
 # What vehicle buses and loggers write for "not available": all bits set, or only nines.
 ABSENT = (
     255, 65535, 65534, 65533, 32767, -32768, 16777215, 4294967295, 2147483647, -2147483648, 8191,
-    4095, 1023, 127, -1, -99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 85,
+    32768, 4095, 1023, 127, -1, -99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 85,
     -273.15, -273, 215, 8191.875, 6553.5, 655.35, 3276.7, 127.5, 25.5, 102.3,  # scaled by the bus
-    1e20, -1e20, 1e30, 9.96921e36, 18446744073709551615,
+    1e20, -1e20, 1e30, 9.96921e36, 3.4028235e38, -3.4028235e38, 18446744073709551615,
 )  # fmt: skip
 FEWEST_REPEATS = 3
+MOST_ABSENT = 8  # such values of a channel
 FAR = 0.5  # least distance of such a value from the others, in spans of the others
 VERY_FAR = 5.0  # the same for a value that is not in the list, or stands there once or twice
 LARGE = 999  # such a value in the list is hardly ever measured
@@ -85,7 +83,7 @@ def named(headers: list[str], units: dict[str, str]) -> list[Drafted]:
             name, number = f"{name.rstrip('0123456789_')}_{number}", number + 1
         taken.add(name)
         unit = unit or units.get(header, "")
-        told = UNITS.get(unit.casefold(), unit)
+        told = next((name for name in spellings(unit) if name in UNITS), unit)
         label = base if base != name else ""
         channels.append(Drafted(header=repaired(header.strip()), name=name, label=label, unit=told))
     return channels
@@ -140,21 +138,26 @@ def describe(channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray) -> 
 def _absent(value_N: np.ndarray) -> list[float]:
     """Lowest or highest values, far from all others, that may stand for "no value".
 
-    They are repeated, or large ones of the list.
+    They are repeated, or large ones of the list. Vehicles may have different ones, so that large
+    ones of the list count for nothing beside others; of values that are not listed there are two.
     """
     found: list[float] = []
-    for _ in range(2):  # one value at each end at most
+    large = [value for value in ABSENT if abs(value) >= LARGE]
+    for number in range(MOST_ABSENT):
         distinct, count = np.unique(value_N[~np.isin(value_N, found)], return_counts=True)
         if len(distinct) < 8:
             break
         for end, rest in ((-1, distinct[:-1]), (0, distinct[1:])):
-            value = float(distinct[end])
+            value, rest = float(distinct[end]), rest[~np.isin(rest, large)]
+            if len(rest) < FEWEST_REPEATS:
+                continue
             span = float(np.quantile(rest, 0.999) - np.quantile(rest, 0.001)) or 1.0
             gap = min(abs(value - float(rest[0])), abs(value - float(rest[-1])))
             often = count[end] >= FEWEST_REPEATS and count[end] < 0.6 * len(value_N)
             listed = any(math.isclose(value, absent, rel_tol=1e-6) for absent in ABSENT)
             once = listed and abs(value) >= LARGE and count[end] < FEWEST_REPEATS
-            if (often or once) and gap > (FAR if listed and often else VERY_FAR) * span:
+            far = FAR if listed and often else VERY_FAR
+            if (often or once) and (listed or number < 2) and gap > far * span:
                 found.append(value)
                 break
         else:

@@ -12,15 +12,17 @@ from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
 from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.starts import in_preambles
+from amad.draft.starts import in_paths, in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
+    go_one_way,
     is_time,
     may_hold_epochs,
     median_step,
     share_of_numbers,
     spread,
+    steps_of,
     tells_only_days,
     tells_the_hour,
 )
@@ -37,12 +39,14 @@ from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers,
 from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import is_text, shown
 from amad.reading.timestamp_guess import YEAR_US
 
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
+# A time at which a row was not measured, but sent, received or stored.
+RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
@@ -51,10 +55,15 @@ SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
 )
+UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
     "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
+)
+PATH_TELLS = (
+    "the path tells a time, as {!r} does, which is read only beside a column of the time of day or "
+    "since a start: write the time of each row into the files"
 )
 FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
@@ -87,7 +96,7 @@ def _found(samples: list[Sampled]) -> Clock:
     if not any(clock.take == "column" for _, clock in found):
         known = {clock.keys["column"] for _, clock in found}
         rest = {header: cells for header, cells in columns.items() if header.strip() not in known}
-        epochs = (_of_unnamed_epochs(header, cells) for header, cells in rest.items())
+        epochs = (_of_unnamed_epochs(h, cells, samples) for h, cells in rest.items())
         clock = next((clock for clock in epochs if clock is not None), None)
         if clock is not None:
             return clock
@@ -108,7 +117,8 @@ def _found(samples: list[Sampled]) -> Clock:
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up"],
+            guesses=["the start is made up"]
+            + [PATH_TELLS.format(samples[0].path)] * bool(in_paths([s.path for s in samples])),
             unread=unread,
             period=step_of(columns[hours[0]]) if hours else None,
             columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
@@ -145,7 +155,7 @@ def _of_column(
     kind = columns[0].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         clock = Clock(keys=_column(header), seen=f"column {header.strip()!r}")
-        clock.local = (pa.types.is_date(kind) or kind.tz is None) and not says_utc(clock)
+        reads(clock, columns)
         return clock
     if pa.types.is_time(kind):
         return of_day(header, samples, {})
@@ -259,40 +269,32 @@ def _is_dated(guess: timestamp_guess.Guess) -> bool:
     return "take" not in guess.settings and guess.settings.get("unit") != "days_1900"
 
 
-def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
+def _of_unnamed_epochs(
+    header: str, columns: list[pa.Array], samples: list[Sampled]
+) -> Clock | None:
     """A column of numbers that run as epochs do, although its name does not say so."""
-    told: list[timestamp_guess.Guess | None] = []
     for column in columns:
         if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
             return None
-        if not may_hold_epochs(column):
+        step = steps_of(column) if may_hold_epochs(column) else np.zeros(0)
+        if not go_one_way(step) or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
             return None
-        try:
-            value_R = numbers(column).value_R
-        except NotReadableError:
-            return None
-        step = np.diff(value_R[~np.isnan(value_R)])
-        one_way = max(np.mean(step >= 0), np.mean(step <= 0)) if len(step) else 0
-        if one_way < LEAST or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
-            return None
-        told.append(timestamp_guess.looks_like([str(value) for value in drawn(column)]))
-    settings = told[0].settings if told[0] is not None else {}
-    alike = all(guess == told[0] for guess in told)
-    if not alike or "take" in settings or settings.get("unit") not in ("s", "ms", "us", "ns"):
+    clock = _of_column(header, columns, samples, named=True)
+    if clock is None or clock.keys.get("unit") not in ("s", "ms", "us", "ns"):
         return None
-    clock = Clock(
-        keys=_column(header) | settings,
-        seen=f"column {header.strip()!r}, {form_of(settings)}",
-        guesses=[f"the numbers of {header.strip()!r} run as times do, but its name is of no time"],
-        columns={header},
-    )
-    return clock if reads(clock, columns) else None
+    clock.guesses.append(UNNAMED.format(header.strip()))
+    clock.columns = {header}
+    return clock
 
 
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
-    dates = [header for header in columns if header not in hours and NAMED.search(header)]
+    dates = [
+        h
+        for h in columns
+        if h not in hours and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
+    ]
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
@@ -326,5 +328,6 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
         pc.count_distinct(column).as_py() > 1,  # a receiver without a fix repeats its last time
         zoned,
         not LOCAL_NAME.search(str(clock.keys["column"])),
+        not RECEIVED.search(str(clock.keys["column"])),
         pc.count_distinct(column).as_py(),
     )

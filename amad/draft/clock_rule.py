@@ -15,7 +15,7 @@ NAMED = re.compile(  # headers of times
 TIME = re.compile(
     r"(date|time|zeit|uhrzeit|datum|unix|epoch)?[ _]?"
     r"(time|date|stamp|stempel|zeit|datum|epoch|ts)s?[ _]?\d{0,2}"
-    r"|((date|time)[ _]?)?(m?jd|julian([ _]?(date|day))?|datenum|filetime)",
+    r"|((date|time)[ _]?)?(m?jd|julian([ _]?(date|day))?|datenum|filetime|ticks)",
     re.I,
 )
 

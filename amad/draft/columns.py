@@ -56,6 +56,7 @@ ALL_LONE = (
     "it is read as before a fraction: if it sets thousands apart in {}, set source.decimal and "
     "source.thousands to the other mark and to this one"
 )
+SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
@@ -74,7 +75,7 @@ class Columns:
 
     measured: list[str]  # headers, or in long files the names of signals
     label: str | None = None
-    long: tuple[str, str] | None = None  # headers of signal and value
+    long: tuple[str, list[str]] | None = None  # headers of signal and of values
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
     units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers
@@ -91,8 +92,10 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     rest = [h for h in shared if h not in known and h != label]
     result = Columns(measured=[], label=label)
     for sample in samples:
-        result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
-        result.left_out |= dict.fromkeys(sample.nested, "it holds several values per row")
+        result.left_out |= dict.fromkeys(
+            sample.twice, "several columns have this name: give each its own"
+        )
+        result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         own = {sample.header_of(header) for header in shared}
         others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
@@ -108,7 +111,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
             continue
-        unit = _unit_in_headers(header, samples) or _unit_in_line(header, samples)
+        unit = _unit_told(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])
         unit = unit or (behind[0] if len(behind) == 1 else "")
         if len(behind) > 1:
@@ -133,9 +136,9 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     result.guesses = [
         f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
         "bad ones count as values, unless they are left out of the files"
-        for header in rest
+        for header in dict.fromkeys([*rest, *(h for sample in samples for h in sample.twice)])
         if QUALITY.fullmatch(header.strip())
-        or tell_good(shared[header])
+        or tell_good(shared.get(header, []))
         or _is_beside(header, measured)
     ]
     result.guesses += [
@@ -292,18 +295,16 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     return all(np.mean(step == 1) >= LEAST_NUMBERS for step in steps)
 
 
-def _unit_in_headers(header: str, samples: list[Sampled]) -> str:
-    """The commonest unit in a column's headers; empty if none of them tells one."""
+def _unit_told(header: str, samples: list[Sampled]) -> str:
+    """The commonest unit of a column in headers, or else in lines of units; empty if none tells it.
+
+    What is no unit but a type is left out of the lines.
+    """
     own = (sample.header_of(header) for sample in samples)
     told = Counter(unit for h in own if h is not None and (unit := name_and_unit(h)[1]))
+    lines = (s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
+    told = told or Counter(unit for unit in lines if not TYPE.fullmatch(unit))
     return told.most_common(1)[0][0] if told else ""
-
-
-def _unit_in_line(header: str, samples: list[Sampled]) -> str:
-    """The commonest unit that the lines of units tell; what is no unit but a type is left out."""
-    told = Counter(s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
-    unit = told.most_common(1)[0][0] if told else ""
-    return "" if TYPE.fullmatch(unit) else unit
 
 
 def _units_in_cells(columns: list[pa.Array]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from amad.draft.clock_rule import NAMED, TIME
 from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
-from amad.reading.fields import BrokenLineError, split, without_empty_end
+from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks, refuse_bytes
@@ -16,6 +16,7 @@ from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
+ANNOTATION = re.compile("#(group|datatype|default),")  # above the header of a table of InfluxDB
 # Under the names of a listing that SQL*Plus or sqlcmd printed.
 RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
@@ -77,7 +78,7 @@ def _remedy(lines: list[str]) -> str:
         return "; it holds one line only"
     if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
-    tables = [[_split(line, delimiter) for line in told[:ROWS]] for delimiter in f"{DELIMITERS} "]
+    tables = ([texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} ")
     if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
@@ -139,13 +140,13 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     or a unit, or else the first. A few lines without a time that look like rows, such as serial
     numbers, may stand above a header that names a time.
     """
-    rows = [_split(line, delimiter) for line in lines]
+    rows = [texts_of(line, delimiter) or [] for line in lines]
     found: list[tuple[float, int, list[str]]] = []
     end = len(rows)  # the first line of values below
     start = max((at for at, line in enumerate(lines) if END_OF_HEADER.fullmatch(line)), default=0)
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if at < start or len(told) < 2:
+        if at < start or len(told) < 2 or ANNOTATION.match(lines[at]):
             continue
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):
@@ -185,10 +186,3 @@ def _names(fields: list[str]) -> bool:
     numeric = sum(bool(name.strip() and NUMERIC.fullmatch(name)) for name in fields)
     few = numeric < len(fields) / 4 or any(TIME.fullmatch(name.strip()) for name in fields)
     return few and not any(CLOCK.search(name) for name in fields)
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    try:
-        return [text for text, _ in split(line.lstrip("\ufeff"), delimiter)]
-    except BrokenLineError:
-        return []

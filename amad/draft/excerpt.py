@@ -9,11 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from amad.reading.unpack import is_packed
+
 PIECES = 16
 LEAST_BYTES = 4 << 20  # least size of an excerpt of text
 HEAD_BYTES = 64 << 10  # first bytes, which hold the header and show how long a line is
 LARGE = 2  # a file with less than so many times the excerpt's size is read from its start
-PACKED = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")
 
 
 def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
@@ -25,7 +26,7 @@ def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         lines = head.count(b"\n")
-        if not lines or b"\0" in head or head.startswith(PACKED):
+        if not lines or b"\0" in head or is_packed(head):
             return path
         wanted = max(LEAST_BYTES, rows * len(head) // lines)
         if size <= LARGE * wanted:

@@ -39,6 +39,7 @@ class Figures:
     null_share: float  # of the channel with the most nulls
     rows: int  # median over the vehicles
     day_rows: int  # median over the vehicle-days
+    sure: bool  # do files that follow each other tell the period?
 
 
 def is_sparse(trial: Trial) -> bool:
@@ -52,14 +53,17 @@ def is_sparse(trial: Trial) -> bool:
 
 def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
     """Measure the sample. Give ``period`` if the times of the rows were made from it."""
-    steps, rows, days = [], [], []
-    for time_T, value_TC in _vehicles(trial):
+    steps, runs, rows, days = [], [], [], []
+    for time_T, value_TC, run_T in _vehicles(trial):
         apart = np.unique(time_T)  # rows of one time are merged
         rows.append(len(apart))
         days += np.unique(apart // DAY_US, return_counts=True)[1].tolist()
-        steps += _steps(time_T, value_TC, sparse=sparse)
-    step = np.concatenate(steps)
-    step = step[step > 0]
+        for told_T in value_TC.T == value_TC.T if sparse else [np.ones(len(time_T), bool)]:
+            steps.append(np.diff(time_T[told_T]) / 1e6)
+            runs.append(np.diff(run_T[told_T]))
+    step, run = np.concatenate(steps), np.concatenate(runs)
+    near = (step > 0) & (run == 0)  # no other file lies between
+    step = step[near if near.any() else step > 0]
     if period is None:
         told = float(np.median(step)) if len(step) else 1.0
         period = snapped(max(told, _turn(trial)))
@@ -68,7 +72,8 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
     stale_us = round(max_gap * 1e6) if sparse else 0
-    nulls_C = np.concatenate([_nulls(*rows, stale_us) for rows in _vehicles(trial)]).mean(axis=0)
+    nulls = [_nulls(time_T, value_TC, stale_us) for time_T, value_TC, _ in _vehicles(trial)]
+    nulls_C = np.concatenate(nulls).mean(axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,
@@ -76,6 +81,7 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
         null_share=float(nulls_C.max()),
         rows=int(np.median(rows)),
         day_rows=int(np.median(days)),
+        sure=bool(near.any() or not len(step)),
     )
 
 
@@ -98,7 +104,7 @@ def _turn(trial: Trial) -> float:
     """Seconds in which each signal has its turn; 0 if the signals do not take turns."""
     ones = more = rows = 0
     turns: list[float] = []
-    for time_T, value_TC in _vehicles(trial):
+    for time_T, value_TC, _ in _vehicles(trial):
         with np.errstate(invalid="ignore"):
             changed_TC = np.abs(np.diff(value_TC, axis=0)) > 0
         count_T = changed_TC.sum(axis=1)
@@ -113,11 +119,11 @@ def _turn(trial: Trial) -> float:
     return min(turns) if take_turns else 0.0
 
 
-def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Times (T,) and values (T, C) of each vehicle in time order."""
+def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Times (T,), values (T, C) and runs of files (T,) of each vehicle in time order."""
     for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
         order = at[np.argsort(trial.time_N[at], kind="stable")]
-        yield trial.time_N[order], trial.value_NC[order]
+        yield trial.time_N[order], trial.value_NC[order], trial.run_F[trial.file_N[order]]
 
 
 def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarray:
@@ -128,10 +134,3 @@ def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarra
     if stale_us == 0:
         return null_TC
     return null_TC[np.append(np.diff(time_T) > 0, True)]  # rows of one time are merged
-
-
-def _steps(time_T: np.ndarray, value_TC: np.ndarray, *, sparse: bool) -> list[np.ndarray]:
-    """Seconds between rows; in a sparse log, between the values of each channel."""
-    if not sparse:
-        return [np.diff(time_T) / 1e6]
-    return [np.diff(time_T[~np.isnan(value_T)]) / 1e6 for value_T in value_TC.T]

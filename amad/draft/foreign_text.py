@@ -21,7 +21,6 @@ FIRST = (
         rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
         FRAMES,
     ),
-    (r"#(group|datatype|default),", f"annotated CSV of InfluxDB: {PIVOT}, without annotations"),
 )
 # or one of the first lines,
 ANY = (
@@ -35,7 +34,10 @@ ANY = (
 )
 # or most of them.
 MOST = (
-    (r"[$!](G[ABLNPQ]|BD)[A-Z]{3},", "a log of NMEA sentences: export the positions as CSV"),
+    (
+        r"[^$!]{0,40}[$!](G[ABLNPQ]|BD)[A-Z]{3},",
+        "a log of NMEA sentences: export the positions as CSV",
+    ),
     (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
     (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )

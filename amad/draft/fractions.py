@@ -13,7 +13,7 @@ from amad.draft.time_cells import LOOKED_AT
 from amad.draft.undated import LEAST, WORDS
 from amad.reading import times
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, numbers
+from amad.reading.numbers import NotReadableError
 
 # Names of columns of fractions, in which "of the time" or the like is left out.
 FRACTIONS = {
@@ -73,12 +73,10 @@ def _are_parts(columns: list[pa.Array], unit: str) -> bool:
     falls = False
     with contextlib.suppress(NotReadableError):
         for column in columns:
-            value_R = numbers(column).value_R
-            value_R = value_R[~np.isnan(value_R)]
-            inside_R = (value_R >= 0) & (value_R * times.UNIT_US[unit] < 1e6) & (value_R % 1 == 0)
-            if not inside_R.all():
+            part_R, bad_R = times.parts_of_second(column.drop_null(), unit)
+            if bad_R.any():
                 return False
-            falls |= bool(np.any(np.diff(value_R) < 0))
+            falls |= bool(np.any(np.diff(part_R) < 0))
     return falls
 
 

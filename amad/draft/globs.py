@@ -3,11 +3,12 @@
 import glob
 import os
 import re
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 
+from amad.draft.file_names import DATE
 from amad.draft.sample import ROTATED, suffix_of
-from amad.draft.vehicles import PART, parts_of
+from amad.draft.vehicles import PART, YEAR, parts_of
 from amad.reading.rules import is_left_out
 
 
@@ -66,9 +67,13 @@ def _hits(folder: Path, pattern: str) -> set[str]:
 
 
 def _folders_of(paths: set[str]) -> list[str]:
-    """The innermost folder that holds all paths; empty if that is the fleet's own folder."""
-    common = os.path.commonpath([Path(path).parent.as_posix() for path in paths])
-    return [] if common in ("", ".") else [common]
+    """The innermost folder that holds all paths; empty if that is the fleet's own folder.
+
+    It ends above a folder of a date or of a key, vehicle=van-1, as others will come beside these.
+    """
+    common = os.path.commonpath([Path(path).parent.as_posix() for path in paths]).split("/")
+    kept = takewhile(lambda n: not (YEAR.match(n) or DATE.search(n) or "=" in n), common)
+    return list(filter(None, ["/".join(kept)]))
 
 
 def _glob_of_common(paths: set[str], ending: str) -> str:

@@ -20,7 +20,9 @@ from amad.draft.columns import (
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.state_words import take_states
+from amad.draft.vehicles import NAMED
 from amad.reading.headers import name_and_unit, tidy
+from amad.reading.long_rows import joined
 from amad.reading.numbers import Marks, NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
@@ -56,13 +58,13 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
     rest = [header for header in shared if header not in known and header != wide.label]
     pair = _pair(rest, shared, wide)
     spelling = _spellings(shared[pair[0]]) if pair is not None else {}
-    names = pair and _signals(shared[pair[0]], shared[pair[1]], marks, spelling)
+    names = pair and _signals(shared[pair[0]], _joined(pair[1], shared), marks, spelling)
     if pair is None or names is None:
         take_states(wide, samples)
         return wide
-    signal, value = pair
+    signal, values = pair
     measured, left_out, nulls = names
-    beside = [header for header in rest if header not in pair]
+    beside = [header for header in rest if header not in (signal, *values)]
     units = _units_of_signals(samples, signal, beside, spelling)
     several = {name for name in measured if len(units.get(name, ())) > 1}
     measured = [name for name in measured if name not in several]
@@ -71,7 +73,7 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
     }
     guesses = [g for g in wide.guesses if not units or SEVERAL_UNITS not in g]
     if not SIGNAL.fullmatch(_name(signal)):
-        guesses.append(NAMELESS.format(signal, value))
+        guesses.append(NAMELESS.format(signal, values[0]))
     if above := apart_in_names(measured):
         guesses.append(IN_TOPICS.format(some(list(map(repr, above))), signal))
     return Columns(
@@ -87,23 +89,38 @@ def columns_of(samples: list[Sampled], known: set[str], marks: Marks) -> Columns
 
 def _pair(
     rest: list[str], shared: dict[str, list[pa.Array]], wide: Columns
-) -> tuple[str, str] | None:
+) -> tuple[str, list[str]] | None:
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
     values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
-    numbered = turns if len(values) == 2 else []  # beside a single value
+    typed = [h for h in values if ANY_VALUE.fullmatch(_name(h))]
+    typed = typed if len(typed) > 1 and _fill_one(typed, shared) else []
+    numbered = turns if len(values) == len(typed or "1") + 1 else []  # beside a single value
     signal = [
         h for h in rest
         if SIGNAL.fullmatch(_name(h)) and (h not in values or h in numbered)
     ]  # fmt: skip
     measured = [h for h in values if h not in signal]
+    if typed and typed == measured and len(signal) == 1:
+        return signal[0], typed
     value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]
     if len(value) != 1 and len(measured) == 1 and ANY_VALUE.fullmatch(_name(measured[0])):
         value = measured
     if value == measured and not signal:
         told = [h for h in turns if not UNIT_COLUMN.fullmatch(_name(h))]
         signal = [h for h in told if not QUALITY.fullmatch(_name(h)) and h not in measured]
-    return (signal[0], value[0]) if len(signal) == len(value) == 1 else None
+    return (signal[0], value) if len(signal) == len(value) == 1 else None
+
+
+def _joined(values: list[str], shared: dict[str, list[pa.Array]]) -> list[pa.Array]:
+    """The values of each file."""
+    return [joined([*cells])[0] for cells in zip(*(shared[h] for h in values), strict=True)]
+
+
+def _fill_one(values: list[str], shared: dict[str, list[pa.Array]]) -> bool:
+    """Does no row have values in several of these columns?"""
+    files = zip(*(shared[header] for header in values), strict=True)
+    return all(joined([*cells])[1].max(initial=0) <= 1 for cells in files)
 
 
 def apart_in_names(names: list[str]) -> list[str]:
@@ -111,8 +128,8 @@ def apart_in_names(names: list[str]) -> list[str]:
 
     If all are names such as van-1 alone, they are these.
 
-    Levels may also be parted as in bus1_speed and speed.101: these then look like ids, as front and
-    rear or the cells 1 and 2 of a battery do not.
+    Levels may also be parted as in bus1_speed, speed.101 and speed{vehicle="x1"}: these then look
+    like ids, as front and rear or the cells 1 and 2 of a battery do not.
     """
     topics = [name.strip("/").split("/") for name in names]
     if len(names) > 1 and all(VEHICLE_ID.fullmatch(name.strip()) for name in names):
@@ -120,20 +137,25 @@ def apart_in_names(names: list[str]) -> list[str]:
     found = _apart(topics, min(map(len, topics), default=0) - 1)
     if found:
         return found[0]
-    parts = [re.split(r"[_.:| ]+", name) for name in names]
+    parts = [re.split(r"""[_.:| {}="',]+""", name) for name in names]
     found = _apart(parts, min(map(len, parts), default=0))
     return next((ids for ids in found if all(map(LIKE_ID.fullmatch, ids))), [])
 
 
 def _apart(parts: list[list[str]], levels: int) -> list[list[str]]:
-    """For each of the first ``levels`` below whose names the same others stand: its names."""
+    """For each of the first ``levels`` below whose names the same others stand: its names.
+
+    These are several, unless the names are those of vehicles, or stand behind such a word.
+    """
     found = []
     for level in range(levels):
         below: dict[str, set[tuple[str, ...]]] = {}
         for part in parts:
             below.setdefault(part[level], set()).add((*part[:level], *part[level + 1 :]))
         sets = list(below.values())
-        if len(sets) > 1 and len(sets[0]) > 1 and all(one == sets[0] for one in sets):
+        words = {part[level - 1] if level else "" for part in parts}
+        told = all(map(VEHICLE_ID.fullmatch, below)) or all(map(NAMED.fullmatch, words))
+        if len(sets) > 1 and (told or len(sets[0]) > 1) and all(one == sets[0] for one in sets):
             found.append(sorted(below))
     return found
 

@@ -4,7 +4,7 @@ import re
 
 SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
-    r"|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
+    r"|property|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
     r"|(signal|parameter|sensor|metric|measure|diagnostic|property|var(iable)?|channel|tag|point"
     r"|node|item)[ _]?(name|id|alias)",
     re.I,
@@ -14,9 +14,9 @@ VALUE = re.compile(
     r"(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data|payload)",
     re.I,
 )
-# The only measured column of a file, whose name does not say what it measures.
+TYPE = r"num(eric|ber)?|float|double|dbl|real|(big)?int(eger)?|bool(ean)?|str(ing)?|raw"
+# The only measured column of a file, or one for each type: its name does not tell the quantity.
 ANY_VALUE = re.compile(
-    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|state)"
-    r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
+    rf"(.*[ _.]|{TYPE})?({VALUE.pattern}|v|state)([ _.]?:*({TYPE}))?",
     re.I,
 )

@@ -71,7 +71,8 @@ class Plan:
             if dialect.encoding != "utf-8":
                 told["encoding"] = dialect.encoding
         if self.columns.long is not None:
-            told["long"] = dict(zip(("signal", "value"), self.columns.long, strict=True))
+            signal, values = self.columns.long
+            told["long"] = {"signal": signal, "value": values if len(values) > 1 else values[0]}
         told["vehicle"] = dict(self.owner.keys)
         told["timestamp"] = dict(self.clock.keys)
         return told

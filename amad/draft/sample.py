@@ -169,13 +169,15 @@ def _is_no_data(path: Path) -> bool:
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
-    If there are many files, some are drawn at random, the same ones every time. Excerpts of large
-    files are written to ``scratch``.
+    If there are many files, half of them are drawn at random, the same ones every time, and half
+    follow each other. Excerpts of large files are written to ``scratch``.
     """
     chosen = names
     if len(names) > MOST_FILES:
-        drawn = random.Random(7).sample(names, MOST_FILES - 2)
-        chosen = sorted({names[0], names[-1], *drawn})
+        half = MOST_FILES // 2
+        drawn = random.Random(7).sample(names, half - 2)
+        run = names[len(names) // 2 :][:half]
+        chosen = sorted({names[0], names[-1], *drawn, *run})
     found: list[Sampled] = []
     refused: dict[str, str] = {}
     for number, name in enumerate(chosen):
@@ -306,8 +308,8 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict
     The fields of a struct are named by their paths.
     """
     try:
-        with path.open("rb") as raw, opened(raw) as told:
-            fields = fields_of(told.schema_arrow)
+        with path.open("rb") as raw:
+            fields = fields_of(opened(raw)[0])
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
     headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))

@@ -1,5 +1,6 @@
 """What the cells of a column look like: times, times of day, epochs, numbers."""
 
+import contextlib
 import re
 
 import numpy as np
@@ -73,9 +74,23 @@ def may_hold_epochs(column: pa.Array) -> bool:
     return any(_size_of(cell) >= EARLIEST_EPOCH for cell in column[:LOOKED_AT].to_pylist())
 
 
+def steps_of(column: pa.Array) -> np.ndarray:
+    """The steps between its numbers, also of those that a float64 rounds; none if it has texts."""
+    text = pc.replace_substring(column, ",", ".") if is_text(column.type) else column
+    with contextlib.suppress(pa.ArrowException):
+        value_R = pc.cast(text.drop_null(), pa.float64(), safe=False).to_numpy()
+        return np.diff(value_R[~np.isnan(value_R)])
+    return np.zeros(0)
+
+
+def go_one_way(step: np.ndarray) -> bool:
+    """Do nearly all steps go up, or all down, or do the numbers stand still?"""
+    return bool(len(step) and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST)
+
+
 def median_step(column: pa.Array) -> float:
     """The usual step between its numbers; 0 if they do not change."""
-    step = np.abs(np.diff(numbers(pc.drop_null(column)).value_R))
+    step = np.abs(steps_of(column))
     return float(np.median(step[step > 0])) if np.any(step > 0) else 0.0
 
 

@@ -25,6 +25,7 @@ class Trial:
     """N clean rows of all files, file after file, with the values of the draft's C channels."""
 
     paths: list[str]  # of the files, by their numbers
+    run_F: np.ndarray  # of each file; files of one run follow each other in the folder
     file_N: np.ndarray  # int64, the number of the file, rising
     vehicle_N: np.ndarray  # str
     time_N: np.ndarray  # int64 microseconds UTC
@@ -122,8 +123,11 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     names = [np.array(rows.vehicles, object)[rows.code_T] for rows in read]
     values = [rows.value_TC for rows in read]
     times = [np.zeros(0, np.int64), *(rows.timestamp_T for rows in read)]
+    every = sorted(parts, key=lambda path: (PARTS.index(parts[path]), path))
+    place = {path: at for at, path in enumerate(every)}
     return Trial(
         paths=[sample.path for sample in order],
+        run_F=np.array([place[sample.path] - at for at, sample in enumerate(order)]),
         file_N=np.repeat(np.array(file, np.int64), [len(rows.timestamp_T) for rows in read]),
         vehicle_N=np.concatenate([np.zeros(0, object), *names]).astype(str),
         time_N=np.concatenate(times),

@@ -1,19 +1,16 @@
 """Columns that tell something of the time and are not read, so that a person must know of them."""
 
-import contextlib
 import re
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.time_cells import drawn, is_time, tells_the_hour
-from amad.draft.undated import LEAST
+from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import is_text, shown
 
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
@@ -24,6 +21,7 @@ PART_OF_TIME = re.compile(
     rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
     r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
 )
+DATED = re.compile(r"\s*(\d{1,4}[-/.]){2}\d{1,4}\D{1,3}\d{1,2}:\d\d")
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
@@ -42,10 +40,11 @@ UNPADDED = (
 def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> list[str]:
     """What tells the time by its name, and cannot be read as one; counting: the `one_way`."""
     columns = shared_columns(samples)
-    texts = {h for h in columns if h in named and is_time(columns[h][0])} | counting
+    dated = {h for h in columns if h not in named | counting and _looks_dated(columns[h][0])}
+    texts = {h for h in named | dated if is_time(columns[h][0])} | counting
     told = [
-        f"column {h.strip()!r} has the name of a time, but {', '.join(map(shown, cells))} are in "
-        f"no form that is known: {WAY_OUT}"
+        f"column {h.strip()!r} {'looks like' if h in dated else 'has the name of'} a time, but "
+        f"{', '.join(map(shown, cells))} are in no form that is known: {WAY_OUT}"
         for h in sorted(texts)
         if not tells_the_hour(h, columns[h][0]) and (cells := _first(columns[h][0]))
     ]
@@ -76,6 +75,12 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
         if NAMED.search(header)
     ]
     return told
+
+
+def _looks_dated(column: pa.Array) -> bool:
+    """Does it hold texts such as 05/01/2026 8:00, with anything behind?"""
+    cells = map(str, drawn(column)) if is_text(column.type) else []
+    return any(map(DATED.match, cells))
 
 
 def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
@@ -143,10 +148,8 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
     for header, cells in columns.items():
         if not TIME.fullmatch(name_and_unit(header)[0].strip()):
             continue
-        with contextlib.suppress(NotReadableError):
-            step = np.diff(numbers(cells[0], known=(np.inf,)).value_R)
-            if len(step) and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST:
-                found.add(header)
+        if go_one_way(steps_of(cells[0])):
+            found.add(header)
     return found
 
 

@@ -31,6 +31,7 @@ NAMED = re.compile(
 VEHICLE = re.compile(
     r"(.*\.)?(vehicle|car|vin|truck|van|bus|fahrzeug|fin|plate|license|registration|kfz|kenn)", re.I
 )
+THING_ID = re.compile(r"(vehicle|car|device|machine|truck|van|asset|thing|entity) (id|name)", re.I)
 # Texts that may be ids: letters and digits, and no number with a unit.
 ID = r"^[^\s\d+-][^\s]*\d[^\s]*$|^\d+[^\s\d][^\s]*\d[^\s]*$"
 MAY_NAME = (
@@ -88,7 +89,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     """
     shared = shared_columns(samples)
     named = [header for header in shared if _names_vehicle(header)]
-    named.sort(key=lambda header: not VEHICLE.match(header.strip(" #")))
+    named.sort(key=lambda h: (not VEHICLE.match(h.strip(" #")), not NAMED.fullmatch(h.strip(" #"))))
     usable = [header for header in named if all(map(_holds_ids, shared[header]))]
     if usable:
         owner = Owner(
@@ -160,10 +161,12 @@ def _other_lines(samples: list[Sampled]) -> list[str]:
 
 
 def _names_vehicle(header: str) -> bool:
-    """Does the header, or its last part, as of meta.vehicle_id, name a vehicle's id?"""
+    """Does the header, or its end, as of meta.vin and connectionDeviceId, name a vehicle's id?"""
     name = name_and_unit(header)[0].strip(" #")
     last = name.rpartition(".")[2]
-    return bool(NAMED.fullmatch(name) or (last.lower() != "id" and NAMED.fullmatch(last)))
+    words = re.split(r"[ _-]|(?<=[a-z])(?=[A-Z])", last)
+    named = NAMED.fullmatch(name) or (last.lower() != "id" and NAMED.fullmatch(last))
+    return bool(named or (len(words) > 2 and THING_ID.fullmatch(" ".join(words[-2:]))))
 
 
 def _looks_like_ids(column: pa.Array) -> bool:

@@ -15,7 +15,7 @@ from amad.config import Fleet
 from amad.config.wording import count
 from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.spill import Spill, content_of
-from amad.reading.times import date_of
+from amad.reading.times import date_of, day_of
 from amad.telemetry.lake import Lake
 
 FAR_DAYS = 30  # days with rows that are further apart are not neighbours
@@ -23,7 +23,7 @@ FEW_PER_DAY, FEW_OF_ALL = 0.1, 0.1  # shares of the rows of the right days
 # Clocks that were never set start here: at the start of satellite time, at its first overflow, or
 # in the year 2000. The day before each is among them, since it is the same time in western zones.
 NEVER_SET = {
-    (datetime.date(*date) - datetime.date(1970, 1, 1)).days
+    day_of(datetime.date(*date))
     for date in (
         (1980, 1, 5), (1980, 1, 6), (1999, 8, 21), (1999, 8, 22), (1999, 12, 31), (2000, 1, 1),
     )
@@ -55,7 +55,7 @@ class ClockErrors:
             columns = (before.origins()[name].to_pylist() for name in ("path", "vehicle", "date"))
             for path, vehicle, date in zip(*columns, strict=True):
                 if path in stays:
-                    self._known[vehicle].add((date - datetime.date(1970, 1, 1)).days)
+                    self._known[vehicle].add(day_of(date))
 
     def withdraw(
         self, days: dict[str, dict[int, tuple[int, int]]], spill: Spill, log: RejectedLog,

@@ -18,6 +18,7 @@ from amad.config.console import say
 from amad.reading.clocks import utc_times
 from amad.reading.headers import find
 from amad.reading.rules import reading_rules
+from amad.reading.vehicle_ids import names_of
 from amad.telemetry.schemas import EVENTS, TIMESTAMP
 
 MOMENT = datetime.timedelta(microseconds=1)
@@ -45,8 +46,7 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(headers)}")
 
-    aliases = fleet.source.vehicle.aliases.items()
-    name_of = {alias.strip(): name for name, others in aliases for alias in others}
+    name_of = names_of(fleet.source)
     rows, unknown = [], set()
     for number, line in lines:
         where = f"{path}, line {number}"

@@ -1,6 +1,5 @@
 """The counts of a whole lake, from its tables and its manifest."""
 
-import datetime
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.ingest.raw_files import RawFile, unopened
+from amad.reading.row_times import iso
 from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.ingest_result import GoneFile, IngestResult, RefusedFile, RepeatedFile
 from amad.telemetry.lake import Lake
@@ -52,7 +52,7 @@ def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, Any]) ->
         likely_doubles=likely_doubles([*vehicles, *sums["unknown"]]),
         nulls_by_channel=sorted_sums["nulls"],
         days=len(lake.days()),
-        newest={vehicle: _iso(time_us) for vehicle, time_us in sorted(lake.newest().items())},
+        newest={vehicle: f"{iso(us)}+00:00" for vehicle, us in sorted(lake.newest().items())},
         **done,
     )
     assert result.rows_in == result.rows_lake + result.rows_rejected + result.rows_merged
@@ -89,8 +89,3 @@ def gone_files(lake: Lake, paths: Collection[str]) -> list[GoneFile]:
         GoneFile(path=row["path"], rows=row["rows_sum"], days=row["rows_count"])
         for row in sums.sort_by("path").to_pylist()
     ]
-
-
-def _iso(time_us: int) -> str:
-    zero = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (zero + datetime.timedelta(microseconds=time_us)).isoformat()

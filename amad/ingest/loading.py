@@ -23,6 +23,7 @@ from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events, without_rows
 from amad.ingest.file_names import unescaped
+from amad.ingest.firsts import Firsts
 from amad.ingest.late_rows import Lateness
 from amad.ingest.parts import Parts
 from amad.ingest.pending_change import Pending
@@ -43,6 +44,7 @@ from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, readi
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
+COUNTED = ("unknown", "nulls", "ignored", "short")  # of a file, while it is parsed
 NO_ROWS = "{}: {} on days without a row of the vehicle, such as {}"
 
 
@@ -75,6 +77,7 @@ class Loading:
         self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
+        self._firsts = Firsts(self._held, self._rules.timestamp.timezone)
         self._dates = DateLine(self._rules.timestamp, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.lost)
@@ -114,8 +117,9 @@ class Loading:
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for line in (*self._dates.sentences(), *self._clock_errors.sentences()):
-            say(line)
+        for telling in (self._dates, self._clock_errors, self._firsts):
+            for line in telling.sentences():
+                say(line)
         before = self._plan.before.rows() if self._plan.before is not None else 0
         if lost := days_lost(self._plan.before, self._parts.days):
             say(lost)
@@ -170,11 +174,9 @@ class Loading:
             refused=refused,
             copy_of=original,
             test_start=test_start,
-            unknown=dict(parser.unknown) if parser else {},
-            nulls=dict(parser.nulls) if parser else {},
-            ignored=dict(parser.ignored) if parser else {},
-            short=parser.short if parser else 0,
+            **{name: getattr(parser, name) for name in COUNTED if parser},
         )
+        self._firsts.add(path, parser)
 
     def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:
         """Log the refused rows of a batch; those of a copy are counted in its original alone."""
@@ -343,6 +345,7 @@ class Loading:
             index_rows=self._index_rows,
             lost=sorted(v for v in self._lost if v),
             tables={n: file_sha256(self._pending.lake_file(n)) for n in names},
+            **self._firsts.known(),
             hash=lakes.content_hash(days, events, self._test_start()),
         )
         manifest.write_file(self._pending.lake_file(Manifest.FILE))

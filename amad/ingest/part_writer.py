@@ -23,7 +23,11 @@ from amad.telemetry import lake as lakes
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import lake_schema
 
-DUPLICATE = "duplicate timestamp"
+REPEATS = "duplicate timestamp: it repeats an earlier row"
+CONTRADICTS = (
+    "duplicate timestamp with other values: it contradicts an earlier row in {}; a corrected file "
+    "counts where it replaces the first one"
+)
 Unit = tuple[str, int, dict | None]  # vehicle, day, the row of the table of days so far
 
 
@@ -88,10 +92,10 @@ class PartWriter:
         names, merged, rows = self.fleet.channel_names, part.merged, part.rows
         clash_of = dict(zip(merged.contradicting_X.tolist(), merged.clash_XC, strict=True))
         for at in np.flatnonzero(~merged.stays_T).tolist():
-            reason = f"{DUPLICATE}: it repeats an earlier row"
+            reason = REPEATS
             if at in clash_of:
                 channels = ", ".join(n for n, bad in zip(names, clash_of[at], strict=True) if bad)
-                reason = f"{DUPLICATE}: it contradicts an earlier row in {channels}"
+                reason = CONTRADICTS.format(channels)
             path = part.paths[rows.file_T[at]]
             content = content_of(rows, at, part.vehicle, self.fleet)
             yield path, int(rows.row_T[at]), reason, content

@@ -19,7 +19,7 @@ from amad.ingest.part_writer import PartWriter, Written
 from amad.ingest.pending_change import Pending
 from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.spill import Spill
-from amad.reading.times import date_of
+from amad.reading.times import date_of, day_of
 from amad.telemetry import lake as lakes
 from amad.telemetry.lake import Lake
 
@@ -103,9 +103,8 @@ class Parts:
             stays = pa.array(sorted(self._stays), pa.string())
             wanted = pc.and_(pc.is_in(table["path"], stays), pc.greater(table["rows"], 0))
             table = table.filter(wanted)
-            zero = datetime.date(1970, 1, 1)
-            dates = ((date - zero).days for date in table["date"].to_pylist())
-            keys |= set(zip(table["vehicle"].to_pylist(), dates, strict=True))
+            days = map(day_of, table["date"].to_pylist())
+            keys |= set(zip(table["vehicle"].to_pylist(), days, strict=True))
         return sorted(keys)
 
     def times(self, vehicle: str) -> np.ndarray:

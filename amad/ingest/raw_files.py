@@ -33,6 +33,7 @@ NOT_FOUND = (
     "no glob of source.files finds {} of its folder, which are not read: {}; if they are raw files "
     "of the fleet, widen a glob"
 )
+TABLES = {"csv", "parquet"}  # endings of what is told wherever it lies beside raw files
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
@@ -173,10 +174,11 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
         return
     folder = fleet.source_folder(settings)
     read = {unescaped(path) for path in paths}
-    endings = {_ending(glob) for glob in globs} - {""}
+    endings = {_ending(glob) for glob in globs} - {""} | TABLES
     links: dict[str, None] = {}
     missed: dict[str, None] = {}
-    for start in sorted({_fixed(glob) for glob in globs}):
+    of_others = fleet.source.folder == "."  # where the data of other fleets may lie, too
+    for start in sorted({_fixed(glob) if of_others else "" for glob in globs}):
         for root, folders, names in os.walk(folder / start):
             folders[:] = sorted(name for name in folders if not is_left_out(name))
             below = Path(root).relative_to(folder)

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
-from amad.config.wording import some
+from amad.config.wording import count, some
 from amad.ingest.lake_counts import gone_files, rows_unopened
 from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
 from amad.reading.unpack import PACKED
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, reading_contract
-
-NAMED = 5  # files in one sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +180,7 @@ def _are_gone(
     if shut := {closed[path].path: closed[path].error for path in sorted(paths) if path in closed}:
         told = [f"{place} ({why})" for place, why in shut.items()]
         return (
-            f"{some(told, NAMED)} cannot be opened: give the user who runs amad the right to read "
+            f"{some(told)} cannot be opened: give the user who runs amad the right to read "
             "there and run the command again. The lake stays as it is"
         )
     return (
@@ -219,6 +217,4 @@ def _unpacked(path: str) -> str:
 
 def _some(paths: list[str]) -> str:
     """A text such as ``3 raw files (a.csv, b.csv, c.csv)``."""
-    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
-    count = f"{len(paths):,} raw file{'' if len(paths) == 1 else 's'}"
-    return f"{count} ({', '.join(paths[:NAMED])}{more})"
+    return f"{count(len(paths), 'raw file')} ({some(paths)})"

@@ -16,11 +16,9 @@ import pyarrow.compute as pc
 from amad.config.wording import count
 from amad.ingest import origins
 from amad.reading.rows import CleanRows
-from amad.reading.times import DAY_US
+from amad.reading.times import DAY_US, day_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
-
-ZERO = datetime.date(1970, 1, 1)
 
 
 def rolled_on(before: Lake, path: str, first_of: Mapping[str, Mapping[int, int]]) -> int | None:
@@ -32,7 +30,7 @@ def rolled_on(before: Lake, path: str, first_of: Mapping[str, Mapping[int, int]]
     first_of: vehicle -> day (since 1970-01-01) -> time of its first row, of the file as it is now.
     """
     days = _days(before, path)
-    held = [(date - ZERO).days for _, date in days]
+    held = [day_of(date) for _, date in days]
     now = [day for times in first_of.values() for day in times]
     if not held or not now:
         return None
@@ -45,7 +43,7 @@ def rolled_on(before: Lake, path: str, first_of: Mapping[str, Mapping[int, int]]
 
 def name_of(before: Lake, path: str, start_us: int) -> str:
     """What the lake calls the older part of the file: by the last date that it holds."""
-    dates = [date for _, date in _days(before, path) if (date - ZERO).days * DAY_US < start_us]
+    dates = [date for _, date in _days(before, path) if day_of(date) * DAY_US < start_us]
     name, number = f"{path} (until {max(dates)})", 1
     while name in before.files:
         number += 1
@@ -74,7 +72,7 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
     """
     table = {(row["vehicle"], row["date"]): row for row in before.day_table().to_pylist()}
     for vehicle, date in _days(before, path):
-        if (date - ZERO).days * DAY_US >= start_us:
+        if day_of(date) * DAY_US >= start_us:
             continue
         rows = origins.rows_in_lake(before, table[vehicle, date], {path: 0}, drawn=drawn)
         older_T = np.flatnonzero(rows.timestamp_T < start_us)

@@ -32,7 +32,7 @@ from amad.reading.batch import (
     Resolve,
 )
 from amad.reading.cut_rows import ROWS_BEFORE, is_cut
-from amad.reading.fields import BrokenLineError, split
+from amad.reading.fields import BrokenLineError, texts_of
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.line_breaks import without_breaks
 from amad.reading.lines import Block
@@ -249,12 +249,7 @@ class _Reader:
         return headers
 
     def _fields(self, line: bytes) -> list[str] | None:
-        """The fields of a line; None if a quote in it is not closed."""
-        text = line.decode(errors="replace").lstrip("\ufeff")
-        try:
-            return [field for field, _ in split(text, self._delimiter)]
-        except BrokenLineError:
-            return None
+        return texts_of(line.decode(errors="replace"), self._delimiter)
 
     def _preamble_before(self, lines: _Lines) -> list[str]:
         """The last of these lines, if they can be the preamble of another recording."""

@@ -7,7 +7,7 @@ column is written, the cut one is recognised and refused.
 import re
 
 from amad.config.source import Source
-from amad.reading.fields import BrokenLineError, split
+from amad.reading.fields import texts_of
 from amad.reading.layout import Layout
 
 ROWS_BEFORE = 20  # rows whose last fields are looked at
@@ -44,8 +44,5 @@ def of_short_rows(rows: int, example: str = "") -> str:
 
 
 def _field(line: bytes, at: int, delimiter: str) -> str:
-    try:
-        fields = split(line.decode(errors="replace"), delimiter)
-    except BrokenLineError:
-        return ""
-    return fields[at][0] if at < len(fields) else ""
+    fields = texts_of(line.decode(errors="replace"), delimiter) or []
+    return fields[at] if at < len(fields) else ""

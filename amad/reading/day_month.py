@@ -14,8 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from amad.reading.time_forms import EPOCH
-from amad.reading.times import DAY_US, date_of
+from amad.reading.times import DAY_US, date_of, day_of
 
 IN_PATH = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mark>[-_.]?)(?P<m>\d\d)(?P=mark)(?P<d>\d\d)")
 NEXT_DAYS = 2  # the most between two dates of which one follows the other
@@ -48,7 +47,7 @@ def dates_in(path: str) -> list[int]:
             date = datetime.date(*(int(match[part]) for part in "ymd"))
         except ValueError:
             continue
-        found.append((date - EPOCH.date()).days)
+        found.append(day_of(date))
     return found
 
 

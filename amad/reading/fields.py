@@ -37,6 +37,14 @@ def split(line: str, delimiter: str) -> list[tuple[str, bool]]:
     return fields
 
 
+def texts_of(line: str, delimiter: str) -> list[str] | None:
+    """The fields of a line; None if a quote in it is not closed, or stands in the wrong place."""
+    try:
+        return [text for text, _ in split(line.lstrip("\ufeff"), delimiter)]
+    except BrokenLineError:
+        return None
+
+
 def join(fields: list[str], delimiter: str) -> str:
     """The fields as one line, with quotes where a CSV reader needs them."""
     return delimiter.join(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from amad.config.source import Source
 from amad.reading.batch import FileRefusedError, Resolve
-from amad.reading.fields import BrokenLineError, join, split, without_empty_end
+from amad.reading.fields import BrokenLineError, join, split, texts_of, without_empty_end
 from amad.reading.headers import tidy
 from amad.reading.lines import FIRST, refuse_bytes
 from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
@@ -262,12 +262,8 @@ def _suggest_delimiter(lines: list[bytes], source: Source, resolve: Resolve, fie
 
 def _fields(line: str, delimiter: str) -> list[str]:
     """The fields of a line; the whole line as one field if its quotes are broken."""
-    if not line.strip():
-        return []
-    try:
-        return [text for text, _ in split(line.lstrip("\ufeff"), delimiter)]
-    except BrokenLineError:
-        return [line]
+    told = texts_of(line, delimiter) if line.strip() else []
+    return [line] if told is None else told
 
 
 def _tidied(fields: list[str]) -> list[str]:

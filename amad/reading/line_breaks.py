@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from amad.reading.fields import BrokenLineError, split
+from amad.reading.fields import texts_of
 
 MOST_LINES = 50  # that one row may have
 LINE_FEED, QUOTE, SPACE = b'\n" '
@@ -43,8 +43,5 @@ def _is_row(lines: list[bytes], delimiter: str, named: int, width: int) -> bool:
     mark = delimiter.encode()
     if any(line.count(mark) + 1 >= named for line in lines[1:]):
         return False
-    try:
-        fields = split(b" ".join(lines).decode(errors="replace"), delimiter)
-    except BrokenLineError:
-        return False
-    return named <= len(fields) <= width
+    fields = texts_of(b" ".join(lines).decode(errors="replace"), delimiter)
+    return fields is not None and named <= len(fields) <= width

@@ -1,6 +1,7 @@
 """Rows of a long format with one measured value each become rows with a value in one channel.
 
-Rows of one vehicle and one time that complement each other are merged later, in the lake.
+Databases write a column for each type of value, of which each row fills one. Rows of one vehicle
+and one time that complement each other are merged later, in the lake.
 
 Shape legend: R rows of a batch.
 """
@@ -19,6 +20,7 @@ from amad.reading.units import OTHER_UNIT, UNIT_COLUMN, are_different
 
 # The names under which the columns are read; that of units need not be there.
 SIGNAL, VALUE, UNIT = "signal", "value", "unit of a signal"
+SEVERAL = "several columns hold a value of the signal"
 NO_CHANNEL = "signal that no channel names"
 NO_SIGNAL = "the signal's name is missing"
 LISTED = 20  # signals in a message
@@ -38,7 +40,8 @@ class LongRows:
 
     def columns(self) -> dict[str, str]:
         """Name of a batch's column -> the header to look for."""
-        return {SIGNAL: self._rule.signal, VALUE: self._rule.value}
+        values = {f"{VALUE}{at or ''}": header for at, header in enumerate(self._rule.values)}
+        return {SIGNAL: self._rule.signal} | values
 
     def unit_column(self, headers: list[str]) -> dict[str, int]:
         """The only column of units, if there is one: its name here -> its position."""
@@ -48,7 +51,8 @@ class LongRows:
     def spread(self, batch: RawBatch) -> RawBatch:
         """The rows whose signal is a channel, each with its value in that channel's column.
 
-        Rows of other signals are counted in ``ignored``; a row without a signal's name is broken.
+        Rows of other signals are counted in ``ignored``; a row without a signal's name, or with
+        several values, is broken.
 
         Raises:
             FileRefusedError: two signals match one channel equally well, or the unit of a signal is
@@ -61,22 +65,25 @@ class LongRows:
         code_R = pc.fill_null(signal.indices, -1).to_numpy(zero_copy_only=False)
         nameless_R = np.array([not name for name in names] + [True])[code_R]
         channel_R = np.array([self._channel(name) for name in names] + [-1])[code_R]
-        kept_R = (channel_R >= 0) & ~nameless_R
+        values = [name for name in self.columns() if name != SIGNAL]
+        value, count_R = joined([batch.columns[name] for name in values])
+        several_R = (channel_R >= 0) & ~nameless_R & (count_R > 1)
+        kept_R = (channel_R >= 0) & ~nameless_R & ~several_R
         if UNIT in batch.columns:
             self._check_units(batch.columns[UNIT], channel_R)
         kept = pa.array(kept_R)
         columns = {
             name: column.filter(kept)
             for name, column in batch.columns.items()
-            if name not in (SIGNAL, VALUE, UNIT)
+            if name not in (SIGNAL, UNIT, *values)
         }
-        value, channel_R = batch.columns[VALUE].filter(kept), channel_R[kept_R]
+        value, channel_R = value.filter(kept), channel_R[kept_R]
         nothing = pa.scalar(None, value.type)
         for c, channel in enumerate(self._fleet.channels):
             is_of_c = pa.array(channel_R == c)
             columns[channel.name] = pc.if_else(is_of_c, value, nothing)
         ignored = dict(batch.ignored)
-        if count := int((~kept_R & ~nameless_R).sum()):
+        if count := int((~kept_R & ~nameless_R & ~several_R).sum()):
             ignored[NO_CHANNEL] = count
         headers = {c.name: self._signal_of.get(i, c.header)
                    for i, c in enumerate(self._fleet.channels)}  # fmt: skip
@@ -85,7 +92,11 @@ class LongRows:
             row_R=batch.row_R[kept_R],
             columns=columns,
             headers=batch.headers | headers,
-            broken=[*batch.broken, *self._nameless(batch, np.flatnonzero(nameless_R))],
+            broken=[
+                *batch.broken,
+                *_broken(batch, np.flatnonzero(nameless_R), NO_SIGNAL),
+                *_broken(batch, np.flatnonzero(several_R), SEVERAL),
+            ],
             ignored=ignored,
         )
 
@@ -138,10 +149,23 @@ class LongRows:
             raise FileRefusedError(f"ambiguous signal: {signal!r} matches the channels {names}")
         return found[0] if found else -1
 
-    def _nameless(self, batch: RawBatch, at: np.ndarray) -> list[tuple[int, str, str]]:
-        columns = [batch.columns[name].take(pa.array(at)) for name in batch.columns]
-        cells = zip(*(column.to_pylist() for column in columns), strict=True)
-        return [
-            (int(row), NO_SIGNAL, ",".join("" if cell is None else str(cell) for cell in told))
-            for row, told in zip(batch.row_R[at], cells, strict=True)
-        ]
+
+def joined(columns: list[pa.Array]) -> tuple[pa.Array, np.ndarray]:
+    """The first value in each row (R,) of some columns, as text if these have several types.
+
+    Returns:
+        The values, and how many each row has (R,).
+    """
+    count_R = np.sum([pc.is_valid(column) for column in columns], axis=0)
+    if len({column.type for column in columns}) > 1:
+        columns = [pc.cast(column, pa.string()) for column in columns]
+    return pc.coalesce(*columns), count_R
+
+
+def _broken(batch: RawBatch, at: np.ndarray, why: str) -> list[tuple[int, str, str]]:
+    columns = [batch.columns[name].take(pa.array(at)) for name in batch.columns]
+    cells = zip(*(column.to_pylist() for column in columns), strict=True)
+    return [
+        (int(row), why, ",".join("" if cell is None else str(cell) for cell in told))
+        for row, told in zip(batch.row_R[at], cells, strict=True)
+    ]

@@ -1,6 +1,7 @@
 """A Parquet or Arrow file as batches. A field of a struct is a column, too: obd.speed."""
 
 import contextlib
+import re
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -15,7 +16,7 @@ from amad.config.source import Source
 from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import FileRefusedError, RawBatch, Resolve
 from amad.reading.numbers import is_text
-from amad.reading.unpack import UNPACK
+from amad.reading.unpack import UNPACK, is_packed
 
 BATCH_CELLS = 1 << 21
 IS_BYTES = (
@@ -23,6 +24,7 @@ IS_BYTES = (
     pa.types.is_fixed_size_binary,
 )  # fmt: skip
 
+CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"  # characters that no text has, but the bytes of an id
 UNIT_KEYS = (b"unit", b"units", b"uom")
 SCALE_KEYS = (b"scale", b"scale_factor", b"factor", b"gain", b"multiplier")
 OFFSET_KEYS = (b"offset", b"add_offset")
@@ -54,32 +56,30 @@ Names = tuple[str, ...]  # the name of a column, then of the fields down into it
 def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     """Stream a Parquet file; see ``readers.read_batches``."""
     with path.open("rb") as raw:
-        _refuse_others(raw.read(6))
+        _refuse_others(raw.read(10))
         raw.seek(0)
-        with opened(raw) as file:
-            fields = fields_of(file.schema_arrow)
-            headers = [".".join(path) for path, _ in fields]
-            position = resolve(headers)
-            names = {name: headers[at] for name, at in position.items()}
-            for at in position.values():
-                _check(headers[at], fields[at][1].type, headers)
-            told = {name: _unit(fields[at][1]) for name, at in position.items()}
-            units = {name: unit for name, unit in told.items() if unit}
-            found = {name: scale_of(fields[at][1]) for name, at in position.items()}
-            scales = {name: scale for name, scale in found.items() if scale is not None}
-            size = max(1024, BATCH_CELLS // max(1, len(position)))
-            done = 0
-            for batch in file.iter_batches(batch_size=size, columns=sorted(set(names.values()))):
-                yield RawBatch(
-                    row_R=np.arange(done + 1, done + 1 + batch.num_rows),
-                    columns={
-                        name: _taken(batch, fields[at][0], scales.get(name))
-                        for name, at in position.items()
-                    },
-                    headers=names,
-                    units=units,
-                )
-                done += batch.num_rows
+        schema, batches = opened(raw)
+        fields = fields_of(schema)
+        headers = [".".join(path) for path, _ in fields]
+        position = resolve(headers)
+        names = {name: headers[at] for name, at in position.items()}
+        for at in position.values():
+            _check(headers[at], fields[at][1].type, headers)
+        told = {name: _told(fields[at][1], UNIT_KEYS) for name, at in position.items()}
+        scales = {name: scale_of(fields[at][1]) for name, at in position.items()}
+        size = max(1024, BATCH_CELLS // max(1, len(position)))
+        done = 0
+        for batch in batches(batch_size=size, columns=sorted(set(names.values()))):
+            yield RawBatch(
+                row_R=np.arange(done + 1, done + 1 + batch.num_rows),
+                columns={
+                    name: _taken(batch, fields[at][0], scales[name])
+                    for name, at in position.items()
+                },
+                headers=names,
+                units={name: unit for name, unit in told.items() if unit},
+            )
+            done += batch.num_rows
 
 
 def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
@@ -87,11 +87,6 @@ def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
     columns: list[tuple[Names, pa.Field]] = [((field.name,), field) for field in schema]
     inner = [found for path, field in columns for found in _fields_of(path, field.type)]
     return columns + [(path, field) for path, field in inner if ".".join(path) not in schema.names]
-
-
-def _unit(field: pa.Field) -> str:
-    """The unit that the metadata of a field tells; empty if it tells none."""
-    return _told(field, UNIT_KEYS)
 
 
 def scale_of(field: pa.Field) -> Scale | None:
@@ -125,7 +120,7 @@ def _refuse_others(start: bytes) -> None:
         return
     if start.startswith(b"PARE"):
         raise FileRefusedError("unreadable file: its footer is encrypted; write it without")
-    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh")):
+    if is_packed(start):
         raise FileRefusedError(f"unreadable file: it is compressed as a whole: {UNPACK}")
     raise FileRefusedError(
         "unreadable file: it is no Parquet file; text is read with source.format: csv"
@@ -173,10 +168,12 @@ def _taken(batch: pa.RecordBatch, path: Names, scale: Scale | None) -> pa.Array:
 
 
 def _text_of(column: pa.Array, *, is_uuid: bool) -> pa.Array:
-    """Bytes as text, as some writers store it; those that are none as 0x and their digits."""
+    """Bytes as text, as some writers store it, without the zeros at its end; others as 0x1f."""
     if not is_uuid:
         with contextlib.suppress(pa.ArrowInvalid):
-            return pc.cast(pc.cast(column, pa.binary()), pa.string())
+            text = pc.utf8_rtrim(pc.cast(pc.cast(column, pa.binary()), pa.string()), "\0")
+            if not pc.any(pc.match_substring_regex(text, CONTROL)).as_py():
+                return text
     codes = pc.dictionary_encode(column)
     texts = [_shown(value, is_uuid=is_uuid) for value in codes.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(codes.indices)
@@ -185,7 +182,7 @@ def _text_of(column: pa.Array, *, is_uuid: bool) -> pa.Array:
 def _shown(value: bytes, *, is_uuid: bool) -> str:
     if is_uuid:
         return str(uuid.UUID(bytes=value))
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return f"0x{value.hex()}"
+    with contextlib.suppress(UnicodeDecodeError):
+        if not re.search(CONTROL, text := value.rstrip(b"\0").decode()):
+            return text
+    return f"0x{value.hex()}"

@@ -24,6 +24,7 @@ from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, Times
 from amad.reading.units import are_different
+from amad.reading.vehicle_ids import named_by
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
@@ -78,6 +79,7 @@ class RowTimes:
         self._order = OtherWay(path, times.written_us(file)) if ordered else None
         self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
         self._start: int | None = None  # of the recording, UTC
+        self.offsets: set[str] = set()  # with, without: which times of a column were read
         self._counted: dict[str, int] = {}  # vehicle of a column -> its rows, for take: index
         simulated = fleet.source.format == "simulator"
         self._latest = times.LATEST_US if simulated else times.now_us() + DAY_US
@@ -171,6 +173,9 @@ class RowTimes:
         # Times far outside of what is accepted are no evidence of when summer time ended. A local
         # time differs from UTC by less than a day, so a day more is let through here.
         near_R = good_R & (us_R >= times.EARLIEST_US - DAY_US) & (us_R < self._latest + DAY_US)
+        if rule.take == "column":
+            told_by = np.unique(local_R[near_R]).tolist()
+            self.offsets |= {"without" if local else "with" for local in told_by}
         us_R = self._to_utc(us_R, local_R & near_R, vehicles, code_R, refuse)
         self._refuse_outside(us_R, good_R, column, refuse)
         return us_R
@@ -261,7 +266,7 @@ class RowTimes:
         """Local midnight of the date in the path, for ``take: time_of_day``."""
         rule = self._rule
         match = re.search(rule.date_pattern or "", self._path)
-        text = (match[1] if match.groups() else match[0]) if match else ""
+        text = named_by(match) if match else ""
         date = timestamp_guess.date_in(text, rule.date_format)
         if date is None:
             found = f"finds {text!r}, which is no" if text else "finds no"
@@ -270,7 +275,7 @@ class RowTimes:
                 f"no date in the path: {rule.date_pattern!r} {found} {form}; "
                 "source.timestamp.date_format tells other forms"
             )
-        return (date - datetime.date(1970, 1, 1)).days * DAY_US
+        return times.day_of(date) * DAY_US
 
     def _starts(
         self, batch: RawBatch, us_R: np.ndarray, good_R: np.ndarray, refuse: Refuse
@@ -299,7 +304,7 @@ class RowTimes:
             raise FileRefusedError(
                 f"no start of the recording: {rule.start_pattern!r} finds nothing in the {where}"
             )
-        return self._parsed_start((match[1] if match.groups() else match[0]).strip())
+        return self._parsed_start(named_by(match).strip())
 
     def _starts_in_column(self, batch: RawBatch, refuse: Refuse) -> np.ndarray:
         """UTC (R,) of each row's start: what its cell or the last filled cell before it tells."""

@@ -99,10 +99,12 @@ class FileParser:
         self._part = part
         self._name_of = names_of(self._rules)
         self.ignored: Counter = Counter()  # kind of line that is no row -> how many
+        self.unread: dict[str, None] = {}  # headers of columns that are not read
         self.short = 0  # rows with fewer fields than the header
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
-        self._vehicle = vehicle_of_path(self._rules, path)
-        self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file, self.resolve)
+        self.vehicle = vehicle_of_path(self._rules, path)  # of all rows, or None
+        self._times = RowTimes(fleet, path, self.vehicle, index_rows, clock, file, self.resolve)
+        self.offsets = self._times.offsets  # of the times that were read: with, without
         self._fractions: set[str] = set()  # channels whose decimal marks are of fractions
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
@@ -110,11 +112,6 @@ class FileParser:
         self._long = LongRows(fleet) if self._rules.is_long else None
         self.nulls: Counter = Counter()  # channel -> values that the fleet file lists as "no value"
         self._has_label = fleet.labels.kind in ("column", "intervals")
-
-    @property
-    def vehicle(self) -> str | None:
-        """The vehicle of all rows; None if a column names it."""
-        return self._vehicle
 
     @property
     def first_us(self) -> int | None:
@@ -187,6 +184,8 @@ class FileParser:
             is_own = header.strip() in map(str.strip, channel.headers)
             if not is_own and are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
+        rest = (h.strip() for at, h in enumerate(headers) if at not in told.values())
+        self.unread |= dict.fromkeys(filter(None, rest))
         return told
 
     def parse(self, batch: RawBatch) -> tuple[CleanRows, list[RefusedRow]]:
@@ -244,7 +243,7 @@ class FileParser:
         ]
         refused += [
             RefusedRow(
-                row=number, reason=reason, content=json.dumps({"line": text}), vehicle=self._vehicle
+                row=number, reason=reason, content=json.dumps({"line": text}), vehicle=self.vehicle
             )
             for number, reason, text in batch.broken
         ]
@@ -274,19 +273,19 @@ class FileParser:
 
         It may if the file can hold rows of a vehicle whose class lacks the channel.
         """
-        if self._vehicle is not None:
-            kind = self._class(self._vehicle)
+        if self.vehicle is not None:
+            kind = self._class(self.vehicle)
             if kind is None:
-                self.unknown[self._vehicle] = 1  # the refused file counts as one row
-                raise FileRefusedError(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
+                self.unknown[self.vehicle] = 1  # the refused file counts as one row
+                raise FileRefusedError(f"unknown vehicle: {self.vehicle!r} is in no vehicle class")
             return [not has for has in self._fleet.has_channel(kind)]
         classes = {item.name for item in self._fleet.vehicle_classes}
         return [c.classes is not None and set(c.classes) != classes for c in self._fleet.channels]
 
     def _vehicles(self, batch: RawBatch, refuse: Refuse) -> tuple[list[str], np.ndarray]:
         """The batch's vehicles, and the index of each row's vehicle (R,), -1 where refused."""
-        if self._vehicle is not None:
-            return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
+        if self.vehicle is not None:
+            return [self.vehicle], np.zeros(len(batch.row_R), np.int64)
         if self._rules.vehicle.take == "preamble":
             column = vehicle_of_lines(self._rules, batch.preamble, len(batch.row_R))
         else:

@@ -18,8 +18,13 @@ from amad.reading.numbers import flags
 FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
 # An offset in hours alone, +01, after a time, a name or a space, where it cannot be part of a date.
 HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
-# The halves of the day in East Asia, written before the hour.
-HALVES = {"上午": "am", "下午": "pm", "午前": "am", "午後": "pm", "오전": "am", "오후": "pm"}
+# The halves of the day: in East Asia, before the hour; in Greek, Arabic and Vietnamese.
+HALVES = {
+    "上午": "am", "下午": "pm", "午前": "am", "午後": "pm", "오전": "am", "오후": "pm",
+    "πμ": "am", "μμ": "pm", "π.μ.": "am", "μ.μ.": "pm", "ص": "am", "م": "pm",
+    "SA": "am", "CH": "pm",
+}  # fmt: skip
+HALF = "|".join(rf"(?<![a-zA-Z]){re.escape(half)}(?![^\W\d])" for half in HALVES)
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 # A form of a date and, behind it, a time of day without an offset.
@@ -48,7 +53,7 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
 
     It accepts more than Python's ``strptime``: ``%Z`` also reads UTC, GMT, GMT+01:00, an offset and
     the names of ``timezone`` (CET, CEST); ``%f`` reads any number of digits; ``%p`` reads a.m. and
-    the halves of the day in East Asia; a date alone is its midnight, as R and spreadsheets write.
+    ``HALVES``; a date alone is its midnight, as R and spreadsheets write.
     """
     zone = ZoneInfo(timezone)
     named, offset, noon, fraction = ("%" + code in form for code in "Zzpf")
@@ -62,10 +67,9 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         text = text.strip()
         if not text.isascii() or "  " in text:
             text = " ".join(text.split())  # also a narrow space before AM
-            for half in HALVES if noon else ():
-                text = text.replace(half, HALVES[half])
-        if noon and "m." in text.lower():
+        if noon:
             text = re.sub(r"(?i)\b([ap])\.\s?m\.", r"\1m", text)
+            text = re.sub(HALF, lambda half: HALVES[half[0]], text)
         if fraction:
             text = FRACTION.sub(r"\1", text)
         if named:

@@ -202,6 +202,11 @@ def by_format(
     return us_U[code_R], known_U[code_R], local_U[code_R]
 
 
+def day_of(date: datetime.date) -> int:
+    """The date in days since 1970-01-01."""
+    return (date - datetime.date(1970, 1, 1)).days
+
+
 def date_of(day: int) -> datetime.date:
     """The date ``day`` days after 1970-01-01."""
     return datetime.date(1970, 1, 1) + datetime.timedelta(days=int(day))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from amad.config.source import TimestampRule
 from amad.reading.numbers import shown
-from amad.reading.time_forms import HALVES, strptime
+from amad.reading.time_forms import HALF, strptime
 from amad.reading.times import DAY_US, now_us, times
 
 SAMPLE = 60  # texts that are looked at
@@ -221,7 +221,7 @@ def _forms(text: str) -> list[str]:
     form = re.sub(r"\d{1,2}[時时点]\d{1,2}分(\d{1,2}秒)?", _eastern, form)
     if "年" in form:
         return [form]
-    noon = re.search(rf"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])|{'|'.join(HALVES)}", form, re.I)
+    noon = re.search(rf"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])|(?-i:{HALF})", form, re.I)
     if noon:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
@@ -255,9 +255,8 @@ def _forms(text: str) -> list[str]:
         if match:
             mark = match[1] if match.groups() else ""
             options = [f.format(mark) for f in forms]
-            if (
-                noon and mark == "/" and " " not in noon[0]
-            ):  # Spanish has a. m.; American writers use both, and put the month first
+            # American writers put the month first; Spanish has a. m., with a space.
+            if noon and mark == "/" and re.fullmatch(r"[ap]\.?m\.?", noon[0], re.I):
                 options[:2] = options[1::-1]
             return [form[: match.start()] + option + form[match.end() :] for option in options]
     return [form] if clock else []

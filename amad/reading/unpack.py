@@ -86,7 +86,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         file.seek(0)
         _refuse_tables_of_others(start)
         decoder = _decoder_of(start)
-        if decoder is not _plain:
+        if is_packed(start):
             with path.open("rb") as again:  # Arrow closes the file that it has read
                 _verify(decoder(again))
         pieces = decoder(file)
@@ -94,7 +94,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         for piece in pieces:
             if len(first) < START:
                 first += piece[: START - len(first)]
-                if decoder is not _plain:
+                if is_packed(start):
                     _refuse_packed(first)
                 if first[257:262] == b"ustar":
                     raise FileRefusedError(f"it is a tar archive: {UNPACK}")
@@ -134,9 +134,14 @@ def _refuse_packed(start: bytes) -> None:
     """Refuse what begins so within a packed file and is no text."""
     if start.startswith(b"PAR1"):
         raise FileRefusedError(f"it is a Parquet file that is compressed as a whole: {UNPACK}")
-    if _decoder_of(start) is not _plain:
+    if is_packed(start):
         raise FileRefusedError(f"it is packed twice: {UNPACK}")
     _refuse_tables_of_others(start)
+
+
+def is_packed(start: bytes) -> bool:
+    """Do these first bytes show that the file is compressed in a way that is unpacked here?"""
+    return _decoder_of(start) is not _plain
 
 
 def _decoder_of(start: bytes) -> Callable[[BinaryIO], Iterator[bytes]]:

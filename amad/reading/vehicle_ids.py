@@ -30,7 +30,7 @@ def vehicle_of_path(rules: Source, path: str) -> str | None:
     match = re.search(rule.pattern or "", path)
     if match is None:
         raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
-    name = _named_by(match)
+    name = named_by(match)
     if f"={name}/" in path:  # a partitioned data set
         name = unquote(name)
     if name == NO_PARTITION:
@@ -51,12 +51,12 @@ def vehicle_of_lines(rules: Source, lines: list[str], rows: int) -> pa.Array:
             f"no vehicle before the header: {rules.vehicle.pattern!r} does not match one of the "
             f"{len(lines)} lines before it"
         )
-    name = _named_by(match)
+    name = named_by(match)
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([name]))
 
 
-def _named_by(match: re.Match[str]) -> str:
-    """What a vehicle's pattern found: its group, or all where it has none."""
+def named_by(match: re.Match[str]) -> str:
+    """What a pattern of the fleet file found: its group, or all where it has none."""
     return (match[1] if match.groups() else match[0]) or ""
 
 

@@ -50,8 +50,9 @@ class Manifest(Artifact):
     those of the fleet file that found a file. rejected: files in ``rejected/``. test_start: vehicle
     -> time (microseconds UTC) of its first test row. newest: vehicle -> time of its newest row.
     index_rows: vehicle -> periods taken so far, where rows are told by their position. lost:
-    vehicles whose later rows then have no place in time. tables: file -> SHA-256. hash: of the
-    rows and events.
+    vehicles whose later rows then have no place in time. tables: file -> SHA-256. columns: headers
+    of those that no channel reads. offsets: with, without, or both, as files have times. hash: of
+    the rows and events.
     """
 
     FILE: ClassVar[str] = "_manifest.json"
@@ -73,6 +74,8 @@ class Manifest(Artifact):
     index_rows: dict[str, int] = {}
     lost: list[str] = []
     tables: dict[str, str] = {}
+    columns: list[str] | None = None
+    offsets: list[str] = []
     hash: str = ""
 
 
