@@ -1,7 +1,7 @@
 """A scoring run (the last job, or one date) with its incidents and scores, read date by date."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.detect import incidents
+from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
@@ -68,7 +69,8 @@ class Coverage:
 class ScoringRun:
     """What a scoring job published, whether it got to its end or not, and where it lies.
 
-    unscored: why there is no job yet, for a fleet without a champion; else empty.
+    unscored: why there is no job yet, for a fleet without a champion; else empty. rows: reads the
+    scores of single vehicles.
     """
 
     job: JobLog | None
@@ -76,6 +78,7 @@ class ScoringRun:
     dates: list[date]
     runs: Path
     unscored: str = ""
+    rows: ScoreRows = field(default_factory=ScoreRows, repr=False, compare=False)
 
     @classmethod
     def last(cls, stage: Stage) -> Self:
@@ -120,18 +123,15 @@ class ScoringRun:
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
         return Health(troubles=[*told, *undone], unseen=[])
 
-    def tables(
-        self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
-    ) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of the run's dates, or of ``dates`` with a table.
+    def tables(self, kind: str, schema: pa.Schema, **options) -> Iterator[pa.Table]:
+        """The tables ``scores`` or ``incidents`` of the run's dates.
 
         Raises:
-            DataError: the table of one of the run's dates is damaged or missing.
+            DataError: the table of one of them is damaged or missing.
         """
-        for day in self.dates if dates is None else dates:
+        for day in self.dates:
             file = partitions.table_file(self.runs, kind, self.version, day)
-            if day in self.dates or file.exists():
-                yield _read(file, schema, day, **options)
+            yield _read(file, schema, day, **options)
 
     def incidents(self) -> list[Incident]:
         """Every incident once, the worst first."""
@@ -139,7 +139,8 @@ class ScoringRun:
         for table in self.tables("incidents", INCIDENTS):
             for item in partitions.incidents_in(table):
                 by_date.setdefault(item.incident_id, []).append(item)
-        found = [Incident(**asdict(incidents.joined(own))) for own in by_date.values()]
+        whole = map(incidents.joined, by_date.values())
+        found = [Incident(**partitions.fields_of(item)) for item in whole]
         return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
 
     def coverage(self, stretch_us: int) -> dict[str, Coverage]:
@@ -180,23 +181,23 @@ class ScoringRun:
 
         Dates before the run are included, since a plot shows the time before its incident.
         """
-        wanted = [
-            ("vehicle", "==", vehicle),
-            ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
-            ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
-        ]
         first, last = (datetime.fromtimestamp(us / 1e6, UTC).date() for us in (start, end))
         dates = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        columns = ["timestamp", "score", "threshold"]
-        found = list(self.tables("scores", SCORES, dates, columns=columns, filters=wanted))
+        files = {d: partitions.table_file(self.runs, "scores", self.version, d) for d in dates}
+        found = [
+            self.rows.of(vehicle, file, day)
+            for day, file in files.items()
+            if day in self.dates or file.exists()
+        ]
         if not found:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")
-        return (
-            table["timestamp"].cast(pa.int64()).to_numpy(),
-            table["score"].cast(pa.float64()).to_numpy(),
-            table["threshold"].cast(pa.float64()).to_numpy(),
+        us_T = table["timestamp"].cast(pa.int64()).to_numpy()
+        inside = slice(*np.searchsorted(us_T, [start, end]))
+        score_T, threshold_T = (
+            table[name].cast(pa.float64()).to_numpy()[inside] for name in ("score", "threshold")
         )
+        return us_T[inside], score_T, threshold_T
 
 
 def _without_job(fleet: str, runs: Path) -> str:
