@@ -12,8 +12,8 @@ Shape legend: T rows, C channels, Q pairs of channels, B pairs that are judged a
 from collections.abc import Sequence
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from amad.detect.threads import one_thread
 from amad.windows.series import Series
 
 PER_CHANNEL = 6  # of each channel's products, the best
@@ -43,7 +43,7 @@ def chosen_pairs(sample: Sequence[Series]) -> np.ndarray:
     sample: scaled series.
     """
     step = max(1, sum(series.rows for series in sample) // ROWS)
-    with threadpool_limits(1):  # keeps the order of summation, and so the choice, the same
+    with one_thread():  # keeps the order of summation, and so the choice, the same
         stretches = [_Stretch(series.value_TC[::step]) for series in sample]
         moving_C = np.maximum(np.sum([stretch.moves_C for stretch in stretches], axis=0), 1)
         channels = len(moving_C)

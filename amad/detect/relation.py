@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, rows_into_segment, without_each
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.sliding import CHUNK_ROWS, chunks
+from amad.detect.threads import one_thread
 from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import SharedRidge
 from amad.windows.series import Series
@@ -193,7 +193,7 @@ class RelationMember(TolerantMember):
         shared = np.append(columns[moves_X[columns]], len(gram) - 1)
         place_X = np.full(len(gram), -1)
         place_X[shared] = np.arange(len(shared))
-        with threadpool_limits(1):  # for many small systems, threads cost more than they give
+        with one_thread():  # for many small systems, threads cost more than they give
             ridge = SharedRidge(gram, shared, penalty=penalty, intercept_penalty=1e-9)
             for c in np.flatnonzero(moves_X[target:-1]):
                 same = c + channels * np.arange(near)

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, Member, cut
 from amad.detect.sliding import chunks
+from amad.detect.threads import one_thread
 from amad.windows.series import Series
 
 PENALTY = 500.0  # of the squared coefficients, in rows
@@ -157,7 +157,7 @@ def solve_tolerance(sums: Sequence[Arrays]) -> np.ndarray:
     channels, slopes = cross.shape[1], np.arange(len(gram) - 1)
     gram[slopes, slopes] += PENALTY
     gram[-1, -1] += 1.0
-    with threadpool_limits(1):  # keeps the order of summation, and so the result, the same
+    with one_thread():  # keeps the order of summation, and so the result, the same
         inverse = np.linalg.inv(gram)
         weight_CX = (inverse @ cross).T.copy()
         for c in range(channels):

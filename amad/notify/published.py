@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_table
-from amad.telemetry.schemas import INCIDENTS, TIMESTAMP
+from amad.telemetry.schemas import INCIDENTS
 
 DAYS = 14  # of what is older nobody is told, whatever a later run finds in it
+KEPT = DAYS + 2  # dates of which is kept what was read: the windows of a report's pages share them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,13 @@ def window_of(
 
 def _incidents(runs: Path, manifest: PartitionManifest) -> list[Incident]:
     file = partitions.table_file(runs, "incidents", manifest.model_version, manifest.date)
-    remedy = f"run 'amad score --date {manifest.date}' to write it again"
+    return _incidents_in(file, manifest.files[file.name], manifest.date)
+
+
+@lru_cache(maxsize=KEPT)
+def _incidents_in(file: Path, sha256: str, day: date) -> list[Incident]:
+    """The incidents of a table of this hash; not to be changed."""
+    remedy = f"run 'amad score --date {day}' to write it again"
     return partitions.incidents_in(read_table(file, INCIDENTS, remedy))
 
 
@@ -181,25 +189,33 @@ def _ongoing(
         if not wanted:
             continue
         file = partitions.table_file(runs, "scores", whole[day].model_version, day)
-        for vehicle, us in _last_scored(file, wanted, min(after[v] for v in wanted)).items():
+        for vehicle, us in _last_scored(file, whole[day].sha256, wanted).items():
             if us >= after[vehicle]:
                 del open_[vehicle]
     return set(open_.values())
 
 
-def _last_scored(file: Path, vehicles: list[str], start: int) -> dict[str, int]:
-    """The newest scored row (us) of each of the vehicles that has one from ``start`` on."""
-    table = pq.read_table(
-        file,
-        columns=["vehicle", "timestamp"],
-        filters=(pc.field("vehicle").isin(vehicles))
-        & (pc.field("timestamp") >= pa.scalar(start, TIMESTAMP))
-        & (pc.field("status") == "scored"),
-        partitioning=None,
-    )
-    newest = table.group_by("vehicle").aggregate([("timestamp", "max")])
-    us = newest["timestamp_max"].cast(pa.int64()).to_pylist()
-    return dict(zip(newest["vehicle"].to_pylist(), us, strict=True))
+def _last_scored(file: Path, sha256: str, vehicles: list[str]) -> dict[str, int]:
+    """The newest scored row (us) of each of the vehicles that has one, in a table of this hash."""
+    known = _known(file, sha256)
+    if missing := [vehicle for vehicle in vehicles if vehicle not in known]:
+        table = pq.read_table(
+            file,
+            columns=["vehicle", "timestamp"],
+            filters=(pc.field("vehicle").isin(missing)) & (pc.field("status") == "scored"),
+            partitioning=None,
+        )
+        newest = table.group_by("vehicle").aggregate([("timestamp", "max")])
+        us = newest["timestamp_max"].cast(pa.int64()).to_pylist()
+        known |= dict.fromkeys(missing)
+        known |= zip(newest["vehicle"].to_pylist(), us, strict=True)
+    return {vehicle: us for vehicle in vehicles if (us := known[vehicle]) is not None}
+
+
+@lru_cache(maxsize=KEPT)
+def _known(file: Path, sha256: str) -> dict[str, int | None]:
+    """What ``_last_scored`` found in a table so far; None for a vehicle without a scored row."""
+    return {}
 
 
 def _scored_times(file: Path, vehicles: list[str]) -> dict[str, np.ndarray]:

@@ -8,18 +8,16 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.config.number_text import dates
 from amad.detect import incidents
+from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.files import damaged
 from amad.telemetry.health import Health, Trouble
-from amad.telemetry.schemas import SCORES, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +66,8 @@ class Coverage:
 class ScoringRun:
     """What a scoring job published, whether it got to its end or not, and where it lies.
 
-    unscored: why there is no job yet, for a fleet without a champion; else empty. opened: the
-    tables of scores of which some vehicles were read.
+    unscored: why there is no job yet, for a fleet without a champion; else empty. rows: reads the
+    scores of single vehicles.
     """
 
     job: JobLog | None
@@ -77,7 +75,7 @@ class ScoringRun:
     dates: list[date]
     runs: Path
     unscored: str = ""
-    opened: dict[Path, "_ByVehicle"] = field(default_factory=dict, repr=False, compare=False)
+    rows: ScoreRows = field(default_factory=ScoreRows, repr=False, compare=False)
 
     @classmethod
     def last(cls, stage: Stage) -> Self:
@@ -186,15 +184,7 @@ class ScoringRun:
         for day in dates(start, end):
             file = partitions.table_file(self.runs, "scores", self.version, day)
             if day in self.dates or file.exists():
-                try:
-                    if file not in self.opened:
-                        self.opened[file] = _ByVehicle(file)
-                    found.append(self.opened[file].rows(vehicle))
-                except PermissionError:
-                    raise
-                except (OSError, pa.ArrowException) as error:
-                    remedy = partitions.REWRITE.format(day)
-                    raise damaged(file, remedy, str(error)) from None
+                found.append(self.rows.of(vehicle, file, day))
         if not found:
             return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")
@@ -204,27 +194,6 @@ class ScoringRun:
             table[name].cast(pa.float64()).to_numpy()[begin:stop] for name in ("score", "threshold")
         )
         return us_T[begin:stop], score_T, threshold_T
-
-
-class _ByVehicle:
-    """A table of scores that is read vehicle by vehicle, and described once for all of them.
-
-    It has a row group per vehicle, so to read what describes it takes longer than to read one.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = pq.ParquetFile(file, page_checksum_verification=True)
-        about, place = self._file.metadata, self._file.schema_arrow.get_field_index("vehicle")
-        held = [about.row_group(n).column(place).statistics for n in range(about.num_row_groups)]
-        self._range_of = [(own.min, own.max) for own in held]
-
-    def rows(self, vehicle: str) -> pa.Table:
-        """Time, score and threshold of the vehicle's rows."""
-        own = [n for n, (low, high) in enumerate(self._range_of) if low <= vehicle <= high]
-        columns = ["vehicle", "timestamp", "score", "threshold"]
-        table = self._file.read_row_groups(own, columns=columns, use_threads=False)
-        table = check(table, pa.schema(map(SCORES.field, columns)), "a table of scores")
-        return table.filter(pc.equal(table["vehicle"], vehicle))
 
 
 def _without_job(fleet: str, runs: Path) -> str:

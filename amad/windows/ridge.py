@@ -66,11 +66,12 @@ class SharedRidge:
         Raises:
             LinAlgError: the predictors are linearly dependent and the penalty is 0.
         """
-        self.gram, self.shared, self.penalty = gram, shared, penalty
-        normal_XX = gram[np.ix_(shared, shared)]
+        self.gram, self.penalty = gram, penalty
+        self._gram_XA = gram[shared]
+        normal_XX = self._gram_XA.take(shared, axis=1)
         _add_penalties(normal_XX, penalty, intercept_penalty)
         self._inverse_XX = np.linalg.inv(normal_XX)
-        self._found_XA = self._inverse_XX @ gram[shared]  # of every column, nothing left out
+        self._found_XA = self._inverse_XX @ self._gram_XA  # of every column, nothing left out
 
     def solve(
         self, target: int, left_out: np.ndarray, own: np.ndarray
@@ -80,12 +81,12 @@ class SharedRidge:
         target, own: columns. left_out: positions among the shared predictors, int (R,).
         """
         wanted = [*own, target]
-        vector_XV = self.gram[np.ix_(self.shared, wanted)]
+        vector_XV = self._gram_XA.take(wanted, axis=1)
         inverse_XR = self._inverse_XX[:, left_out]
         found_XV = self._found_XA[:, wanted] - inverse_XR @ vector_XV[left_out]
         found_XV -= inverse_XR @ np.linalg.solve(inverse_XR[left_out], found_XV[left_out])
         found_XV[left_out] = 0.0
-        rest_VV = self.gram[np.ix_(wanted, wanted)] - vector_XV.T @ found_XV
+        rest_VV = self.gram[wanted].take(wanted, axis=1) - vector_XV.T @ found_XV
         own_OO = rest_VV[:-1, :-1] + self.penalty * np.eye(len(own))
         own_O = np.linalg.solve(own_OO, rest_VV[:-1, -1])
         return found_XV[:, -1] - found_XV[:, :-1] @ own_O, own_O
