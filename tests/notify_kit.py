@@ -3,7 +3,7 @@
 The servers run on loopback in threads of the test's process. Each can be told to fail: ``500`` or
 ``451``, ``hang`` (no answer), ``endless`` (the message is taken, and the answer does not end),
 ``lost`` (the message is taken, and the answer is not sent) and
-``400`` or ``554`` (never taken).
+``400`` or ``554`` (never taken). ``429 60`` also asks for a pause, in seconds or until a date.
 """
 
 import json
@@ -261,7 +261,10 @@ class HttpServer:
                 while not self._gone.wait(0.05):
                     request.wfile.write(b".")
             return
-        request.send_response(int(how))
+        code, _, pause = how.partition(" ")
+        request.send_response(int(code))
+        if pause:
+            request.send_header("Retry-After", pause)
         request.send_header("Content-Length", "0")
         request.end_headers()
 

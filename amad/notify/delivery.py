@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +41,7 @@ from amad.telemetry.temporary import remove_unfinished
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
 SECONDS_UNKEPT = 5.0  # what was sent within it is sent again, with the same keys, after a kill
 LONGEST_SECONDS = 900.0  # that one job tells one sink of notices
+LONGEST_ASKED = 6 * 3600.0  # a longer pause was asked for by another clock than today's
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
@@ -231,6 +233,9 @@ def _deliver(channel: Channel, news: News) -> str:
     runs = news.stage.runs
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
+    if 0 < ledger.asked_until - time.time() <= LONGEST_ASKED:
+        until_then = f"{datetime.fromtimestamp(ledger.asked_until, UTC):%Y-%m-%d %H:%M} UTC"
+        raise NotTakenError(f"the server asked for a pause until {until_then}")
     kept, kept_at = ledger, 0.0
     until = time.monotonic() + LONGEST_SECONDS
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
@@ -252,6 +257,9 @@ def _deliver(channel: Channel, news: News) -> str:
                         channel.send(parcel)
                         sent += max(1, len(parcel.messages))
                     ledger = ledger.taken(parcel)
+                except NotTakenError as error:
+                    ledger = ledger.asked_to_wait(error.pause)
+                    raise
                 except PartlyRefusedError as error:
                     sent += 0 if parcel.left else max(1, len(parcel.messages))
                     left.append(str(error))

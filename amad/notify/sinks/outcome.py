@@ -2,7 +2,14 @@
 
 
 class NotTakenError(Exception):
-    """The other side has not said that it took the message: it may or may not have it."""
+    """The other side has not said that it took the message: it may or may not have it.
+
+    pause: seconds for which the other side asked to be left alone; jobs within them do not ask it.
+    """
+
+    def __init__(self, message: str, pause: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause = pause
 
 
 class RefusedError(Exception):
