@@ -35,7 +35,7 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, last_version, save
+from amad.scores.job_log import FAILED, NO_SINKS, JobLog, job_logs, last_version, save
 from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
@@ -168,7 +168,13 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         NotifyError: after all else is done, the sinks that failed and why.
         ConfigError: the file of sinks is wrong.
     """
-    sinks = load_sinks(stage.fleet.name, stage.settings)
+    try:
+        sinks = load_sinks(stage.fleet.name, stage.settings)
+    except (AmadError, OSError) as error:
+        if jobs := _ended(job_logs(stage.runs)[0]):
+            jobs[-1].sinks |= {NO_SINKS: f"{FAILED}{usable_error(error) or error}"}
+            save(stage.runs, jobs[-1])
+        raise
     if sinks is None:
         return {}
     outcomes: dict[str, Outcome] = {}
@@ -189,6 +195,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         if news.reasons:
             say(not_told(news.reasons, news.window))
         if jobs:
+            jobs[-1].sinks.pop(NO_SINKS, None)
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
     failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]
