@@ -236,6 +236,10 @@ class HttpServer:
                 found.setdefault(request.headers.get("idempotency-key", request.path), request)
         return list(found.values())
 
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
     def close(self) -> None:
         self._gone.set()
         self._server.shutdown()
@@ -355,8 +359,11 @@ def text_of(message: Message, kind: str = "plain") -> str:
     return part.get_payload(decode=True).decode()
 
 
-def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of ``localhost`` that signs itself, and a server's context with it."""
+def a_certificate(folder: Path, hours: tuple[int, int] = (-1, 1)) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of ``localhost`` that signs itself, and a server's context with it.
+
+    hours: from when until when it is valid, from now on.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -370,8 +377,8 @@ def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now + timedelta(hours=hours[0]))
+        .not_valid_after(now + timedelta(hours=hours[1]))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
         .sign(key, hashes.SHA256())
     )

@@ -15,7 +15,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
-from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.sinks.outcome import NotTakenError, RefusedError, causes, of_connection
 
 ATTEMPTS = 4  # of one request in one job
 PAUSE_SECONDS = 1.0  # before the second attempt is repeated; it doubles each time
@@ -61,8 +61,6 @@ def send(
                 stream=True,  # the code says it all; the rest of an answer may never end
             ) as answer:
                 status, pause = answer.status_code, retry.asked_pause(answer.headers)
-        except requests.exceptions.SSLError:
-            raise NotTakenError(f"{host} has no certificate that this machine trusts") from None
         except requests.exceptions.RequestException as error:
             raise NotTakenError(f"{host} {_trouble(error, timeout)}") from None
     if 300 <= status < 400:
@@ -76,7 +74,8 @@ def send(
     if status in IN_TROUBLE:
         raise NotTakenError(f"{host} answered {status}, {ATTEMPTS} times")
     if not 200 <= status < 300:
-        raise RefusedError(f"{host} answered {status}")
+        closed = "; see the secrets of the sink (AMAD_NOTIFY_...)" if status in (401, 403) else ""
+        raise RefusedError(f"{host} answered {status}{closed}")
 
 
 class _Attempts(Retry):
@@ -104,18 +103,13 @@ class _Attempts(Retry):
 
 def _trouble(error: requests.exceptions.RequestException, timeout: float) -> str:
     """What happened, from the kinds of the errors alone: their texts hold the address."""
-    chain = set[str]()
-    at: BaseException | None = error
-    while at is not None and len(chain) < 20:
-        chain.add(type(at).__name__)
-        inner = [getattr(at, "reason", None), *at.args]
-        at = next((item for item in inner if isinstance(item, BaseException)), None)
+    if told := of_connection(error):
+        return told
+    chain = {type(known).__name__ for known in causes(error)}
     if {"ReadTimeout", "ReadTimeoutError"} & chain:
         return f"did not answer within {timeout:g} s, {ATTEMPTS} times"
     if {"InvalidURL", "InvalidSchema", "MissingSchema", "LocationParseError"} & chain:
         return "has an address that cannot be used"
-    if "NameResolutionError" in chain:
-        return "is not known by that name"
     if {"NewConnectionError", "ConnectTimeoutError", "ConnectTimeout"} & chain:
         return f"cannot be reached, {ATTEMPTS} times"
     return f"broke off the connection, {ATTEMPTS} times"

@@ -1,11 +1,11 @@
-"""A server that asks for a pause gets it, also from the jobs that run within it."""
+"""Servers that ask for a pause, and servers whose name, certificate or answer is wrong."""
 
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from notify_kit import Yard, an_incident
+from notify_kit import Yard, a_certificate, an_incident
 
 from amad.config import NotifyError
 from amad.notify import ledger
@@ -57,3 +57,42 @@ def test_a_clock_that_was_put_back_makes_no_pause_of_days(yard, web, monkeypatch
         tell(yard.stage)
     monkeypatch.setattr(ledger.time, "time", lambda: now)
     assert str(tell(yard.stage)["webhook"]) == "2 notices sent"
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        ((-48, -24), "certificate has expired"),
+        ((24, 48), "not yet valid"),
+        ((-1, 1), "self-signed"),
+    ],
+)
+def test_a_certificate_that_is_not_taken_is_told_with_its_reason(
+    yard, web, tmp_path, monkeypatch, hours, said
+):
+    certificate, context = a_certificate(tmp_path, hours)
+    web.encrypt(context)
+    yard.sinks(webhook={"url": web.url.replace("http://127.0.0.1", "https://localhost")})
+    if said != "self-signed":
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with pytest.raises(NotifyError, match=f"localhost has a certificate.*{said}.*see the clock"):
+        tell(yard.stage)
+    assert not web.got
+
+
+def test_a_name_that_nobody_knows_and_a_port_without_tls_are_told_apart(yard, web, post):
+    for url, said in (
+        ("https://hook.invalid/x", "hook.invalid is not known by that name"),
+        (web.url.replace("http:", "https:"), "127.0.0.1 cannot be spoken to with TLS"),
+    ):
+        yard.sinks(webhook={"url": url}, mail=post.mail(host="mail.invalid"))
+        with pytest.raises(NotifyError, match=said) as error:
+            tell(yard.stage)
+        assert "mail: mail.invalid is not known by that name" in str(error.value)
+
+
+def test_a_key_that_is_no_longer_taken_is_told_with_where_it_stands(yard, web):
+    web.fail = ["401", "401"]
+    with pytest.raises(NotifyError, match="answered 401; see the secrets of the sink"):
+        tell(yard.stage)
+    assert str(tell(yard.stage)["webhook"]) == "2 notices sent", "with the key that is right now"
