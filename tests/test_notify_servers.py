@@ -80,6 +80,14 @@ def test_a_certificate_that_is_not_taken_is_told_with_its_reason(
     assert not web.got
 
 
+def test_a_proxy_of_the_environment_that_is_away_is_named(yard, web, monkeypatch):
+    yard.sinks(webhook={"url": "http://hook.example/x"})
+    monkeypatch.setenv("http_proxy", "http://user:word@127.0.0.1:9")
+    with pytest.raises(NotifyError, match=r"hook\.example cannot be reached by the proxy") as error:
+        tell(yard.stage)
+    assert "word" not in str(error.value)
+
+
 def test_a_name_that_nobody_knows_and_a_port_without_tls_are_told_apart(yard, web, post):
     for url, said in (
         ("https://hook.invalid/x", "hook.invalid is not known by that name"),

@@ -106,6 +106,8 @@ def _trouble(error: requests.exceptions.RequestException, timeout: float) -> str
     if told := of_connection(error):
         return told
     chain = {type(known).__name__ for known in causes(error)}
+    if "ProxyError" in chain:
+        return "cannot be reached by the proxy that HTTP_PROXY or HTTPS_PROXY names"
     if {"ReadTimeout", "ReadTimeoutError"} & chain:
         return f"did not answer within {timeout:g} s, {ATTEMPTS} times"
     if {"InvalidURL", "InvalidSchema", "MissingSchema", "LocationParseError"} & chain:
