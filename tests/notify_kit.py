@@ -199,11 +199,12 @@ class Request:
 
 
 class HttpServer:
-    """A real HTTP server. fail: how it answers the next requests, in order; then it is well."""
+    """A real HTTP server. fail: how it answers the next requests, in order; answers: the text."""
 
     def __init__(self) -> None:
         self.got: list[Request] = []
         self.fail: list[str] = []
+        self.answers = b""
         self._gone = threading.Event()
         outer = self
 
@@ -269,8 +270,9 @@ class HttpServer:
         request.send_response(int(code))
         if pause:
             request.send_header("Retry-After", pause)
-        request.send_header("Content-Length", "0")
+        request.send_header("Content-Length", str(len(self.answers)))
         request.end_headers()
+        request.wfile.write(self.answers)
 
 
 class SmtpServer:
