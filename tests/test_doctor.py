@@ -275,12 +275,10 @@ def test_changed_stages_are_named(home: Path):
     assert findings(home, fleet="demo")["dvc"].status == "ok"
     params = home / "params.yaml"
     params.write_text(params.read_text() + "\n")
-    found = findings(home, fleet="demo")["dvc"]
-    assert found.status == "warn" and found.finding == "changed since the last run: prepare"
+    assert findings(home, fleet="demo")["dvc"].finding == "changed since the last run: prepare"
     (home / "copy").unlink()  # as in a clone, which has the lock file of another machine
     found = findings(home, fleet="demo")["dvc"]
     assert found.finding == "not made here yet, or removed: what prepare leaves"
-    assert found.remedy.startswith(whole_pipeline("demo"))
     write_fleet(home)  # whose stages are in no matrix of DVC
     found = findings(home, fleet="kit")["dvc"]
     assert "'dvc repro' leaves kit out" in found.finding and "up to date" not in found.finding
