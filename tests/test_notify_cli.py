@@ -238,6 +238,12 @@ def test_status_is_not_well_while_a_sink_could_not_be_told(yard, web, monkeypatc
     assert any("conf/notify failed: " in text and "webhok" in text for text in troubles())
     yard.sinks(webhook={"url": web.url})
     assert run(["notify"]) == 0 and not troubles()
+    yard.sinks(webhook={"url": web.url}, heartbeat=True)
+    monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url)
+    web.fail = ["400"]
+    assert run(["score"]) == 7
+    assert "heartbeat failed" in troubles()[0] and troubles()[0].endswith("run 'amad score'")
+    assert run(["score"]) == 0 and not troubles()
     capsys.readouterr()
 
     def no_locks(*_: object) -> None:

@@ -146,6 +146,11 @@ class JobLog(RunLog):
         """The sinks that could not be told, each with the reason."""
         return [f"{name} {line}" for name, line in self.sinks.items() if line.startswith(FAILED)]
 
+    @property
+    def tells_again(self) -> str:
+        """The command that tells these sinks: a heartbeat comes from a job alone."""
+        return "'amad score'" if FAILED in self.sinks.get("heartbeat", "") else "'amad notify'"
+
     def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""
         if not self.dates:

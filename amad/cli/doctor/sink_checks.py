@@ -21,5 +21,5 @@ def sinks(stage: Stage) -> Finding:
         remedy = "run 'amad notify', or wait for the next 'amad score'"
         return warn(f"nobody was told after job {jobs[-1].id}", remedy)
     if untold := jobs[-1].untold:
-        return warn("; ".join(untold), "mend that, then run 'amad notify'")
+        return warn("; ".join(untold), f"mend that, then run {jobs[-1].tells_again}")
     return ok(f"told after job {jobs[-1].id}: {', '.join(jobs[-1].sinks)}")

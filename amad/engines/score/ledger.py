@@ -119,7 +119,7 @@ class Ledger:
         found = [*([self.job_trouble] if self.job_trouble else []), *self.failed_steps]
         if self.job is not None and self.job.untold:
             told = "; ".join(self.job.untold)
-            found.append(f"{told}. Once that is mended, run 'amad notify'")
+            found.append(f"{told}. Once that is mended, run {self.job.tells_again}")
         return found
 
     @property
