@@ -164,10 +164,17 @@ def leftovers(stage: Stage) -> Finding:
         return warn(finding, "remove them")
     places = product((stage.folder, stage.runs), range(3), (".stage-*", ".old-*"))
     found = (path for root, depth, mark in places for path in listed(root, *["*"] * depth, mark))
-    old = [path for path in found if time.time() - path.stat().st_mtime > LEFT_SECONDS]
-    if old:
+    if old := [path for path in found if _is_old(path)]:
         return warn(f"killed runs left {some(sorted(old), SHOWN)}", "remove them")
     return ok("none")
+
+
+def _is_old(path: Path) -> bool:
+    """Does it belong to no running stage? A time that lies ahead is of a clock that was wrong."""
+    try:
+        return abs(time.time() - path.stat().st_mtime) > LEFT_SECONDS
+    except FileNotFoundError:  # the stage has ended meanwhile
+        return False
 
 
 def _is_json(path: Path) -> bool:
