@@ -130,7 +130,7 @@ def dvc(stage: Stage) -> Finding:
         if any(words in said for words in DVC_RUNS):
             return ok("another dvc runs in this project; look again once it has ended")
         return fail(said.partition(" If there are no processes")[0], "run 'dvc status' yourself")
-    changed, unmade = [], []
+    changed, unmade = list[str](), list[str]()
     for full, states in json.loads(result.stdout or "{}").items():
         name, _, fleet = full.partition("@")
         if name != "source" and fleet in (stage.fleet.name, ""):

@@ -92,13 +92,12 @@ class _Attempts(Retry):
         """The pause before the next attempt; a header that cannot be read asks for none."""
         return self.asked_pause(response.headers) or None
 
-    def increment(
-        self, method: Any = None, url: Any = None, response: Any = None, **rest: Any
-    ) -> Self:
+    def increment(self, *of: Any, **known: Any) -> Self:
         """What is left of the attempts after one more."""
+        response = known.get("response")
         if response is not None and self.asked_pause(response.headers) > LONGEST_PAUSE:
-            raise MaxRetryError(rest["_pool"], url)
-        return super().increment(method, url, response, **rest)
+            raise MaxRetryError(known["_pool"], "")
+        return super().increment(*of, **known)
 
 
 def _trouble(error: requests.exceptions.RequestException, timeout: float) -> str:
