@@ -244,6 +244,10 @@ def test_status_is_not_well_while_a_sink_could_not_be_told(yard, web, monkeypatc
     assert run(["score"]) == 7
     assert "heartbeat failed" in troubles()[0] and troubles()[0].endswith("run 'amad score'")
     assert run(["score"]) == 0 and not troubles()
+    web.fail = ["400", "400"]
+    assert run(["score"]) == 7 and troubles()
+    yard.sinks(file={})
+    assert run(["notify"]) == 0 and not troubles(), "nobody waits for sinks that are gone"
     capsys.readouterr()
 
     def no_locks(*_: object) -> None:

@@ -195,7 +195,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         if news.reasons:
             say(not_told(news.reasons, news.window))
         if jobs:
-            jobs[-1].sinks.pop(NO_SINKS, None)
+            beat = jobs[-1].sinks.get("heartbeat") if sinks.heartbeat else None
+            jobs[-1].sinks = {"heartbeat": beat} if beat else {}  # of which a job alone tells
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
     failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]
