@@ -3,7 +3,7 @@
 The servers run on loopback in threads of the test's process. Each can be told to fail: ``500`` or
 ``451``, ``hang`` (no answer), ``endless`` (the message is taken, and the answer does not end),
 ``lost`` (the message is taken, and the answer is not sent) and
-``400`` or ``554`` (never taken).
+``400`` or ``554`` (never taken). ``429 60`` also asks for a pause, in seconds or until a date.
 """
 
 import json
@@ -157,11 +157,12 @@ class Request:
 
 
 class HttpServer:
-    """A real HTTP server. fail: how it answers the next requests, in order; then it is well."""
+    """A real HTTP server. fail: how it answers the next requests, in order; answers: the text."""
 
     def __init__(self) -> None:
         self.got: list[Request] = []
         self.fail: list[str] = []
+        self.answers = b""
         self._gone = threading.Event()
         outer = self
 
@@ -194,6 +195,10 @@ class HttpServer:
                 found.setdefault(request.headers.get("idempotency-key", request.path), request)
         return list(found.values())
 
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
     def close(self) -> None:
         self._gone.set()
         self._server.shutdown()
@@ -219,9 +224,13 @@ class HttpServer:
                 while not self._gone.wait(0.05):
                     request.wfile.write(b".")
             return
-        request.send_response(int(how))
-        request.send_header("Content-Length", "0")
+        code, _, pause = how.partition(" ")
+        request.send_response(int(code))
+        if pause:
+            request.send_header("Retry-After", pause)
+        request.send_header("Content-Length", str(len(self.answers)))
         request.end_headers()
+        request.wfile.write(self.answers)
 
 
 class SmtpServer:
@@ -310,8 +319,11 @@ def text_of(message: Message, kind: str = "plain") -> str:
     return part.get_payload(decode=True).decode()
 
 
-def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of ``localhost`` that signs itself, and a server's context with it."""
+def a_certificate(folder: Path, hours: tuple[int, int] = (-1, 1)) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of ``localhost`` that signs itself, and a server's context with it.
+
+    hours: from when until when it is valid, from now on.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -325,8 +337,8 @@ def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now + timedelta(hours=hours[0]))
+        .not_valid_after(now + timedelta(hours=hours[1]))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
         .sign(key, hashes.SHA256())
     )

@@ -1,9 +1,11 @@
 """What a person sees while work runs."""
 
 import time
+from itertools import pairwise
 
 import pytest
 
+from amad.config import console
 from amad.config.console import never_silent, say, track
 
 
@@ -46,3 +48,16 @@ def test_the_watch_ends_with_the_work(capsys):
         pass
     time.sleep(0.12)
     assert capsys.readouterr().err == ""
+
+
+def test_the_lines_of_a_long_night_are_few_and_none_is_far_from_the_next(capsys, monkeypatch):
+    """Four hours of work in steps of a second, by a clock that the steps move."""
+    clock = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    said = []
+    for second in track(range(4 * 3600), "score vehicle-days"):
+        clock[0] += 1.0
+        if capsys.readouterr().err:
+            said.append(second)
+    assert said[0] <= 6 and 40 < len(said) < 100
+    assert max(late - early for early, late in pairwise(said)) <= 301

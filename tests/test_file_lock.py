@@ -1,10 +1,11 @@
 """A lock file is held by one at a time, and whoever cannot have it is told why."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from amad.config import ServiceError
+from amad.config import ServiceError, usable_error
 from amad.config.file_lock import locked
 
 
@@ -25,3 +26,15 @@ def test_a_lock_is_held_while_the_body_runs_and_free_after_it(tmp_path: Path, ca
     with locked(file, busy, waiting="wait for it"):
         pass
     assert not capsys.readouterr().err
+
+
+def test_a_file_system_without_locks_is_named_with_its_way_out(tmp_path: Path, monkeypatch):
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(OSError) as error, locked(tmp_path / "kit.lock", busy):
+        pass
+    said = str(usable_error(error.value))
+    assert said.startswith(f"{tmp_path / 'kit.lock'}: no locks available; its file system")
+    assert "NFS from version 4" in said and "AMAD_HOME" in said

@@ -13,9 +13,11 @@ from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
 from amad.config import DataError, NotifyError, PartlyDoneError, ServiceError, usable_error
 from amad.config.console import never_silent
+from amad.engines.score.ledger import Ledger
 from amad.notify import delivery
 from amad.notify.delivery import tell
 from amad.notify.sinks import http
+from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
 
 
@@ -213,6 +215,50 @@ def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, m
     assert found()[0] == "ok" and "told after job" in found()[1] and "webhook" in found()[1]
     yard.log(1)  # as of a job that was killed before it told anybody
     assert found()[0] == "warn" and "nobody was told after job 2026" in found()[1]
+
+
+def test_status_is_not_well_while_a_sink_could_not_be_told(yard, web, monkeypatch, capsys):
+    def troubles() -> list[str]:
+        (last,) = job_logs(yard.runs)[0][-1:]
+        entry = Ledger(
+            fleet="kit", dates=[], first=None, newest_row=None, newest_scored=None, behind=0,
+            unjudged=0, job=last, damaged_logs=[],
+        )  # fmt: skip
+        assert entry.is_well == (not entry.troubles)
+        return entry.troubles
+
+    yard.sinks(webhook={"url": web.url})
+    scoring(yard, monkeypatch)
+    web.fail = ["400"]
+    assert run(["score"]) == 7
+    assert "webhook failed: 127.0.0.1 answered 400" in troubles()[0]
+    assert "'amad notify'" in troubles()[0]
+    yard.sinks(webhok={"url": web.url})
+    assert run(["notify"]) == 2
+    assert any("conf/notify failed: " in text and "webhok" in text for text in troubles())
+    yard.sinks(webhook={"url": web.url})
+    assert run(["notify"]) == 0 and not troubles()
+    yard.sinks(webhook={"url": web.url}, heartbeat=True)
+    monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url)
+    web.fail = ["400"]
+    assert run(["score"]) == 7
+    assert "heartbeat failed" in troubles()[0] and troubles()[0].endswith("run 'amad score'")
+    assert run(["score"]) == 0 and not troubles()
+    web.fail = ["400", "400"]
+    assert run(["score"]) == 7 and troubles()
+    yard.sinks(file={})
+    assert run(["notify"]) == 0 and not troubles(), "nobody waits for sinks that are gone"
+    capsys.readouterr()
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    scoring(
+        yard, monkeypatch, error=OSError(errno.ENOLCK, "No locks", str(yard.runs / "told.lock"))
+    )
+    assert run(["score"]) == 3
+    assert capsys.readouterr().err.count("no locks available") == 1, "what stops both is said once"
 
 
 def test_a_sink_that_is_slow_is_named_while_it_is_waited_for(yard, web, capsys):

@@ -119,3 +119,18 @@ def test_what_is_wrong_is_told(raw: Objects, tmp_path: Path, monkeypatch: pytest
         with pytest.raises(ValueError, match=why) as caught:
             Fleet.model_validate(CONTENT | {"source": CONTENT["source"] | {"folder": folder}})
         assert "secret" not in str(caught.value).partition("[type")[0]
+
+
+def test_what_a_storage_says_is_told_in_its_own_words(server, web, monkeypatch):
+    """A bucket that is not there, and a clock that is wrong, as S3 answers."""
+    with pytest.raises(ServiceError, match=r"\(404 Not Found, NoSuchBucket, .*valid and may read"):
+        Objects("s3://amad-no-such-bucket/x").read("a")
+    error = "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is large</Message>"
+    web.answers = f'<?xml version="1.0"?>\n{error}</Error>'.encode()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+    web.fail = ["403"] * 9
+    with pytest.raises(ServiceError) as told:
+        Objects("s3://bucket/x").list("a").__next__()
+    said = str(told.value)
+    assert "(403 Forbidden, RequestTimeTooSkewed, The difference is large)" in said
+    assert "this machine's clock is right" in said and "<" not in said

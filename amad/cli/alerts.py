@@ -1,6 +1,6 @@
 """The commands that tell people what changed, and that hear what people say of it."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -52,7 +52,7 @@ def failure_told(stage: "Stage") -> "Iterator[None]":
             tell_sinks(stage, well=False)
         except (AmadError, OSError) as second:
             text = str(usable_error(second) or second)
-            if text != str(error):  # a storage that is held, or away, stops both alike
+            if text != str(usable_error(error) or error):  # a storage that is away stops both
                 complain(text)
         raise
 
@@ -146,10 +146,12 @@ def _say_learnt(stage: "Stage", found: "Feedback") -> None:
 
 def tell_sinks(stage: "Stage", well: bool | None) -> bool:
     """Tell the fleet's sinks; False where it has none, so that nothing heavy is imported."""
+    from amad.config import ConfigError
     from amad.config.sinks import load_sinks
 
-    if load_sinks(stage.fleet.name, stage.settings) is None:
-        return False
+    with suppress(ConfigError, OSError):  # ``tell`` notes it
+        if load_sinks(stage.fleet.name, stage.settings) is None:
+            return False
     from amad.notify.delivery import tell
     from amad.storage import step
 

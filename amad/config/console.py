@@ -9,9 +9,18 @@ from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
-EVERY_SECONDS = 5.0  # how often a log (no terminal) gets a line
+FIRST_SECONDS, LAST_SECONDS = 5.0, 300.0  # between the lines of a log, at first and in the end
+GROWTH = 0.25  # the next line of a log follows after this share of what the work took so far
 LONGEST = 80  # characters of a line that is repeated
 QUIET_SECONDS = 20.0  # without a line, until a person is told that work goes on
+
+
+def until_next(elapsed: float, first: float = FIRST_SECONDS) -> float:
+    """Seconds until a log gets its next line on work that has taken ``elapsed`` seconds so far.
+
+    They grow from ``first`` on, so that a night has a hundred lines and not thousands.
+    """
+    return max(first, min(GROWTH * elapsed, LAST_SECONDS))
 
 
 class _Last:
@@ -41,18 +50,25 @@ def write_line(line: str) -> None:
 
 @contextmanager
 def never_silent(seconds: float = QUIET_SECONDS) -> Iterator[None]:
-    """While the body runs, say that it does whenever no line was said for ``seconds``."""
+    """While the body runs, say that it does whenever no line was said for ``seconds``.
+
+    In long work it waits twice as long as other lines do (``until_next``).
+    """
     _Last.line, _Last.at = "", time.monotonic()
-    over = threading.Event()
+    over, began = threading.Event(), _Last.at
 
     def watch() -> None:
-        told = _Last.at
-        while not over.wait(max(_Last.at, told) + seconds - time.monotonic()):
+        told = began
+        while True:
             now = time.monotonic()
-            if now - max(_Last.at, told) >= seconds:
+            quiet = max(seconds, 2 * until_next(now - began, 0))
+            left = max(_Last.at, told) + quiet - now
+            if left <= 0:
                 after = f" after: {_Last.line[:LONGEST]}" if _Last.line else ""
                 write_line(f"still running, {now - _Last.at:.0f} s{after}")
-                told = now
+                told, left = now, quiet
+            if over.wait(left):
+                return
 
     watcher = threading.Thread(target=watch, name="never-silent", daemon=True)
     watcher.start()
@@ -93,7 +109,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         yield item
         done += 1
         now = time.monotonic()
-        if now - last >= EVERY_SECONDS and done != total:
+        if now - last >= until_next(now - started) and done != total:
             last = now
             say(f"{what}: {done}{f' of {total}' if total else ''}, {now - started:.0f} s")
     say(f"{what}: {done} done in {time.monotonic() - started:.1f} s")

@@ -132,6 +132,11 @@ def _way_out(number: int | None) -> str:
             "give the user who runs amad the right to read and write there, or set AMAD_HOME to "
             "another folder; see 'amad doctor'"
         )
+    if number == errno.ENOLCK:
+        return (
+            "its file system gives no locks: have it mounted with them (NFS from version 4, or "
+            "with its lock service), or set AMAD_HOME to another folder"
+        )
     if number in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
         other = "a folder" if number == errno.EISDIR else "a file"
         return f"move away {other} that lies where none should be, and run the command again"

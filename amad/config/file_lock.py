@@ -32,5 +32,8 @@ def locked(
             held = lock.acquire(timeout=seconds)
         except Timeout:
             raise refused() from None
+    except OSError as error:  # a file system without locks names no file
+        error.filename = error.filename or str(file)
+        raise
     with held:
         yield

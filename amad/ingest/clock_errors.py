@@ -78,7 +78,8 @@ class ClockErrors:
                 reason = f"{WRONG}: {date_of(day)} is far from the other days of {vehicle}"
                 rows = spill.withdraw(vehicle, day, number)
                 for at, row in enumerate(rows.row_T.tolist()):
-                    log.add(path, row, reason, content_of(rows, at, vehicle, self._fleet))
+                    content = content_of(rows, at, vehicle, self._fleet)
+                    log.add(path, row, reason, content, vehicle=vehicle)
             if found:
                 wrong[vehicle] = found
         return wrong

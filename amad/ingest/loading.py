@@ -181,7 +181,7 @@ class Loading:
     def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:
         """Log the refused rows of a batch; those of a copy are counted in its original alone."""
         for row in rows:
-            self._log.add(path, row.row, row.reason, row.content, row.ahead_us)
+            self._log.add(path, row.row, row.reason, row.content, row.ahead_us, row.vehicle)
             if row.vehicle is not None and row.day is not None and not is_copy:
                 self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
 
@@ -372,7 +372,8 @@ class Loading:
         for path in set(self._paths) - self._stays:
             rejected, merged = dict(self._log.counts.get(path, {})), self._parts.merged[path]
             ahead = self._log.ahead.get(path, "")
-            now = {"rejected": rejected, "merged": merged, "ahead": ahead}
+            of = self._log.most_refused(path) if self._rules.vehicle.take == "column" else {}
+            now = {"rejected": rejected, "merged": merged, "ahead": ahead, "rejected_of": of}
             self._files[path] = self._files[path].model_copy(update=now)
         if self._plan.anew:
             for path in self._stays:

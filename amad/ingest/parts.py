@@ -85,7 +85,7 @@ class Parts:
     def _take(self, part: Written, log: RejectedLog) -> None:
         vehicle, date = part.row["vehicle"], part.row["date"]
         for path, row, reason, content in part.refused:
-            log.add(path, row, reason, content)
+            log.add(path, row, reason, content, vehicle=vehicle)
             duplicates = path not in self._copies
             self.counts[path, vehicle, date]["duplicates"] += duplicates
         for path, rows in part.rows.items():

@@ -10,6 +10,7 @@ from amad.reading.row_times import iso
 from amad.telemetry.schemas import REJECTED
 
 CHUNK_ROWS = 20_000
+MOST = 10  # vehicles of a file whose refused rows the manifest counts apart
 
 
 class RejectedLog:
@@ -20,6 +21,7 @@ class RejectedLog:
         self._writer = pq.ParquetWriter(path, REJECTED, compression="zstd")
         self._rows: list[tuple] = []
         self.counts: dict[str, Counter] = defaultdict(Counter)  # file -> reason -> rows
+        self._of: dict[str, dict[str, Counter]] = {}  # file -> vehicle -> reason -> rows
         self.ahead: dict[str, str] = {}  # file -> the first time that lay in the future
         self.first: tuple[str, str] | None = None  # reason and content of the first one
         self.first_rows: dict[str, str] = {}  # reason -> the first row, and what is told of it
@@ -31,14 +33,17 @@ class RejectedLog:
         reason: str,
         content: str | None,
         ahead_us: int | None = None,
+        vehicle: str | None = None,
     ) -> None:
         """Note a row, or with ``row`` None a whole file, as refused.
 
         What follows a colon in ``reason`` is detail and not counted apart. ahead_us: the row's
-        time, if it is refused as one of the future.
+        time, if it is refused as one of the future. vehicle: the row's, where that is known.
         """
         kind, _, detail = reason.partition(":")
         self.counts[file][kind] += 1
+        if vehicle is not None:
+            self._of.setdefault(file, {}).setdefault(vehicle, Counter())[kind] += 1
         if row is not None and kind not in self.first_rows:
             self.first_rows[kind] = f"row {row} of {file}" + f":{detail}" * bool(detail)
         if ahead_us is not None:
@@ -49,6 +54,12 @@ class RejectedLog:
         self._rows.append((file, row, reason, content))
         if len(self._rows) >= CHUNK_ROWS:
             self._flush()
+
+    def most_refused(self, file: str) -> dict[str, dict[str, int]]:
+        """The ``MOST`` vehicles with most refused rows of a file: vehicle -> reason -> rows."""
+        of = self._of.get(file, {})
+        most = sorted(of, key=lambda vehicle: (-of[vehicle].total(), vehicle))[:MOST]
+        return {vehicle: dict(of[vehicle]) for vehicle in most}
 
     def close(self) -> None:
         """Write the rest."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from amad.config import ConfigError
-from amad.config.console import EVERY_SECONDS, say
+from amad.config.console import say, until_next
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Checkpoint, Reporter
@@ -252,8 +252,9 @@ def _train_epoch(
                  losses.discrepancy, losses.contrast)  # fmt: skip
         sums_4 += torch.stack([part.double() for part in parts]) * len(x_BLC)
         seen += len(x_BLC)
-        if reporter.rank == 0 and time.perf_counter() - shown > EVERY_SECONDS:
-            shown = time.perf_counter()
+        now = time.perf_counter()
+        if reporter.rank == 0 and now - shown > until_next(now - started):
+            shown = now
             speed = seen * world_size / (shown - started)
             say(
                 f"  epoch {epoch + 1}, step {i + 1} of {len(batches)}: "

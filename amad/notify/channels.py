@@ -9,7 +9,7 @@ from amad.notify.ledger import Parcel
 from amad.notify.metrics import job_metrics, push, write_textfile
 from amad.notify.published import Window
 from amad.notify.sinks import chat, http, json_lines, mail, webhook
-from amad.scores.job_log import JobLog
+from amad.scores.job_log import FAILED, JobLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Outcome:
     text: str
 
     def __str__(self) -> str:
-        return f"failed: {self.text}" if self.failed else self.text
+        return f"{FAILED}{self.text}" if self.failed else self.text
 
 
 def channels(sinks: Sinks, stage: Stage) -> list[Channel]:

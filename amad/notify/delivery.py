@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,12 +35,13 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, last_version, save
+from amad.scores.job_log import FAILED, NO_SINKS, JobLog, job_logs, last_version, save
 from amad.telemetry.temporary import remove_unfinished
 
 FEW = 20  # parcels that wait; of more, the ledger is not written after each one
 SECONDS_UNKEPT = 5.0  # what was sent within it is sent again, with the same keys, after a kill
 LONGEST_SECONDS = 900.0  # that one job tells one sink of notices
+LONGEST_ASKED = 6 * 3600.0  # a longer pause was asked for by another clock than today's
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
 
@@ -166,7 +168,13 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         NotifyError: after all else is done, the sinks that failed and why.
         ConfigError: the file of sinks is wrong.
     """
-    sinks = load_sinks(stage.fleet.name, stage.settings)
+    try:
+        sinks = load_sinks(stage.fleet.name, stage.settings)
+    except (AmadError, OSError) as error:
+        if jobs := _ended(job_logs(stage.runs)[0]):
+            jobs[-1].sinks |= {NO_SINKS: f"{FAILED}{usable_error(error) or error}"}
+            save(stage.runs, jobs[-1])
+        raise
     if sinks is None:
         return {}
     outcomes: dict[str, Outcome] = {}
@@ -187,6 +195,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         if news.reasons:
             say(not_told(news.reasons, news.window))
         if jobs:
+            beat = jobs[-1].sinks.get("heartbeat") if sinks.heartbeat else None
+            jobs[-1].sinks = {"heartbeat": beat} if beat else {}  # of which a job alone tells
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
     failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]
@@ -231,6 +241,9 @@ def _deliver(channel: Channel, news: News) -> str:
     runs = news.stage.runs
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
+    if 0 < ledger.asked_until - time.time() <= LONGEST_ASKED:
+        until_then = f"{datetime.fromtimestamp(ledger.asked_until, UTC):%Y-%m-%d %H:%M} UTC"
+        raise NotTakenError(f"the server asked for a pause until {until_then}")
     kept, kept_at = ledger, 0.0
     until = time.monotonic() + LONGEST_SECONDS
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
@@ -252,6 +265,9 @@ def _deliver(channel: Channel, news: News) -> str:
                         channel.send(parcel)
                         sent += max(1, len(parcel.messages))
                     ledger = ledger.taken(parcel)
+                except NotTakenError as error:
+                    ledger = ledger.asked_to_wait(error.pause)
+                    raise
                 except PartlyRefusedError as error:
                     sent += 0 if parcel.left else max(1, len(parcel.messages))
                     left.append(str(error))

@@ -5,6 +5,7 @@ that is killed in between, or gets no answer, leaves it here, and the next job s
 message with the same key again.
 """
 
+import time
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
@@ -52,7 +53,8 @@ class Parcel(Entry):
 class Ledger(Artifact):
     """What one sink was told, as if every parcel had arrived.
 
-    told: by incident. findings: the ids of what the fleet lacks.
+    told: by incident. findings: the ids of what the fleet lacks. asked_until: the time (seconds
+    since 1970) until which the other side asked to be left alone.
     """
 
     FILE: ClassVar[str] = "told"
@@ -65,6 +67,7 @@ class Ledger(Artifact):
     told: dict[str, Told] = {}
     findings: list[str] = []
     parcels: list[Parcel] = []
+    asked_until: float = 0.0
 
     def content(self) -> dict:
         """All fields, also those that still have their default."""
@@ -74,11 +77,17 @@ class Ledger(Artifact):
         self, told: dict[str, Told], parcels: list[Parcel], findings: list[str]
     ) -> "Ledger":
         """The ledger once these parcels are on their way."""
-        return Ledger(told=told, findings=findings, parcels=[*self.parcels, *parcels])
+        new = {"told": told, "findings": findings, "parcels": [*self.parcels, *parcels]}
+        return self.model_copy(update=new)
 
     def taken(self, parcel: Parcel) -> "Ledger":
         """The ledger once the other side has taken the parcel."""
         return self.model_copy(update={"parcels": [p for p in self.parcels if p.key != parcel.key]})
+
+    def asked_to_wait(self, seconds: float) -> "Ledger":
+        """The ledger once the other side has asked for a pause of so many seconds, or of none."""
+        until = time.time() + seconds if seconds else 0.0
+        return self.model_copy(update={"asked_until": until})
 
     def left_to(self, parcel: Parcel, left: list[str]) -> "Ledger":
         """The ledger once all but these addresses have the parcel."""

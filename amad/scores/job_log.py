@@ -28,6 +28,8 @@ from amad.telemetry.schemas import UNSCORED
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 KEPT = 1000  # logs of jobs
+FAILED = "failed: "  # how the line of a sink begins that could not be told
+NO_SINKS = "conf/notify"  # the line of all sinks, where the file that names them is wrong
 LOCK, HOLDER = "scoring.lock", "scoring.holder.json"  # the holder names the job
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
@@ -72,7 +74,8 @@ class JobLog(RunLog):
     that are told as one counted once; None in a log without. quarantined: vehicle-days. withheld,
     unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind. findings:
     the ids of that; None where the job could not look. told: the sentences that were printed about
-    dates. sinks: by sink, what became of telling it what changed; empty where nobody is told.
+    dates. sinks: by sink, what became of telling it what changed; empty where nobody is told. Where
+    the sinks cannot be known, ``NO_SINKS`` stands for all.
     hushed: by id, incidents of which nobody is told, and why.
     """
 
@@ -129,6 +132,16 @@ class JobLog(RunLog):
         """The dates of which no row has a score, with the reasons."""
         rows_of = self.without_score.items()
         return some((f"{day} ({why_unscored(rows)})" for day, rows in rows_of), separator="; ")
+
+    @property
+    def untold(self) -> list[str]:
+        """The sinks that could not be told, each with the reason."""
+        return [f"{name} {line}" for name, line in self.sinks.items() if line.startswith(FAILED)]
+
+    @property
+    def tells_again(self) -> str:
+        """The command that tells these sinks: a heartbeat comes from a job alone."""
+        return "'amad score'" if FAILED in self.sinks.get("heartbeat", "") else "'amad notify'"
 
     def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""

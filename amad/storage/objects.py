@@ -6,6 +6,7 @@ them (for s3:// ``AWS_ENDPOINT_URL`` and ``AWS_ACCESS_KEY_ID`` and so on). A put
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -155,12 +156,21 @@ class Objects:
             gone = isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error)
             if missing and gone:
                 raise
-            why = " ".join(str(error).split("Debug source:")[0].split())[:300]
             raise ServiceError(
-                f"the storage {self.address} does not answer or refuses ({why}); see that the "
-                "place exists and that the keys in the environment may read and write there, and "
-                "run the command again"
+                f"the storage {self.address} does not answer or refuses ({_why(error)}); see that "
+                "the place exists, that the keys in the environment are valid and may read and "
+                "write there, and that this machine's clock is right; then run the command again"
             ) from error
+
+
+def _why(error: Exception) -> str:
+    """What the storage said: its code and message, where it sent them as XML."""
+    text = " ".join(str(error).split("Debug source:")[0].split())
+    if told := re.search(
+        r"(\d{3} [\w ]+): <.*<Code>(.*?)</Code>(?:.*<Message>(.*?)</Message>)?", text
+    ):
+        return ", ".join(filter(None, told.groups()))[:300]
+    return text[:300]
 
 
 def _listed(item: Any) -> Listed:

@@ -349,7 +349,7 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
     return [
         Trouble(
             kind="rows",
-            subject=file.path,
+            subject=f"{file.vehicle} in {file.path}" if file.vehicle else file.path,
             text=f"has {file.refused_rows:,} of {count(file.rows, 'row')} refused, most often: "
             f"{file.reason}",
         )

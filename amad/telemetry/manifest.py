@@ -16,7 +16,8 @@ class IngestedFile(Entry):
     rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
-    short: rows with fewer fields than the header. rejected: reason -> rows. merged: rows that
+    short: rows with fewer fields than the header. rejected: reason -> rows;
+    rejected_of: the same by vehicle, where rows name theirs, of those with most. merged: rows that
     became part of another row of their time. ahead: the first time (ISO, UTC) that was refused
     since it lay in the future; empty where none was.
     """
@@ -33,6 +34,7 @@ class IngestedFile(Entry):
     ignored: dict[str, int] = {}
     short: int = 0
     rejected: dict[str, int] = {}
+    rejected_of: dict[str, dict[str, int]] = {}
     merged: int = 0
     ahead: str = ""
 

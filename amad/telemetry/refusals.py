@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
@@ -22,6 +24,7 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
 ALL_FILES, NEW_FILES = "all files", "files since the last validation that passed"
+NO_CLASS = "vehicle is in no vehicle class of the fleet file"  # as the reader refuses its rows
 BYTES_PER_ROW = 50.0  # where no file was read whole
 
 
@@ -29,17 +32,27 @@ BYTES_PER_ROW = 50.0  # where no file was read whole
 class FileRefusals:
     """What was refused of one raw file.
 
-    rows: sent, estimated where the file could not be read whole. reason: the most frequent
-    one. whole: why the file, or the rest of it, was refused. new: not of the last validation that
-    passed.
+    rows: sent, estimated where the file could not be read whole. reasons: reason -> rows. whole:
+    why the file, or the rest of it, was refused. new: not of the last validation that passed.
+    vehicle: that these rows name, where they are a part of the file.
     """
 
     path: str
     rows: int
-    refused_rows: int
-    reason: str = ""
+    reasons: dict[str, int]
     whole: str | None = None
     new: bool = False
+    vehicle: str | None = None
+
+    @property
+    def refused_rows(self) -> int:
+        """Rows that were refused."""
+        return sum(self.reasons.values())
+
+    @property
+    def reason(self) -> str:
+        """The most frequent one."""
+        return max(self.reasons, key=lambda name: self.reasons[name], default="")
 
     @property
     def refused_share(self) -> float:
@@ -59,15 +72,14 @@ class Refusals:
     reasons: Counter = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, scope: str, counted: Iterable[tuple[FileRefusals, dict[str, int]]]) -> Self:
-        """The sums of these files and their refused rows by reason."""
-        found = cls(scope=scope)
-        for file, reasons in counted:
-            found.files += 1
+    def of(cls, scope: str, counted: Collection[FileRefusals]) -> Self:
+        """The sums of these files, or of the parts of them that are given."""
+        found = cls(scope=scope, files=len({file.path for file in counted}))
+        for file in counted:
             found.refused_files += file.whole is not None
             found.rows += file.rows
             found.refused_rows += file.refused_rows
-            found.reasons.update(reasons)
+            found.reasons.update(file.reasons)
         return found
 
     @property
@@ -120,29 +132,35 @@ class PassedFiles(Artifact):
 def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     """What was refused of the lake's raw files.
 
-    If of several vehicles that have new files only one was refused more than the fleet file allows,
-    its new files are left out of the sum: a logger whose clock is wrong is no reason to leave all
-    others unscored. They are among the files, and each is named.
+    If of several vehicles only one was refused more than the fleet file allows, its rows are left
+    out of a sum once a validation has passed: a logger whose clock is wrong is no reason to leave
+    all others unscored. Its files are among the files, and it is named.
 
     passed: the files of the last validation that passed; None: none has.
     """
-    counted = list(_counted(lake.files))
-    scopes = [Refusals.of(ALL_FILES, counted)]
-    if passed is not None:
-        for file, _ in counted:
+    files = list(_counted(lake.files))
+    if passed is None:
+        scopes = [Refusals.of(ALL_FILES, files)]
+    else:
+        for file in files:
             file.new = passed.files.get(file.path) != lake.files[file.path].sha256
-        new = [(file, reasons) for file, reasons in counted if file.new]
-        alone = _alone([file for file, _ in new], lake.fleet)
-        scope = f"{NEW_FILES}, without those of {alone}" if alone else NEW_FILES
-        if alone:
-            new = [(f, reasons) for f, reasons in new if _vehicle(f, lake.fleet) != alone]
-        scopes.append(Refusals.of(scope, new))
-    return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
+        new = [file for file in files if file.new]
+        scopes = [_without_one(ALL_FILES, files, lake), _without_one(NEW_FILES, new, lake)]
+    return Intake(files=files, scopes=[scope for scope in scopes if scope.files])
 
 
 def much_refused(lake: Lake, fleet: Fleet) -> list[FileRefusals]:
-    """The files that were refused, whole or in more rows than the fleet file allows."""
-    return [file for file in intake_of(lake).files if _is_much(file, fleet)]
+    """The files of which more was refused than the fleet file allows, or the whole.
+
+    Where rows name their vehicles, also what was refused so of a vehicle; not the file then.
+    """
+    files = list(_counted(lake.files))
+    parts = [part for part in _parts(files, lake) if part.vehicle and _is_much(part, fleet)]
+    told = {part.path for part in parts}
+    much = [
+        file for file in files if _is_much(file, fleet) and (file.whole or file.path not in told)
+    ]
+    return [*much, *parts]
 
 
 def files_of(vehicle: str, refused: list[FileRefusals], fleet: Fleet) -> list[str]:
@@ -175,7 +193,7 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
     """One sentence on the first set of files of which too much was refused; None where none is."""
     limit = fleet.quality.max_refused_share
     for scope in intake.scopes:
-        of = "" if scope.scope == ALL_FILES else f" of the {scope.scope}"
+        of = "" if scope.scope == ALL_FILES else f" of the {scope.scope.removeprefix('all ')}"
         said = []
         if scope.refused_share > limit:
             said.append(
@@ -186,7 +204,7 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
             said.append(f"{scope.refused_files:,} of {scope.files:,} files{of}")
         if said:
             reason, rows = scope.reasons.most_common(1)[0]
-            files = {f.path for f in intake.files if f.new or scope.scope == ALL_FILES}
+            files = {f.path for f in intake.files if f.new or scope.scope.startswith(ALL_FILES)}
             shown = example(rejected, reason, files)
             return (
                 f"{' and '.join(said)} were refused, most often: {reason} ({rows:,} rows)"
@@ -198,8 +216,8 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
     return None
 
 
-def _counted(files: Mapping[str, IngestedFile]) -> Iterator[tuple[FileRefusals, dict[str, int]]]:
-    """Each file and its refused rows by reason; not those that were delivered twice."""
+def _counted(files: Mapping[str, IngestedFile]) -> Iterator[FileRefusals]:
+    """Each file; not those that were delivered twice."""
     whole = [file for file in files.values() if not file.refused and file.rows]
     read_bytes, read_rows = sum(file.bytes for file in whole), sum(file.rows for file in whole)
     per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_PER_ROW
@@ -212,23 +230,63 @@ def _counted(files: Mapping[str, IngestedFile]) -> Iterator[tuple[FileRefusals, 
             name = file.refused.split(":")[0]
             rows += more
             reasons[name] = reasons.get(name, 0) + more
-        yield (
-            FileRefusals(
-                path=path,
-                rows=rows,
-                refused_rows=sum(reasons.values()),
-                reason=max(reasons, key=lambda name: reasons[name], default=""),
-                whole=file.refused,
-            ),
-            reasons,
-        )
+        yield FileRefusals(path=path, rows=rows, reasons=reasons, whole=file.refused)
 
 
-def _alone(new: Sequence[FileRefusals], fleet: Fleet) -> str | None:
-    """The only one of several vehicles whose new files were refused more than is allowed."""
-    vehicles = {_vehicle(file, fleet) for file in new} - {None, ""}
-    refused = {_vehicle(file, fleet) for file in new if _is_much(file, fleet)}
-    return next(iter(refused)) or None if len(refused) == 1 < len(vehicles) else None
+def _without_one(scope: str, files: Sequence[FileRefusals], lake: Lake) -> Refusals:
+    """The sums of the files, without the only one of several vehicles that was refused too much."""
+    of: dict[str | None, list[FileRefusals]] = {}
+    for part in _parts(files, lake):
+        of.setdefault(_vehicle(part, lake.fleet), []).append(part)
+    given = Counter[str]()
+    for row in _origins(lake, [file.path for file in files]).to_pylist():
+        given[row["vehicle"]] += row["rows_sum"]
+    wrong = []
+    for vehicle, own in of.items():
+        refused = sum(part.refused_rows for part in own)
+        sent = given[vehicle] + refused if vehicle else sum(part.rows for part in own)
+        whole = any(part.whole for part in own)
+        if whole or refused > lake.fleet.quality.max_refused_share * sent:
+            wrong.append(vehicle)
+    if len(wrong) != 1 or not wrong[0] or not {name for name in given if given[name]} - {*wrong}:
+        return Refusals.of(scope, files)
+    rest = [part for vehicle, own in of.items() if vehicle != wrong[0] for part in own]
+    return Refusals.of(f"{scope}, without those of {wrong[0]}", rest)
+
+
+def _origins(lake: Lake, paths: Collection[str]) -> pa.Table:
+    """Of these files: path, vehicle and the rows that the lake has of both (rows_sum)."""
+    table = lake.origins()
+    table = table.filter(pc.is_in(table["path"], pa.array(sorted(paths), pa.string())))
+    return table.group_by(["path", "vehicle"]).aggregate([("rows", "sum")])
+
+
+def _parts(files: Iterable[FileRefusals], lake: Lake) -> Iterator[FileRefusals]:
+    """The files; one whose refused rows name their vehicles as parts, and the rest of it.
+
+    A part is what was sent by one of these vehicles. The rest has no vehicle.
+    """
+    split = dict[str, FileRefusals]()
+    for file in files:
+        known = lake.files[file.path]
+        if not file.whole and (known.rejected_of or known.unknown):
+            split[file.path] = file
+        else:
+            yield file
+    given = {
+        (row["path"], row["vehicle"]): row["rows_sum"]
+        for row in (_origins(lake, split).to_pylist() if split else [])
+    }
+    for path, file in split.items():
+        known = lake.files[path]
+        unknown = {vehicle: {NO_CLASS: rows} for vehicle, rows in known.unknown.items()}
+        rest, rows = Counter(file.reasons), file.rows
+        for vehicle, own in (unknown | known.rejected_of).items():
+            sent = given.get((path, vehicle), 0) + sum(own.values())
+            rest.subtract(own)
+            rows -= sent
+            yield FileRefusals(path=path, vehicle=vehicle, rows=sent, reasons=own, new=file.new)
+        yield FileRefusals(path=path, rows=max(0, rows), reasons=dict(+rest), new=file.new)
 
 
 def _is_much(file: FileRefusals, fleet: Fleet) -> bool:
@@ -237,7 +295,9 @@ def _is_much(file: FileRefusals, fleet: Fleet) -> bool:
 
 
 def _vehicle(file: FileRefusals, fleet: Fleet) -> str | None:
-    """The vehicle of all rows of a file; None if something within it tells, "" if nothing does."""
+    """The vehicle of all these rows; None if something in the file tells, "" if nothing does."""
+    if file.vehicle is not None:
+        return file.vehicle
     try:
         return vehicle_of_path(reading_rules(fleet), file.path)
     except FileRefusedError:

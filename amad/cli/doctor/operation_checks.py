@@ -12,7 +12,6 @@ from pathlib import Path
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
-from amad.ingest.raw_files import Source
 from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
 from amad.scores.step_log import step_logs
@@ -23,6 +22,7 @@ NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has m
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
 FIRST_SCORE = "run 'amad score'; where there is no champion yet, it says why"
 SHOWN = 4  # dates, stages or folders named in one finding
+LEAVE_IT = "or leave it if you schedule scoring alone"
 DVC_SECONDS = 120.0
 DVC_RUNS = ("it is being blocked by", "another DVC process is running")
 
@@ -130,15 +130,26 @@ def dvc(stage: Stage) -> Finding:
         if any(words in said for words in DVC_RUNS):
             return ok("another dvc runs in this project; look again once it has ended")
         return fail(said.partition(" If there are no processes")[0], "run 'dvc status' yourself")
-    stages = [name.partition("@") for name in json.loads(result.stdout or "{}")]
-    ours = (stage.fleet.name, "")
-    changed = [name for name, _, fleet in stages if name != "source" and fleet in ours]
-    if changed and not (stage.folder / Source.FILE).is_file():  # a clone, with its lock file
-        return warn("no stage has run here yet", whole_pipeline(stage.fleet.name))
+    changed, unmade = list[str](), list[str]()
+    for full, states in json.loads(result.stdout or "{}").items():
+        name, _, fleet = full.partition("@")
+        if name != "source" and fleet in (stage.fleet.name, ""):
+            lacks = any(not (home / out).exists() for out in _changed_outs(states))
+            (unmade if lacks else changed).append(name)
+    if unmade:  # also in a clone, which has the lock file of another machine
+        leave = "leaves" if len(unmade) == 1 else "leave"
+        many = f"not made here yet, or removed: what {some(unmade, SHOWN)} {leave}"
+        return warn(many, f"{whole_pipeline(stage.fleet.name)}, {LEAVE_IT}")
     if changed:
         many = f"changed since the last run: {some(changed, SHOWN)}"
-        return warn(many, "run 'dvc repro', or leave it if you schedule scoring alone")
+        return warn(many, f"run 'dvc repro', {LEAVE_IT}")
     return ok("every stage is up to date")
+
+
+def _changed_outs(states: list) -> list[str]:
+    """The outputs that ``dvc status`` names for a stage. states: what it says of the stage."""
+    told = [state for state in states if isinstance(state, dict)]
+    return [out for state in told for out in state.get("changed outs", {})]
 
 
 def leftovers(stage: Stage) -> Finding:
@@ -153,10 +164,17 @@ def leftovers(stage: Stage) -> Finding:
         return warn(finding, "remove them")
     places = product((stage.folder, stage.runs), range(3), (".stage-*", ".old-*"))
     found = (path for root, depth, mark in places for path in listed(root, *["*"] * depth, mark))
-    old = [path for path in found if time.time() - path.stat().st_mtime > LEFT_SECONDS]
-    if old:
+    if old := [path for path in found if _is_old(path)]:
         return warn(f"killed runs left {some(sorted(old), SHOWN)}", "remove them")
     return ok("none")
+
+
+def _is_old(path: Path) -> bool:
+    """Does it belong to no running stage? A time that lies ahead is of a clock that was wrong."""
+    try:
+        return abs(time.time() - path.stat().st_mtime) > LEFT_SECONDS
+    except FileNotFoundError:  # the stage has ended meanwhile
+        return False
 
 
 def _is_json(path: Path) -> bool:

@@ -17,10 +17,9 @@ def sinks(stage: Stage) -> Finding:
     jobs = [job for job in job_logs(stage.runs)[0] if job.ended is not None]
     if not jobs:
         return ok("not told yet, as no job has ended")
-    told = jobs[-1].sinks
-    if not told:
+    if not jobs[-1].sinks:
         remedy = "run 'amad notify', or wait for the next 'amad score'"
         return warn(f"nobody was told after job {jobs[-1].id}", remedy)
-    if failed := [f"{name} {line}" for name, line in told.items() if line.startswith("failed")]:
-        return warn("; ".join(failed), "mend that, then run 'amad notify'")
-    return ok(f"told after job {jobs[-1].id}: {', '.join(told)}")
+    if untold := jobs[-1].untold:
+        return warn("; ".join(untold), f"mend that, then run {jobs[-1].tells_again}")
+    return ok(f"told after job {jobs[-1].id}: {', '.join(jobs[-1].sinks)}")

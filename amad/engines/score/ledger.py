@@ -115,8 +115,12 @@ class Ledger:
 
     @property
     def troubles(self) -> list[str]:
-        """What is wrong with the last job as a whole, and with the other steps of the night."""
-        return [*([self.job_trouble] if self.job_trouble else []), *self.failed_steps]
+        """What is wrong with the last job as a whole, its sinks and the night's other steps."""
+        found = [*([self.job_trouble] if self.job_trouble else []), *self.failed_steps]
+        if self.job is not None and self.job.untold:
+            told = "; ".join(self.job.untold)
+            found.append(f"{told}. Once that is mended, run {self.job.tells_again}")
+        return found
 
     @property
     def is_well(self) -> bool:

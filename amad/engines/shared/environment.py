@@ -7,6 +7,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_gcs_server_port_wait_time_s": "120",  # its 30 s are too few on a machine that is busy
     "DVC_NO_ANALYTICS": "1",
     "DVC_STUDIO_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",

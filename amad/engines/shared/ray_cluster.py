@@ -6,16 +6,20 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+import psutil
+
 from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
+from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.telemetry.temporary import remove_leftovers
 
 # Each Ray worker runs with one thread: the work is spread over workers, and sums are added up in
 # the same order on every machine.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+SLOW = "node timed out during startup"  # how Ray tells that its processes started too slowly
 CONNECT_SECONDS = 5.0  # the longest wait for a cluster that does not answer
 
 
@@ -41,14 +45,14 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
         if profile.address is not None:
             _knock(profile.address)
         with interruption.handlers_kept():  # on SIGTERM, Ray's would exit with the signal's number
-            ray.init(**_init_arguments(profile))
+            _start(profile)
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
         if profile.address is None:
             raise ServiceError(
                 f"Ray cannot start on this machine ({reason}); run the command again once "
                 "the machine is less busy, free some memory, set RAY_TMPDIR to a short path with "
-                "free space, or train without Ray (workers: 0 in conf/cluster/)"
+                "free space, or do without Ray (workers: 0 and engine: process in conf/cluster/)"
             ) from error
         raise ServiceError(
             f"the Ray cluster at {profile.address!r} does not answer ({reason}); start it, or "
@@ -59,6 +63,27 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     finally:
         ray.shutdown()
         remove_leftovers()  # of its workers
+
+
+def _start(profile: ClusterProfile) -> None:
+    """Start Ray, or join the cluster; a local Ray that started too slowly is started once more.
+
+    Ray gives the first of its processes 30 seconds, which nothing can change, and leaves those that
+    it has started behind.
+    """
+    import ray
+
+    before = set(psutil.Process().children(recursive=True))
+    try:
+        ray.init(**_init_arguments(profile))
+    except Exception as error:
+        if profile.address is not None or SLOW not in str(error):
+            raise
+        say("Ray did not start within 30 s, as the machine is busy; it is started once more")
+        for process in {*psutil.Process().children(recursive=True)} - before:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        ray.init(**_init_arguments(profile))
 
 
 def _knock(address: str) -> None:

@@ -274,7 +274,8 @@ def public_reason(error: Exception, uri: str) -> str:
     """The error's message without the password of the store's URI, its middle left out if long."""
     if waited := NO_ANSWER.search(str(error)):
         return f"it gave no answer within {waited[1]} s; see MLFLOW_HTTP_REQUEST_TIMEOUT"
-    reason = " ".join(str(error).split()).replace(uri, public(uri))
+    reason = " ".join(str(error).partition("(Background on this error")[0].split())
+    reason = reason.replace(uri, public(uri))
     if len(reason) <= REASON_START + REASON_END:
         return reason
     return f"{reason[:REASON_START]} ... {reason[-REASON_END:]}"

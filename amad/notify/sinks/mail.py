@@ -11,7 +11,12 @@ from html import escape
 
 from amad.config.sinks import Mail
 from amad.notify.ledger import Parcel
-from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
+from amad.notify.sinks.outcome import (
+    NotTakenError,
+    PartlyRefusedError,
+    RefusedError,
+    of_connection,
+)
 from amad.notify.wording import HEALTH, MOST, Notice, left_out, plain_text, subject
 
 LIST = '<ul style="padding-left: 1.2em">'  # of a phone's width, the default takes a tenth
@@ -67,6 +72,8 @@ def _all_refused(mail: Mail, answers: Mapping[str, tuple[int, bytes]], parcel: P
 def _told(error: Exception, mail: Mail, timeout: float) -> Exception:
     """Any other error of the connection, as a sentence that names the server and the key."""
     host = mail.host
+    if told := of_connection(error):
+        return NotTakenError(f"{host} {told}")
     match error:
         case smtplib.SMTPAuthenticationError():
             return NotTakenError(
