@@ -16,6 +16,7 @@ from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
+from amad.engines.shared.unit_engines import one_thread
 from amad.engines.train.worker import run_worker
 from amad.model import (
     Amad,
@@ -126,9 +127,13 @@ class _LoggingReporter(LocalReporter):
 def _train_here(
     job: TrainJob, profile: ClusterProfile, folder: Path, curve: TrainingCurve
 ) -> tuple[Trained, Amad]:
-    """What ``train`` returned, and the network of the last checkpoint."""
+    """What ``train`` returned, and the network of the last checkpoint.
+
+    With one thread, as a worker computes: the last digits depend on the number of threads.
+    """
     reporter = _LoggingReporter(folder, profile.device, curve)
-    trained = train(job, reporter)
+    with one_thread():
+        trained = train(job, reporter)
     kept = reporter.latest(job.digest)
     assert kept is not None, "training ends with a checkpoint"
     return trained, kept.network(job.params.model)
