@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
+from amad.config import (
+    AmadError,
+    ClusterProfile,
+    ConfigError,
+    ServiceError,
+    interruption,
+    usable_error,
+)
+from amad.config.wording import count
 from amad.engines.shared.environment import quiet
 from amad.telemetry.temporary import remove_leftovers
 
@@ -103,6 +111,25 @@ def local_cpus(profile: ClusterProfile) -> int:
     """
     train = profile.workers * profile.cpus_per_worker
     return max(profile.cpus or os.cpu_count() or 1, math.ceil(max(train, profile.cpus_per_trial)))
+
+
+def require_gpus(wanted: float, keys: str) -> None:
+    """See that this machine has as many GPUs as ``keys`` of the profile ask of it.
+
+    A local Ray would wait for them for ever.
+
+    Raises:
+        ConfigError: it has fewer.
+    """
+    import torch
+
+    found = torch.cuda.device_count()
+    if found < wanted:
+        raise ConfigError(
+            f"the cluster profile asks this machine for {count(math.ceil(wanted), 'GPU')} "
+            f"({keys}), and PyTorch finds {found}; choose another profile with AMAD_CLUSTER, such "
+            "as local, or change these keys"
+        )
 
 
 def told_by_worker(error: BaseException, storage: str) -> AmadError | None:

@@ -28,7 +28,7 @@ from amad.config import (
 from amad.config.console import say
 from amad.config.wording import count
 from amad.engines.shared.identity import RunState, work_digest
-from amad.engines.shared.ray_cluster import ray_session, told_by_worker
+from amad.engines.shared.ray_cluster import ray_session, require_gpus, told_by_worker
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
@@ -67,6 +67,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     trained or judged, there is none, and the network keeps the settings of params.yaml.
 
     Raises:
+        ConfigError: the machine lacks the GPUs of the profile.
         DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
@@ -86,6 +87,9 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         log_settings(client, run.info.run_id, params)
         trials = [Trial.model_validate(known) for known in state.get("trials") or []]
         if len(trials) < params.tune.trials:
+            wanted = stage.profile.gpus_per_trial
+            if stage.profile.address is None and wanted:
+                require_gpus(wanted, f"gpus_per_trial: {wanted:g}")
             with ray_session(stage.profile):
                 trials = _run_trials(stage, opened, name, state)
             if not any(trial.state == "failed" for trial in trials):
