@@ -33,6 +33,7 @@ from amad.engines.tune.sweep_result import (
     SweepResult,
     Trial,
     described,
+    differences,
     overlay,
     present_settings,
     with_settings,
@@ -88,6 +89,8 @@ def test_every_key_of_the_space_has_a_place_in_the_settings() -> None:
 def test_settings_of_a_trial_go_over_those_of_the_file() -> None:
     found = with_settings(Params(), overlay({"mask_family": "mixed", "contrast": 0.2}))
     assert found.mask.family == "mixed" and found.loss.contrast == 0.2
+    told = "mask.family time -> mixed, loss.contrast 0 -> 0.2"
+    assert differences(Params(), found) == told and not differences(found, found)
     assert found.model_copy(update={"mask": Params().mask, "loss": Params().loss}) == Params()
 
 
