@@ -71,7 +71,8 @@ def with_promotion(card: str, reasons: Sequence[str], standing: str) -> str:
     before, _, after = rest.partition(PROMOTION)
     sections = after.partition("\n## ")[1:]
     others = (before + "".join(sections)).strip()
-    return "\n\n".join([title, _promotion(reasons, standing), others]).rstrip() + "\n"
+    parts = (title, _promotion(reasons, standing), others)
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _use(fleet: Fleet) -> str:

@@ -139,8 +139,10 @@ def told_by_worker(error: BaseException, storage: str) -> AmadError | None:
     """
     seen: list[BaseException] = [error]
     for known in seen:
-        if isinstance(known, AmadError):
-            return type(known)(*known.args)  # Ray's own subclass prints a traceback
+        # Ray's own subclass of an error prints a traceback; its cause is the error itself.
+        plain = getattr(known, "cause", None) or known
+        if isinstance(plain, AmadError):
+            return type(plain)(*plain.args)
         if isinstance(known, OSError) and known.errno is not None:
             known.filename = known.filename or storage
         if (unusable := usable_error(known)) is not None:  # a full disk
