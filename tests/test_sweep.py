@@ -301,11 +301,15 @@ def test_a_trial_that_fails_or_whose_worker_dies_before_its_first_report_goes_on
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("local_ray")
-def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: Path) -> None:
+def test_a_sweep_of_which_nothing_runs_tells_why(
+    store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     tune = {"trials": 1, "batch": 1, "epochs": 1}
     params = engine_params(train={"learning_rate": 1e30}, tune=tune)
     with pytest.raises(ConfigError, match=r"^the training diverged .*in params\.yaml$"):
         search(store, tmp_path, params, 1)
+    told = capsys.readouterr().err
+    assert "maxmin=0.01: the training diverged in epoch 1" in told and "Traceback" not in told
 
 
 @pytest.mark.parametrize(

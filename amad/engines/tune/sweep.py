@@ -5,6 +5,7 @@ judged after each by ``InjectedObjective``. Only the driver talks to MLflow: the
 each trial a child of it. docs/explanation/training.md says how the result is made reproducible.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -127,6 +128,8 @@ def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) ->
     """Run what is left of the sweep; all its trials, in the order of their numbers."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    # It logs a traceback for each failed trial; SweepLog says the reason.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     path = f"{stage.checkpoints}/{name}"
     trainable = _trainable(stage, store, name)
     if tune.Tuner.can_restore(path):
