@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 from evaluation_kit import evaluation_metrics, method_figures
+from model_kit import toy_fleet
 
-from amad.config import Params
-from amad.engines.register.challenge import Defence, Defender, changes
+from amad.config import Fleet, Params
+from amad.engines.register.challenge import Defence, Defender, changes, unlike
 from amad.evaluation.evaluation_metrics import FaultFigures
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
@@ -66,7 +67,7 @@ def test_it_says_what_each_finds_and_in_which_types_of_faults_they_differ() -> N
 
 
 def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> None:
-    tags = {"data": "9 rows", "data_hash": "a", "fleet_digest": "f", "git_commit": "1234567890"}
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1234567890"}
     champion = SimpleNamespace(version="3", tags=tags)
     ours = _detector({})
     assert changes(champion, _detector({}), ours, tags) == (
@@ -76,13 +77,28 @@ def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> Non
     assert changes(champion, _detector({"seed": 6}), ours, lineage) == (
         "changed since version 3: seed 6 -> 7; data: 9 rows -> 12 rows; commit 12345678 -> abcdefgh"
     )
-    without = SimpleNamespace(bundle=None, params=Params().detect)
+    without = SimpleNamespace(bundle=None, params=Params().detect, fleet=toy_fleet())
     assert "model.window None -> 100" in changes(champion, without, ours, tags)
     older = SimpleNamespace(version="3", tags={})
     told = changes(older, _detector({"tune": {"trials": 2}}), ours, tags)
-    assert told == (
-        "changed since version 3: data: unknown -> 9 rows; the fleet file; "
-        "commit unknown -> 12345678"
+    assert told == ("changed since version 3: data: unknown -> 9 rows; commit unknown -> 12345678")
+
+
+def test_a_channel_of_another_kind_is_told_and_makes_no_fair_comparison() -> None:
+    """The store holds the increments of a counter, which the champion has never seen."""
+    content = toy_fleet().model_dump(mode="json")
+    content["channels"][1]["kind"] = "counter"
+    content["channels"][2]["range"] = [0, 1]
+    now = Fleet.model_validate(content)
+    assert unlike(toy_fleet(), toy_fleet()) == []
+    (told,) = unlike(toy_fleet(), now)
+    assert told == "no fair comparison: two is counter now and was continuous for the champion"
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1"}
+    ours = _detector({})
+    ours.fleet = now
+    assert changes(SimpleNamespace(version="3", tags=tags), _detector({}), ours, tags) == (
+        "changed since version 3: fleet file.channels.three.range None -> [0.0, 1.0]; "
+        "fleet file.channels.two.kind continuous -> counter"
     )
 
 
@@ -92,4 +108,5 @@ def _defence(found: dict[str, int]) -> Defence:
 
 def _detector(changes: dict) -> SimpleNamespace:
     params = Params.model_validate(changes)
-    return SimpleNamespace(bundle=SimpleNamespace(params=params), params=params.detect)
+    bundle = SimpleNamespace(params=params)
+    return SimpleNamespace(bundle=bundle, params=params.detect, fleet=toy_fleet())

@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import DataError, Fleet
 from amad.config.number_text import number
+from amad.config.yaml_file import cut
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
@@ -30,7 +31,7 @@ from amad.windows.series import Series
 from amad.windows.store import WindowStore
 
 SETTINGS = {"seed", "prepare", "model", "mask", "loss", "train"}  # sections that make a network
-DATA, FLEET_DIGEST, COMMIT = "data", "fleet_digest", "git_commit"  # tags of a version
+DATA, COMMIT = "data", "git_commit"  # tags of a version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def changes(
     champion: ModelVersion, theirs: Detector, ours: Detector, lineage: Mapping[str, str]
 ) -> str:
     """What differs between the champion and a challenger with these tags, in one sentence."""
-    before, after = (_settings(detector) for detector in (theirs, ours))
+    before, after = (_origin(detector) for detector in (theirs, ours))
     told = [
         f"{key} {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
@@ -113,8 +114,6 @@ def changes(
     tags = {key: champion.tags.get(key, "unknown") for key in (DATA, DATA_HASH, COMMIT)}
     if tags[DATA_HASH] != lineage[DATA_HASH]:
         told.append(f"data: {tags[DATA]} -> {lineage[DATA]}")
-    if champion.tags.get(FLEET_DIGEST) != lineage[FLEET_DIGEST]:
-        told.append("the fleet file")
     if tags[COMMIT] != lineage[COMMIT]:
         told.append(f"commit {tags[COMMIT][:8]} -> {lineage[COMMIT][:8]}")
     since = f"since version {champion.version}"
@@ -123,14 +122,25 @@ def changes(
     return f"changed {since}: {'; '.join(told)}"
 
 
-def _settings(detector: Detector) -> dict[str, str]:
-    """Those of a detector and its network, by name."""
-    bundle = detector.bundle
+def unlike(theirs: Fleet, ours: Fleet) -> list[str]:
+    """Of which channels the store holds something else than the champion learnt from."""
+    pairs = zip(theirs.channels, ours.channels, strict=True)
+    return [
+        f"no fair comparison: {new.name} is {new.kind} now and was {old.kind} for the champion"
+        for old, new in pairs
+        if old.kind != new.kind
+    ]
+
+
+def _origin(detector: Detector) -> dict[str, str]:
+    """Settings of a detector and its network, and its fleet file, by name."""
+    bundle, fleet = detector.bundle, detector.fleet.model_dump(mode="json")
     trained = bundle.params.model_dump(mode="json", include=SETTINGS) if bundle else {}
-    settings = flatten(trained | {"detect": detector.params.model_dump(mode="json")})
+    fleet["channels"] = {channel.pop("name"): channel for channel in fleet["channels"]}
+    content = trained | {"detect": detector.params.model_dump(mode="json"), "fleet file": fleet}
     return {
-        key: number(value) if isinstance(value, float) else str(value)
-        for key, value in settings.items()
+        key: number(value) if isinstance(value, float) else cut(str(value))
+        for key, value in flatten(content).items()
     }
 
 

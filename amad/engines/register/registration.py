@@ -18,7 +18,7 @@ from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.storage import folder_digest, load_detector
 from amad.engines.register import promotion
-from amad.engines.register.challenge import DATA, FLEET_DIGEST, changes, defend
+from amad.engines.register.challenge import DATA, changes, defend, unlike
 from amad.engines.register.gate import Decision, decide
 from amad.engines.register.model_card import model_card
 from amad.engines.register.registry_lock import registry_lock
@@ -125,6 +125,7 @@ class _Candidate:
         if theirs is not None:
             told = changes(champion, theirs.detector, self.detector, self.lineage(store))
             remarks = [*theirs.events_found(self.metrics), told]
+            remarks += unlike(theirs.detector.fleet, self.detector.fleet)
         return decide(
             self.metrics,
             theirs.per_unit if theirs else None,
@@ -144,7 +145,7 @@ class _Candidate:
             DATA: f"{about['rows']:,} rows of {count(about['vehicles'], 'vehicle')}, "
             f"{about['first']} to {about['last']}",
             "params_digest": stage.params.digest,
-            FLEET_DIGEST: stage.fleet.digest,
+            "fleet_digest": stage.fleet.digest,
             TEST_START: _test_start(store),
         }
 
