@@ -14,7 +14,7 @@ from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import connected
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.train.training import train_fleet
-from amad.engines.tune.sweep_result import SweepResult, with_settings
+from amad.engines.tune.sweep_result import SweepResult, differences, with_settings
 from amad.telemetry.files import damaged
 from amad.windows.store import WindowStore
 from pipelines import follows_storage, stage_main
@@ -36,6 +36,8 @@ def run(params: Params, settings: Settings) -> TrainResult:
         stage = replace(stage, params=with_settings(params, best.settings))
     except (KeyError, ValueError) as error:
         raise damaged(folder / best.FILE, best.REMEDY, str(error)) from None
+    if changed := differences(params, stage.params):
+        say(f"trial {best.trial} of the sweep has other settings than params.yaml: {changed}")
     result = train_fleet(stage)
     with connected(settings) as client:
         store = WindowStore.open(folder / "store")

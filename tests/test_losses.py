@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from amad.config.params import LossParams, ModelParams
@@ -79,15 +80,19 @@ def test_what_has_no_weight_is_not_computed() -> None:
     assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
 
 
-def test_shares_of_a_batch_add_up_to_its_gradient() -> None:
+@pytest.mark.parametrize("workers", [2, 3])
+def test_shares_of_a_batch_add_up_to_its_gradient(workers: int) -> None:
     """What data-parallel training does: the mean of the shares' gradients is the batch's."""
     model, data = objective(), batch()
+    windows = len(data[0])
     model(*data).total.backward()
     whole = [weight.grad.clone() for weight in model.parameters()]
-    mean_count = data[2].sum() / 2
+    mean_count = data[2].sum() / workers
     model.zero_grad()
-    for rank in range(2):
-        (model(*(part[rank::2] for part in data), mean_count).total / 2).backward()
+    for rank in range(workers):
+        own = [part[rank::workers] for part in data]
+        losses = model(*own, mean_count, share=len(own[0]) * workers / windows)
+        (losses.total / workers).backward()
     for a, weight in zip(whole, model.parameters(), strict=True):
         torch.testing.assert_close(a, weight.grad, atol=1e-6, rtol=1e-4)
 

@@ -1,17 +1,20 @@
 """What goes wrong in a worker of Ray Train is one sentence, and after a full disk it goes on."""
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
 from test_full_disk import disk, fails_for_want_of_space  # noqa: F401
 
-from amad.config import ConfigError, Settings
+from amad.config import ClusterProfile, ConfigError, Settings
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.train.training import train_fleet
+from amad.engines.tune.sweep import sweep_fleet
 from amad.windows import WindowStore
 
 pytestmark = pytest.mark.engine
@@ -49,8 +52,25 @@ def test_a_full_disk_in_a_worker_is_a_sentence_and_the_next_run_goes_on(
 
 def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
     stage = toy_stage(tmp_path, engine_params(train={"learning_rate": 1e30}), ALONE, store)
-    with pytest.raises(ConfigError, match=r"lower train\.learning_rate"):
+    with pytest.raises(ConfigError, match=r"^the training diverged .*in params\.yaml$"):
         train_fleet(stage)
     client = connect(Settings(home=tmp_path))
     (run,) = client.search_runs([experiment_id(client, "toy")])
     assert run.info.status == "FAILED"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("work", "profile", "told"),
+    [
+        (train_fleet, {"device": "cuda", "workers": 0}, "1 GPU (device: cuda, workers: 0)"),
+        (train_fleet, {"device": "cuda", "workers": 2}, "2 GPUs (device: cuda, workers: 2)"),
+        (sweep_fleet, {"gpus_per_trial": 0.5}, "1 GPU (gpus_per_trial: 0.5)"),
+    ],
+)
+def test_gpus_that_the_machine_lacks_are_told_and_not_waited_for(
+    store: WindowStore, tmp_path: Path, work: Callable, profile: dict, told: str
+) -> None:
+    stage = toy_stage(tmp_path, engine_params(), ClusterProfile(**profile), store)
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        work(stage)

@@ -19,14 +19,13 @@ import amad
 from amad.config import Fleet, GateError, ServiceError
 from amad.detect.storage import detector_digest, load_detector
 from amad.engines.register import promotion, registry_writes
-from amad.engines.register.challenge import Defender, defend
+from amad.engines.register.challenge import defend
 from amad.engines.register.registration import git_state
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, version_number
 from amad.engines.shared.tracking import connect
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.lake import Lake
-from amad.windows.scaler import Scaler
-from amad.windows.series import Series
 from amad.windows.store import WindowStore
 from pipelines import register
 
@@ -146,7 +145,14 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     receipt = register.run(params, settings).content()
     assert (receipt["version"], receipt["champion"]) == (2, 2)
     assert receipt["figures"]["champion_low"] > 0
+    changed = next(reason for reason in receipt["reasons"] if reason.startswith("changed since"))
+    assert changed == (
+        "changed since version 1: detect.members ['innovation'] -> ['innovation', 'two_sided']; "
+        "detect.widths [401] -> [3, 9]"
+    )
     client = connect(settings)
+    page = get_version(client, FLEET, "2").description
+    assert page.index(changed) < page.index("## Intended use"), "what decides comes first"
     assert version_number(alias_version(client, FLEET, model_registry.PREVIOUS)) == 1
 
     assert version_number(promotion.rollback(settings, FLEET)) == 1
@@ -180,45 +186,16 @@ def test_the_champion_defends_itself_on_the_same_scaled_data(place):
     fleet, settings, params = place
     register.run(params, settings)
     folder = settings.fleet_dir(FLEET)
-    ours = read_json(folder / "evaluation" / "metrics.json")["methods"]["amad"]["per_unit"]
+    ours = EvaluationMetrics.require(folder).ours.per_unit
     store = WindowStore.open(folder / "store")
     lake = Lake(folder / "lake", fleet)
     client = connect(settings)
     champion = model_registry.champion_version(client, FLEET)
     theirs, problem = defend(client, champion, store, fleet, lake.events())
-    assert problem is None
-    for unit, figures in ours.items():
-        assert theirs[unit] == figures
-
-
-def test_the_champion_loses_no_precision_far_from_zero(place):
-    """An odometer in metres: taken back to float32 it would be blurred by half a spread."""
-    fleet, _, _ = place
-    names = fleet.channel_names
-    figures = (np.full(len(names), 1e7, np.float32), np.full(len(names), 2.0, np.float32))
-    scaler = Scaler(
-        channels=names,
-        tables={"vehicle": {}, "class": {}, "fleet": {"": figures}},
-        has_channel={},
-    )
-    seen = []
-
-    class Watched:
-        def __init__(self) -> None:
-            self.scaler = scaler
-
-        def score(self, series):
-            seen.append(series.value_TC)
-
-    value_TC = np.random.default_rng(0).normal(size=(50, len(names))).astype(np.float32)
-    rows = np.zeros(50, np.int64)
-    series = Series(
-        vehicle="x", vehicle_class="y", timestamp_T=rows, value_TC=value_TC,
-        valid_TC=np.ones_like(value_TC, np.uint8), segment_T=rows, split_T=rows,
-    )  # fmt: skip
-    Defender(Watched(), scaler).score(series)
-    assert seen[0].dtype == np.float32
-    assert np.array_equal(seen[0], value_TC)
+    assert problem is None and theirs.per_unit == ours
+    metrics = EvaluationMetrics.require(folder)
+    assert theirs.found[""] == metrics.operating_point.events_found
+    assert all(theirs.found[fault] == own.events_found for fault, own in metrics.by_fault.items())
 
 
 def test_a_registry_that_does_not_answer_is_no_registry_without_a_champion(place, monkeypatch):

@@ -60,23 +60,19 @@ def test_windows_lie_in_one_segment_and_one_part_and_cover_it(
 @given(
     rows=st.integers(10, 200),
     batch=st.integers(1, 32),
-    world=st.integers(1, 5),
     epoch=st.integers(0, 3),
-    most=st.one_of(st.none(), st.integers(5, 100)),
+    most=st.one_of(st.none(), st.integers(1, 100)),
 )
-def test_ranks_share_an_epoch_evenly_without_repeat_or_omission(
-    rows: int, batch: int, world: int, epoch: int, most: int | None
+def test_an_epoch_draws_windows_without_repeat_in_full_batches_and_a_rest(
+    rows: int, batch: int, epoch: int, most: int | None
 ) -> None:
     index = WindowIndex([numbered([rows], [TRAIN])], 5, 1)
-    shares = [epoch_batches(index, batch, 7, epoch, rank, world, most) for rank in range(world)]
-    sizes = [[len(ids) for ids in share] for share in shares]
-    assert all(size == sizes[0] for size in sizes)
-    seen = np.concatenate([ids for share in shares for ids in share])
-    assert len(np.unique(seen)) == len(seen)
-    count = min(len(index), most or len(index))
-    assert len(seen) == count - count % world
-    again = epoch_batches(index, batch, 7, epoch, 0, world, most)
-    assert all((a == b).all() for a, b in zip(shares[0], again, strict=True))
+    steps = epoch_batches(index, batch, 7, epoch, most)
+    seen = np.concatenate(steps)
+    assert len(np.unique(seen)) == len(seen) == min(len(index), most or len(index))
+    assert all(len(ids) == batch for ids in steps[:-1]) and 0 < len(steps[-1]) <= batch
+    again = epoch_batches(index, batch, 7, epoch, most)
+    assert all((a == b).all() for a, b in zip(steps, again, strict=True))
 
 
 def test_epochs_and_seeds_differ() -> None:
@@ -86,23 +82,6 @@ def test_epochs_and_seeds_differ() -> None:
         for seed, epoch in ((1, 0), (1, 1), (2, 0))
     ]
     assert len({tuple(draw) for draw in draws}) == 3
-
-
-def test_one_worker_and_two_draw_the_same_windows() -> None:
-    index = WindowIndex([numbered([300], [TRAIN])], 10, 1)
-    one = epoch_batches(index, 16, 7, 0, max_windows=64)
-    two = [epoch_batches(index, 16, 7, 0, rank, 2, 64) for rank in range(2)]
-    for step, ids in enumerate(one):
-        assert set(ids.tolist()) == {int(i) for share in two for i in share[step]}
-
-
-def test_more_workers_than_windows_is_refused() -> None:
-    index = WindowIndex([numbered([10], [TRAIN])], 10, 1)
-    with pytest.raises(DataError, match=r"an epoch has 1 windows .* over 2 workers; use fewer"):
-        epoch_batches(index, 4, 7, 0, 0, 2)
-    index = WindowIndex([numbered([50], [TRAIN])], 10, 1)
-    with pytest.raises(DataError, match=r"an epoch has 3 windows .*train\.max_windows"):
-        epoch_batches(index, 4, 7, 0, 0, 4, max_windows=3)
 
 
 def test_a_store_gathers_what_the_scaled_series_hold(tmp_path: Path) -> None:

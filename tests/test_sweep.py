@@ -33,6 +33,7 @@ from amad.engines.tune.sweep_result import (
     SweepResult,
     Trial,
     described,
+    differences,
     overlay,
     present_settings,
     with_settings,
@@ -88,6 +89,8 @@ def test_every_key_of_the_space_has_a_place_in_the_settings() -> None:
 def test_settings_of_a_trial_go_over_those_of_the_file() -> None:
     found = with_settings(Params(), overlay({"mask_family": "mixed", "contrast": 0.2}))
     assert found.mask.family == "mixed" and found.loss.contrast == 0.2
+    told = "mask.family time -> mixed, loss.contrast 0 -> 0.2"
+    assert differences(Params(), found) == told and not differences(found, found)
     assert found.model_copy(update={"mask": Params().mask, "loss": Params().loss}) == Params()
 
 
@@ -298,11 +301,15 @@ def test_a_trial_that_fails_or_whose_worker_dies_before_its_first_report_goes_on
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("local_ray")
-def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: Path) -> None:
+def test_a_sweep_of_which_nothing_runs_tells_why(
+    store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     tune = {"trials": 1, "batch": 1, "epochs": 1}
     params = engine_params(train={"learning_rate": 1e30}, tune=tune)
-    with pytest.raises(ConfigError, match=r"diverged .*lower train\.learning_rate"):
+    with pytest.raises(ConfigError, match=r"^the training diverged .*in params\.yaml$"):
         search(store, tmp_path, params, 1)
+    told = capsys.readouterr().err
+    assert "maxmin=0.01: the training diverged in epoch 1" in told and "Traceback" not in told
 
 
 @pytest.mark.parametrize(

@@ -191,13 +191,14 @@ def test_weight_decay_is_on_matrices_alone(job: TrainJob) -> None:
     assert len(decayed) + len(free) == len(names)
 
 
-FORMS = {"usual": {}, "mixed": MIXED}
+# Three workers cannot have equal shares of 8 windows, nor shares of the one that is the rest.
+FORMS = {"usual": {}, "mixed": MIXED, "a rest": {"train": {"max_windows": 33}}}
 
 
-def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
+def _worker(rank: int, workers: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=workers
     )
     for form, changes in FORMS.items():
         (folder / form).mkdir(exist_ok=True)
@@ -208,32 +209,33 @@ def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module")
-def together(job: TrainJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two workers, real processes over gloo, have trained of each form."""
-    folder = tmp_path_factory.mktemp("together")
+@pytest.fixture(scope="module", params=[2, 3])
+def together(
+    job: TrainJob, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What several workers, real processes over gloo, have trained of each form."""
+    folder, workers = tmp_path_factory.mktemp("together"), request.param
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.start_processes(
-        _worker, (job, folder, port), nprocs=2, start_method=CONTEXT.get_start_method()
-    )
+    arguments, method = (workers, job, folder, port), CONTEXT.get_start_method()
+    torch.multiprocessing.start_processes(_worker, arguments, nprocs=workers, start_method=method)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_two_workers_make_the_steps_of_one(
+def test_several_workers_make_the_steps_of_one(
     job: TrainJob, together: Path, tmp_path: Path, form: str
 ) -> None:
     """The same masks, the same windows, gradients of the whole batch."""
     folder = together / form
     job = replace(job, params=toy_params(**FORMS[form]))
     one = train(job, LocalReporter(tmp_path)).epochs
-    ranks = [torch.load(folder / f"history-{rank}.pt") for rank in range(2)]
-    assert plain(ranks[0]) == plain(ranks[1])
-    for two, alone in zip(plain(ranks[0]), plain(one), strict=True):
-        assert two == pytest.approx(alone, rel=1e-3)
+    first, *others = [plain(torch.load(file)) for file in folder.glob("history-*.pt")]
+    assert others and all(other == first for other in others)
+    for several, alone in zip(first, plain(one), strict=True):
+        assert several == pytest.approx(alone, rel=1e-3)
     a, b = (Checkpoint.read(path / "checkpoint").objective for path in (tmp_path, folder))
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)

@@ -7,7 +7,7 @@ rows. The series that it is given have no labels.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -80,14 +80,22 @@ def examine(
 
 
 def per_unit_metrics(
-    store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
+    store: WindowStore,
+    scorer: ScoresSeries,
+    fleet: Fleet,
+    events: pa.Table,
+    seen: Callable[[Unit, Scored], None] = lambda *_: None,
 ) -> PerUnit:
-    """The figures by unit of one fitted detector, such as the present champion."""
+    """The figures by unit of one fitted detector, such as the present champion.
+
+    seen: is called with each unit and its scores.
+    """
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
             scored = score_after(scorer, lead_of(whole, TEST), unit.series)
+            seen(unit, scored)
             score_T = lowest_for_unscored(scored.score_T)
             buffer = fleet.evaluation.buffer_rows
             per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)

@@ -54,28 +54,30 @@ class Windows:
         )
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """Window ids of each step of this rank."""
-        return epoch_batches(
-            self.train, self.params.train.batch, self.params.seed, epoch, self.reporter.rank,
-            self.reporter.world_size, self.per_epoch,
-        )  # fmt: skip
+        """Window ids of each step, of all ranks together."""
+        settings = self.params
+        return epoch_batches(self.train, settings.train.batch, settings.seed, epoch, self.per_epoch)
 
     def steps(
         self, batches: list[np.ndarray], epoch: int
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """x_BLC, hidden_BLC, counted_BLC and owner_B of each step.
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, float]]:
+        """x_BLC, hidden_BLC, counted_BLC and owner_B of this rank's windows in each step.
 
-        Masks are drawn for the global batch.
+        The last of the five is how many they are, as a ratio to the mean over the ranks. Masks are
+        drawn for the global batch. In a step with fewer windows than ranks, each takes all of them.
         """
         mask, direction = self.params.mask, self.params.model.direction
         rank, world_size = self.reporter.rank, self.reporter.world_size
         generator = torch.Generator().manual_seed(seed_of(self.params.seed, epoch, -1))
         for ids_B in batches:
-            shape = (len(ids_B) * world_size, self.train.window, self.channels)
-            mask_BLC = draw_mask(mask, shape, generator, direction)[rank::world_size]
+            shape = (len(ids_B), self.train.window, self.channels)
+            mask_BLC, share = draw_mask(mask, shape, generator, direction), 1.0
+            if len(ids_B) >= world_size:
+                own_B, mask_BLC = ids_B[rank::world_size], mask_BLC[rank::world_size]
+                ids_B, share = own_B, len(own_B) * world_size / len(ids_B)
             x_BLC, valid_BLC, owner_B = self.gather(self.train, ids_B)
             mask_BLC = mask_BLC.to(self.reporter.device)
-            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), owner_B
+            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), owner_B, share
 
 
 def measured(index: WindowIndex, valid: Sequence[np.ndarray], ids_B: np.ndarray) -> np.ndarray:

@@ -65,13 +65,16 @@ class Objective(nn.Module):
         counted_BLC: Tensor,
         mean_count: Tensor | None = None,
         owner_B: Tensor | None = None,
+        share: float = 1.0,
     ) -> Losses:
         """Losses of a batch of scaled windows.
 
         hidden_BLC, counted_BLC: bool, what the network may not see, and the cells whose errors are
         the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
-        divided by; default: the counted cells of this batch. Several workers give the mean over all
-        of them, so that their averaged gradient is that of the whole batch. owner_B: see ``Amad``.
+        divided by; default: the counted cells of this batch. share: by which the terms that are
+        means over windows are multiplied. Several workers give the mean count over all of them, and
+        the ratio of their windows to the mean, so that their averaged gradient is that of the whole
+        batch. owner_B: see ``Amad``.
         """
         output = self.network(x_BLC, hidden_BLC, self.use_maxmin, owner_B)
         error_sum, error_count = squared_error(
@@ -81,10 +84,10 @@ class Objective(nn.Module):
         total = error_sum / count.clamp_min(1)
         discrepancy = contrast = total.new_zeros(())
         if self.use_maxmin:
-            discrepancy = output.discrepancy_BL.mean()
+            discrepancy = share * output.discrepancy_BL.mean()
             total = total + 0.5 * self.params.maxmin * discrepancy
         if self.use_contrast:
-            contrast = self._contrast(output)
+            contrast = share * self._contrast(output)
             total = total + self.params.contrast * contrast
         return Losses(
             total=total,

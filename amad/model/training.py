@@ -241,21 +241,21 @@ def _train_epoch(
     batches, parameters = windows.batches(epoch), list(model.parameters())
     sums_4 = torch.zeros(4, device=reporter.device, dtype=torch.float64)
     seen, started, shown = 0, time.perf_counter(), time.perf_counter()
-    for i, (x_BLC, hidden_BLC, counted_BLC, owner_B) in enumerate(windows.steps(batches, epoch)):
+    for i, (x_BLC, hidden_BLC, counted_BLC, *about) in enumerate(windows.steps(batches, epoch)):
         steps = settings.epochs * len(batches)
         rate = learning_rate(epoch * len(batches) + i, steps, settings.learning_rate)
         mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / world_size
         with autocast(job.precision, reporter.device):
-            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, owner_B)
+            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, *about)
         minimising_step(optimiser, parameters, losses.total, rate=rate, clip=settings.clip)
         parts = (losses.total.detach(), losses.error_sum / mean_count.clamp_min(1),
                  losses.discrepancy, losses.contrast)  # fmt: skip
-        sums_4 += torch.stack([part.double() for part in parts]) * len(x_BLC)
-        seen += len(x_BLC)
+        sums_4 += torch.stack([part.double() for part in parts]) * len(batches[i])
+        seen += len(batches[i])
         now = time.perf_counter()
         if reporter.rank == 0 and now - shown > until_next(now - started):
             shown = now
-            speed = seen * world_size / (shown - started)
+            speed = seen / (shown - started)
             say(
                 f"  epoch {epoch + 1}, step {i + 1} of {len(batches)}: "
                 f"loss {sums_4[0].item() / seen:.4f}, {speed:.0f} windows/s"
@@ -272,7 +272,7 @@ def _train_epoch(
         "epoch": epoch + 1,
         **dict(zip(names, means, strict=True)),
         "learning_rate": rate,
-        "windows_per_second": seen * world_size / seconds,
+        "windows_per_second": seen / seconds,
     }
 
 

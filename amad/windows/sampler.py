@@ -1,7 +1,7 @@
 """Chooses the windows of each training step: an index of all windows, and the order in each epoch.
 
-The order depends on (seed, epoch) only, and a rank's share of it on (rank, world_size). So a
-resumed run sees the same windows as an uninterrupted one, and no position has to be stored.
+The order depends on (seed, epoch) only. So a resumed run sees the same windows as an uninterrupted
+one, and no position has to be stored.
 
 Shape legend: W windows of the index, B windows in a batch, L steps in a window, C channels.
 """
@@ -109,29 +109,14 @@ def epoch_batches(
     batch: int,
     seed: int,
     epoch: int,
-    rank: int = 0,
-    world_size: int = 1,
     max_windows: int | None = None,
 ) -> list[np.ndarray]:
-    """The window numbers of each step of one rank in one epoch, in order.
+    """The window numbers of each step of one epoch, of all ranks together, in order.
 
-    At most ``max_windows`` windows are drawn without replacement, anew in each epoch. ``batch`` is
-    the global batch: every rank takes ``max(1, batch // world_size)`` windows per step. All ranks
-    make the same number of steps with the same number of windows, and together they see each drawn
-    window once. Up to ``world_size - 1`` windows that cannot be divided evenly are left out.
-
-    Raises:
-        DataError: an epoch has fewer windows than ranks.
+    At most ``max_windows`` windows are drawn without replacement, anew in each epoch, ``batch`` for
+    each step and the rest for the last one.
     """
-    most = min(len(index), max_windows or len(index))
-    count = most - most % world_size
-    if count == 0:
-        raise DataError(
-            f"an epoch has {most} windows (see train.max_windows), which cannot be shared out over "
-            f"{world_size} workers; use fewer workers"
-        )
+    count = min(len(index), max_windows or len(index))
     rng = np.random.default_rng([seed, epoch])
     drawn = rng.choice(len(index), size=count, replace=False)
-    mine = drawn[rank::world_size]
-    share = max(1, batch // world_size)
-    return [mine[i : i + share] for i in range(0, len(mine), share)]
+    return [drawn[i : i + batch] for i in range(0, count, batch)]

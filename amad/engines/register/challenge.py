@@ -1,10 +1,12 @@
-"""The metrics of the present champion on the challenger's test data: same rows, same faults.
+"""What the present champion does on the challenger's test data, and what has changed since.
 
 The store's series, injected faults included, are scaled with the challenger's scaler. The champion
 has its own scaler, so each series is converted to engineering units and scaled again for it.
 """
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,16 +14,53 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import DataError, Fleet
+from amad.config.number_text import number
+from amad.config.yaml_file import cut
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
-from amad.engines.shared.model_registry import LostError, fetched, version_title
+from amad.engines.shared.model_registry import DATA_HASH, LostError, fetched, version_title
+from amad.engines.shared.tracking import flatten
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import per_unit_metrics
+from amad.evaluation.units import Unit
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 from amad.windows.store import WindowStore
+
+SETTINGS = {"seed", "prepare", "model", "mask", "loss", "train"}  # sections that make a network
+DATA, COMMIT = "data", "git_commit"  # tags of a version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defence:
+    """The champion on the challenger's test data.
+
+    per_unit: its metrics. found: how many of the known events it finds with its own threshold, by
+    type, and of all of them under ''.
+    """
+
+    detector: Detector
+    per_unit: PerUnit
+    found: Mapping[str, int]
+
+    def events_found(self, metrics: EvaluationMetrics) -> list[str]:
+        """What it finds beside the challenger, whose metrics are given, as sentences."""
+        point = metrics.operating_point
+        if not point.events:
+            return []
+        told = (
+            f"known events found, each with its own threshold: challenger {point.events_found}, "
+            f"champion {self.found['']} of {point.events}"
+        )
+        differ = [
+            f"{fault} {own.events_found} and {self.found[fault]} of {own.events}"
+            for fault, own in sorted(metrics.by_fault.items())
+            if own.events_found != self.found[fault]
+        ]
+        return [told + (f"; they differ in {', '.join(differ)}" if differ else "")]
 
 
 def defend(
@@ -30,8 +69,8 @@ def defend(
     store: WindowStore,
     fleet: Fleet,
     events: pa.Table,
-) -> tuple[PerUnit | None, str | None]:
-    """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data).
+) -> tuple[Defence | None, str | None]:
+    """(what the champion does, None), or (None, why it cannot be scored on this data).
 
     Raises:
         ServiceError: the store does not answer. It must not be mistaken for a champion that cannot
@@ -51,8 +90,58 @@ def defend(
             f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "
             f"says {fleet.period_seconds:g} s"
         )
-    method = Defender(detector, store.scaler)
-    return per_unit_metrics(store, method, fleet, events), None
+    found: Counter[str] = Counter()
+
+    def count(unit: Unit, scored: Scored) -> None:
+        typed = [(event, event.type) for event in unit.events if event.type]
+        for event, fault in [*((event, "") for event in unit.truth), *typed]:
+            found[fault] += bool(scored.alarm_T[event.first : event.last].any())
+
+    per_unit = per_unit_metrics(store, Defender(detector, store.scaler), fleet, events, count)
+    return Defence(detector=detector, per_unit=per_unit, found=found), None
+
+
+def changes(
+    champion: ModelVersion, theirs: Detector, ours: Detector, lineage: Mapping[str, str]
+) -> str:
+    """What differs between the champion and a challenger with these tags, in one sentence."""
+    before, after = (_origin(detector) for detector in (theirs, ours))
+    told = [
+        f"{key} {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    tags = {key: champion.tags.get(key, "unknown") for key in (DATA, DATA_HASH, COMMIT)}
+    if tags[DATA_HASH] != lineage[DATA_HASH]:
+        told.append(f"data: {tags[DATA]} -> {lineage[DATA]}")
+    if tags[COMMIT] != lineage[COMMIT]:
+        told.append(f"commit {tags[COMMIT][:8]} -> {lineage[COMMIT][:8]}")
+    since = f"since version {champion.version}"
+    if not told:
+        return f"settings, data, fleet file and commit are as they were {since}"
+    return f"changed {since}: {'; '.join(told)}"
+
+
+def unlike(theirs: Fleet, ours: Fleet) -> list[str]:
+    """Of which channels the store holds something else than the champion learnt from."""
+    pairs = zip(theirs.channels, ours.channels, strict=True)
+    return [
+        f"no fair comparison: {new.name} is {new.kind} now and was {old.kind} for the champion"
+        for old, new in pairs
+        if old.kind != new.kind
+    ]
+
+
+def _origin(detector: Detector) -> dict[str, str]:
+    """Settings of a detector and its network, and its fleet file, by name."""
+    bundle, fleet = detector.bundle, detector.fleet.model_dump(mode="json")
+    trained = bundle.params.model_dump(mode="json", include=SETTINGS) if bundle else {}
+    fleet["channels"] = {channel.pop("name"): channel for channel in fleet["channels"]}
+    content = trained | {"detect": detector.params.model_dump(mode="json"), "fleet file": fleet}
+    return {
+        key: number(value) if isinstance(value, float) else cut(str(value))
+        for key, value in flatten(content).items()
+    }
 
 
 class Defender:

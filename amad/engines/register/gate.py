@@ -14,7 +14,7 @@ judged and nothing is promoted. All of this also holds for a fleet without a cha
 that cannot be scored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -103,15 +103,15 @@ def decide(
     *,
     champion_version: str | None = None,
     champion_problem: str | None = None,
-    champion_saw: str | None = None,
+    remarks: Sequence[str] = (),
     class_of: Callable[[str], str] = lambda _: "all",
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
     metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
     champion_version: None where there is no champion yet. champion_problem: why the champion cannot
-    be scored on the present data; the challenger then takes its place. champion_saw: that it
-    learnt from days of this test part, as a sentence. class_of: a unit's class.
+    be scored on the present data; the challenger then takes its place. remarks: sentences on
+    the two, which decide nothing. class_of: a unit's class.
     """
     decision = Decision()
     ours, unit = metrics.ours.per_unit, metrics.unit
@@ -136,8 +136,7 @@ def decide(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
     decision.reasons += _where(ours, champion or {}, params, unit, class_of)
-    if champion_saw:
-        decision.reasons.append(champion_saw)
+    decision.reasons += remarks
     return decision.end(
         against.wins,
         "it beats the champion" if against.wins else "no proven gain on the champion",

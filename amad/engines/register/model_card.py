@@ -1,6 +1,7 @@
 """The model card: what a person must know before trusting a version, in Markdown.
 
-Its last section, Promotion, is rewritten in the registry whenever an alias of the version changes.
+Its first section, Promotion, is rewritten in the registry whenever the gate judges the version
+again or its alias ``@champion`` moves.
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,14 @@ def model_card(
 ) -> str:
     """Build the card from the artifacts of the stages.
 
-    params: as trained, with the values that the sweep chose. data: {rows, vehicles, first, last,
-    hash, train_rows and long_rows of each vehicle} of the window store. lineage: the version's
-    tags. decision: the gate's.
+    params: as trained, with the values that the sweep chose. data: {train_rows and long_rows of
+    each vehicle} of the window store. lineage: the version's tags. decision: the gate's.
+
+    What decides comes first, as the end of a long card is cut in the registry.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
+        _promotion(decision.reasons),
         _use(fleet),
         _data(fleet, data, validation, lineage),
         _training(params, training, metrics),
@@ -45,10 +48,30 @@ def model_card(
         _operating_point(metrics, params),
         _blind_spots(metrics),
         _limits(metrics, params, fleet),
-        _call(fleet),
         "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
-        PROMOTION + "\n" + "\n".join(f"- {reason}" for reason in decision.reasons),
+        _call(fleet),
     ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _promotion(reasons: Sequence[str], standing: str = "") -> str:
+    first = [standing, ""] if standing else []
+    return "\n".join([PROMOTION, *first, *(f"- {reason}" for reason in reasons)]).rstrip()
+
+
+def standing_of(card: str) -> str:
+    """What a card says of where its version stands; empty for one that never was champion."""
+    first = card.partition(f"{PROMOTION}\n")[2].partition("\n")[0]
+    return "" if first.startswith("- ") else first
+
+
+def with_promotion(card: str, reasons: Sequence[str], standing: str) -> str:
+    """The card with another first section: what the gate found, and where the version stands."""
+    title, _, rest = card.partition("\n\n")
+    before, _, after = rest.partition(PROMOTION)
+    sections = after.partition("\n## ")[1:]
+    others = (before + "".join(sections)).strip()
+    parts = (title, _promotion(reasons, standing), others)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -71,9 +94,8 @@ def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, s
     classes = f"- vehicle classes: {', '.join(names)}\n" if len(names) > 1 else ""
     return (
         "## Data\n"
-        f"- {data['rows']:,} rows (on the grid) of {count(data['vehicles'], 'vehicle')}, "
-        f"{data['first']} to {data['last']}; data hash `{data['hash']}`; detector digest "
-        f"`{lineage.get('detector_digest', 'none')}`\n"
+        f"- {lineage['data']} (on the grid); data hash `{lineage['data_hash']}`; detector digest "
+        f"`{lineage['detector_digest']}`\n"
         f"{classes}"
         f"- {_histories(data['train_rows'], data['long_rows'])}\n"
         f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
@@ -104,8 +126,15 @@ def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
 
 def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics) -> str:
     model, mask, loss = params.model, params.mask, params.loss
-    last = training.epochs[-1] if training.epochs else {}
-    shown = [f"{key} {value:.4g}" for key, value in last.items() if isinstance(value, float)]
+    first, last = (training.epochs[i] if training.epochs else {} for i in (0, -1))
+    shown = [
+        f"{name} {first[key]:.4g} after the first epoch, {last[key]:.4g} after the last"
+        for key, name in (
+            ("loss", "loss"),
+            ("validation", "hidden-position error on hold-out rows"),
+        )
+        if key in last
+    ]
     return (
         "## Training\n"
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
@@ -114,7 +143,7 @@ def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics)
         f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; "
         f"{count(params.train.epochs, 'epoch')} of "
         f"{training.epoch_windows:,} of {training.train_windows:,} windows, seed {params.seed}"
-        + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
+        + (f"\n- {'; '.join(shown)}" if shown else "")
         + (f"\n- {metrics.vote.sentence}" if metrics.vote else "")
     )
 

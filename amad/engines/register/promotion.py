@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from amad.config import GateError, ServiceError, Settings
 from amad.config.wording import registering
 from amad.engines.register.gate import BY_HAND, Decision
-from amad.engines.register.model_card import PROMOTION
+from amad.engines.register.model_card import standing_of, with_promotion
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.register.registry_writes import (
     DESCRIPTION_LIMIT,
@@ -48,11 +48,12 @@ MOVED_TO = re.compile(r" -> version (\d+),")  # in their text
 
 
 def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
-    """Write the gate's decision and its figures on the version, as tags."""
+    """Write the gate's decision and its figures on the version, as tags and in its card."""
     tags = {f"gate_{key}": value for key, value in decision.figures.items()}
     tags["gate_decision"] = "promote" if decision.promote else "refuse"
     tags["gate_reasons"] = "\n".join(decision.reasons)
     set_tags(client, version, tags)
+    _describe(client, version)
 
 
 def recorded(version: ModelVersion) -> Decision | None:
@@ -221,15 +222,17 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
         return back
 
 
-def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
-    """Rewrite the last section of the version's card: the text, and what the gate found."""
+def _describe(client: MlflowClient, version: ModelVersion, text: str | None = None) -> None:
+    """Rewrite the first section of the version's card: what the gate found, and where it stands.
+
+    text: where it stands; default: as the card says.
+    """
     now = client.get_model_version(version.name, version.version)
-    head = (now.description or "").partition(PROMOTION)[0].rstrip()
-    decision = recorded(now)
-    reasons = "".join(f"- {reason}\n" for reason in decision.reasons) if decision else ""
-    tail = f"\n\n{PROMOTION}\n{text}\n" + (f"\n{reasons}" if reasons else "")
-    room = DESCRIPTION_LIMIT - len(tail)
-    client.update_model_version(version.name, version.version, clip(head, room) + tail)
+    card, decision = now.description or "", recorded(now)
+    standing = standing_of(card) if text is None else text
+    new = clip(with_promotion(card, decision.reasons if decision else [], standing))
+    if new != card:
+        client.update_model_version(version.name, version.version, new)
 
 
 def _number(text: str) -> float | int | str:

@@ -14,10 +14,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import DataError, Stage
 from amad.config.console import say
+from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.storage import folder_digest, load_detector
 from amad.engines.register import promotion
-from amad.engines.register.challenge import defend
+from amad.engines.register.challenge import DATA, changes, defend, unlike
 from amad.engines.register.gate import Decision, decide
 from amad.engines.register.model_card import model_card
 from amad.engines.register.registry_lock import registry_lock
@@ -120,15 +121,33 @@ class _Candidate:
         store = WindowStore.checked(stage.folder / "store")
         say(f"score the champion, version {champion.version}, on the same data")
         theirs, problem = defend(self.client, champion, store, stage.fleet, self.lake.events())
+        remarks = []
+        if theirs is not None:
+            told = changes(champion, theirs.detector, self.detector, self.lineage(store))
+            remarks = [*theirs.events_found(self.metrics), told]
+            remarks += unlike(theirs.detector.fleet, self.detector.fleet)
         return decide(
             self.metrics,
-            theirs,
+            theirs.per_unit if theirs else None,
             stage.params.gate,
             champion_version=champion.version,
             champion_problem=problem,
-            champion_saw=_seen(champion, _test_start(store)),
+            remarks=[*remarks, *_seen(champion, _test_start(store))],
             class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
+
+    def lineage(self, store: WindowStore) -> dict[str, str]:
+        """What it was made of, as tags."""
+        stage, about = self.stage, extent(store)
+        return {
+            **self.identity,
+            **git_state(stage.settings.home),
+            DATA: f"{about['rows']:,} rows of {count(about['vehicles'], 'vehicle')}, "
+            f"{about['first']} to {about['last']}",
+            "params_digest": stage.params.digest,
+            "fleet_digest": stage.fleet.digest,
+            TEST_START: _test_start(store),
+        }
 
     def log(self, decision: Decision) -> ModelVersion:
         """Log the model to the run of its evaluation, with its card and lineage."""
@@ -143,24 +162,17 @@ class _Candidate:
         )
         run_id = evaluation_run(client, used, store, folder, self.metrics, training)
         data_hash = self.identity[DATA_HASH]
-        lineage = {
-            **self.identity,
-            **git_state(stage.settings.home),
+        lineage = self.lineage(store) | {
             "run_id": run_id,
             "training_run_id": training_run(client, fleet.name, training),
-            "params_digest": stage.params.digest,
-            "fleet_digest": fleet.digest,
             "validation": _verdict(validation, data_hash),
-            TEST_START: _test_start(store),
         }
         card = model_card(
             fleet=fleet,
             params=used,
             metrics=self.metrics,
             validation=validation,
-            data=extent(store)
-            | {
-                "hash": data_hash,
+            data={
                 "train_rows": store.rows_of(TRAIN),
                 "long_rows": [store.long_rows(vehicle) for vehicle in store.vehicles],
             },
@@ -217,15 +229,15 @@ def _test_start(store: WindowStore) -> str:
     return first
 
 
-def _seen(champion: ModelVersion, test_start: str) -> str | None:
+def _seen(champion: ModelVersion, test_start: str) -> list[str]:
     """That the champion learnt from days of this test part, if it did; dates are ISO 8601."""
     own = champion.tags.get(TEST_START, "")
     if own <= test_start:
-        return None
-    return (
+        return []
+    return [
         f"no fair comparison: the champion's own test part begins on {own}, so it learnt from days "
         f"of this one, which begins on {test_start}"
-    )
+    ]
 
 
 def _example(lake: Lake):

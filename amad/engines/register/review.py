@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from amad.config import ServiceError, Settings
 from amad.config.console import say
 from amad.config.wording import registering
-from amad.engines.register.model_card import PROMOTION
+from amad.engines.register.model_card import PROMOTION, standing_of
 from amad.engines.register.promotion import recorded
 from amad.engines.register.registry_writes import CLIPPED
 from amad.engines.shared.model_registry import (
@@ -44,15 +44,13 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
     if "rolled_back" in version.tags:
         reasons = [*reasons, f"rolled back {version.tags['rolled_back']}"]
     aliases = ", ".join(f"@{name}" for name in sorted(version.aliases)) or "no alias"
-    promotion = _sections(version.description or "").get(PROMOTION.removeprefix("## "))
     parts = [
         f"# {version_title(version)} ({aliases})",
         "## Gate\n" + "\n".join(f"- {reason}" for reason in reasons),
         *(f"## {name}\n{sections[name]}" for name in DECIDES if name in sections),
     ]
-    # The rest of this section repeats the gate's reasons.
-    if promotion and not promotion.startswith("- "):
-        parts.append(f"{PROMOTION}\n{promotion.splitlines()[0]}")
+    if standing := standing_of(version.description or ""):
+        parts.append(f"{PROMOTION}\n{standing}")
     return "\n\n".join(parts)
 
 

@@ -11,8 +11,16 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
+from amad.config import (
+    AmadError,
+    ClusterProfile,
+    ConfigError,
+    ServiceError,
+    interruption,
+    usable_error,
+)
 from amad.config.console import say
+from amad.config.wording import count
 from amad.engines.shared.environment import quiet
 from amad.telemetry.temporary import remove_leftovers
 
@@ -130,6 +138,25 @@ def local_cpus(profile: ClusterProfile) -> int:
     return max(profile.cpus or os.cpu_count() or 1, math.ceil(max(train, profile.cpus_per_trial)))
 
 
+def require_gpus(wanted: float, keys: str) -> None:
+    """See that this machine has as many GPUs as ``keys`` of the profile ask of it.
+
+    A local Ray would wait for them for ever.
+
+    Raises:
+        ConfigError: it has fewer.
+    """
+    import torch
+
+    found = torch.cuda.device_count()
+    if found < wanted:
+        raise ConfigError(
+            f"the cluster profile asks this machine for {count(math.ceil(wanted), 'GPU')} "
+            f"({keys}), and PyTorch finds {found}; choose another profile with AMAD_CLUSTER, such "
+            "as local, or change these keys"
+        )
+
+
 def told_by_worker(error: BaseException, storage: str) -> AmadError | None:
     """The error for the user that a worker raised, found inside Ray's own exceptions.
 
@@ -137,8 +164,10 @@ def told_by_worker(error: BaseException, storage: str) -> AmadError | None:
     """
     seen: list[BaseException] = [error]
     for known in seen:
-        if isinstance(known, AmadError):
-            return type(known)(*known.args)  # Ray's own subclass prints a traceback
+        # Ray's own subclass of an error prints a traceback; its cause is the error itself.
+        plain = getattr(known, "cause", None) or known
+        if isinstance(plain, AmadError):
+            return type(plain)(*plain.args)
         if isinstance(known, OSError) and known.errno is not None:
             known.filename = known.filename or storage
         if (unusable := usable_error(known)) is not None:  # a full disk

@@ -11,11 +11,12 @@ from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_checkpoint import own_copy
-from amad.engines.shared.ray_cluster import ray_session, told_by_worker
+from amad.engines.shared.ray_cluster import ray_session, require_gpus, told_by_worker
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
+from amad.engines.shared.unit_engines import one_thread
 from amad.engines.train.worker import run_worker
 from amad.model import (
     Amad,
@@ -44,7 +45,7 @@ def train_fleet(stage: Stage) -> TrainResult:
 
     Raises:
         DataError: no window fits and there is no skip, or a checkpoint cannot be read.
-        ConfigError: the training diverged.
+        ConfigError: the training diverged, or the machine lacks the GPUs of the profile.
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
     """
@@ -91,12 +92,15 @@ def _trained(
     stage: Stage, opened: WindowStore, job: TrainJob, name: str, curve: TrainingCurve
 ) -> tuple[Trained, Amad]:
     """The network, trained where the profile says; its linear skip alone where no window fits."""
+    profile = stage.profile
     reason = why_none_fits(opened, job.params.model.window)
     if reason and job.params.model.skip == "linear":
         say(f"no training, so the network stays its linear skip: {reason}")
         return untrained(opened, job.params)
-    if stage.profile.workers == 0:
-        return _train_here(job, stage.profile, stage.runs / "ray" / name, curve)
+    if profile.device == "cuda" and (profile.address is None or profile.workers == 0):
+        require_gpus(max(profile.workers, 1), f"device: cuda, workers: {profile.workers}")
+    if profile.workers == 0:
+        return _train_here(job, profile, stage.runs / "ray" / name, curve)
     return _train_with_ray(job, StoreOnNodes.of(stage, opened), stage, name, curve)
 
 
@@ -126,9 +130,13 @@ class _LoggingReporter(LocalReporter):
 def _train_here(
     job: TrainJob, profile: ClusterProfile, folder: Path, curve: TrainingCurve
 ) -> tuple[Trained, Amad]:
-    """What ``train`` returned, and the network of the last checkpoint."""
+    """What ``train`` returned, and the network of the last checkpoint.
+
+    With one thread, as a worker computes: the last digits depend on the number of threads.
+    """
     reporter = _LoggingReporter(folder, profile.device, curve)
-    trained = train(job, reporter)
+    with one_thread():
+        trained = train(job, reporter)
     kept = reporter.latest(job.digest)
     assert kept is not None, "training ends with a checkpoint"
     return trained, kept.network(job.params.model)

@@ -5,6 +5,7 @@ judged after each by ``InjectedObjective``. Only the driver talks to MLflow: the
 each trial a child of it. docs/explanation/training.md says how the result is made reproducible.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -28,7 +29,7 @@ from amad.config import (
 from amad.config.console import say
 from amad.config.wording import count
 from amad.engines.shared.identity import RunState, work_digest
-from amad.engines.shared.ray_cluster import ray_session, told_by_worker
+from amad.engines.shared.ray_cluster import ray_session, require_gpus, told_by_worker
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
@@ -67,6 +68,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     trained or judged, there is none, and the network keeps the settings of params.yaml.
 
     Raises:
+        ConfigError: the machine lacks the GPUs of the profile.
         DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
@@ -86,6 +88,9 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         log_settings(client, run.info.run_id, params)
         trials = [Trial.model_validate(known) for known in state.get("trials") or []]
         if len(trials) < params.tune.trials:
+            wanted = stage.profile.gpus_per_trial
+            if stage.profile.address is None and wanted:
+                require_gpus(wanted, f"gpus_per_trial: {wanted:g}")
             with ray_session(stage.profile):
                 trials = _run_trials(stage, opened, name, state)
             if not any(trial.state == "failed" for trial in trials):
@@ -123,6 +128,8 @@ def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) ->
     """Run what is left of the sweep; all its trials, in the order of their numbers."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    # It logs a traceback for each failed trial; SweepLog says the reason.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     path = f"{stage.checkpoints}/{name}"
     trainable = _trainable(stage, store, name)
     if tune.Tuner.can_restore(path):

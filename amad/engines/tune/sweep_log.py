@@ -11,6 +11,7 @@ from ray.tune import Callback
 from amad.config import Settings
 from amad.config.console import say
 from amad.engines.shared.identity import RunState
+from amad.engines.shared.ray_cluster import told_by_worker
 from amad.engines.shared.tracking import connect, experiment_id, run_exists
 from amad.engines.shared.training_curve import TrainingCurve
 from amad.engines.tune.search import trial_name
@@ -64,14 +65,17 @@ class SweepLog(Callback):
         already. The next batch would be drawn without its result. SIGUSR1 ends Tune's loop before
         that and saves the sweep; Tune handles the signal in the main thread only.
         """
+        why = ""
         if trial.pickled_error_file is not None:
             error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
             if isinstance(error, RayActorError):
                 if callable(signal.getsignal(signal.SIGUSR1)):
                     signal.raise_signal(signal.SIGUSR1)
                 return
+            told = told_by_worker(error, trial.local_path)
+            why = f": {told or str(error).strip().splitlines()[-1]}"
         self._end(trial, "FAILED")
-        say(f"{self._position(trial)} failed: {described(trial.config)}")
+        say(f"{self._position(trial)} failed, {described(trial.config)}{why}")
 
     def _position(self, trial) -> str:
         return f"trial {trial.config[NUMBER] + 1}/{self._trials}"

@@ -83,6 +83,16 @@ def with_settings(params: Params, sections: dict[str, dict]) -> Params:
     return Params.model_validate(content)
 
 
+def differences(before: Params, after: Params) -> str:
+    """Which of the settings that a sweep searches are others: ``mask.family time -> channel``."""
+    content, changed = before.model_dump(), after.model_dump()
+    return ", ".join(
+        f"{section}.{key} {_text(content[section][key])} -> {_text(changed[section][key])}"
+        for section, key in PLACES.values()
+        if content[section][key] != changed[section][key]
+    )
+
+
 def with_trial_budget(params: Params, vehicles: int) -> Params:
     """``params`` with the epochs and windows of a trial in place of those of a training.
 
@@ -111,7 +121,8 @@ def is_range(values: object) -> bool:
 
 def described(settings: dict) -> str:
     """``mask_family=time mask_ratio=0.5 ... maxmin=0.013``; other keys are left out."""
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value := settings[name], float) else f"{name}={value}"
-        for name in PLACES
-    )
+    return " ".join(f"{name}={_text(settings[name])}" for name in PLACES)
+
+
+def _text(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

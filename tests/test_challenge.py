@@ -1,0 +1,112 @@
+"""The champion beside the challenger: on the same data, and in what it was made of."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from evaluation_kit import evaluation_metrics, method_figures
+from model_kit import toy_fleet
+
+from amad.config import Fleet, Params
+from amad.engines.register.challenge import Defence, Defender, changes, unlike
+from amad.evaluation.evaluation_metrics import FaultFigures
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+
+
+def test_the_champion_loses_no_precision_far_from_zero() -> None:
+    """An odometer in metres: taken back to float32 it would be blurred by half a spread."""
+    names = ["odometer", "speed"]
+    figures = (np.full(len(names), 1e7, np.float32), np.full(len(names), 2.0, np.float32))
+    scaler = Scaler(
+        channels=names,
+        tables={"vehicle": {}, "class": {}, "fleet": {"": figures}},
+        has_channel={},
+    )
+    seen = []
+
+    class Watched:
+        def __init__(self) -> None:
+            self.scaler = scaler
+
+        def score(self, series):
+            seen.append(series.value_TC)
+
+    value_TC = np.random.default_rng(0).normal(size=(50, len(names))).astype(np.float32)
+    rows = np.zeros(50, np.int64)
+    series = Series(
+        vehicle="x", vehicle_class="y", timestamp_T=rows, value_TC=value_TC,
+        valid_TC=np.ones_like(value_TC, np.uint8), segment_T=rows, split_T=rows,
+    )  # fmt: skip
+    Defender(Watched(), scaler).score(series)
+    assert seen[0].dtype == np.float32
+    assert np.array_equal(seen[0], value_TC)
+
+
+def test_it_says_what_each_finds_and_in_which_types_of_faults_they_differ() -> None:
+    methods = {"amad": method_figures([0.5]), "random": method_figures([0.1])}
+    typed = {
+        fault: FaultFigures(
+            events=4,
+            events_found=found,
+            event_recall=found / 4,
+            median_delay_seconds=None,
+            strengths={},
+            methods={},
+        )
+        for fault, found in (("drift", 3), ("stuck", 1))
+    }
+    metrics = evaluation_metrics(methods).model_copy(update={"by_fault": typed})
+    told = "known events found, each with its own threshold: challenger 10, champion "
+    alike = {"": 10, "drift": 3, "stuck": 1}
+    assert _defence(alike).events_found(metrics) == [f"{told}10 of 12"]
+    assert _defence(alike | {"": 11, "stuck": 2}).events_found(metrics) == [
+        f"{told}11 of 12; they differ in stuck 1 and 2 of 4"
+    ]
+    none = evaluation_metrics(methods, point={"events": 0, "events_found": 0})
+    assert _defence(alike).events_found(none) == []
+
+
+def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> None:
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1234567890"}
+    champion = SimpleNamespace(version="3", tags=tags)
+    ours = _detector({})
+    assert changes(champion, _detector({}), ours, tags) == (
+        "settings, data, fleet file and commit are as they were since version 3"
+    )
+    lineage = tags | {"data": "12 rows", "data_hash": "b", "git_commit": "abcdefghij"}
+    assert changes(champion, _detector({"seed": 6}), ours, lineage) == (
+        "changed since version 3: seed 6 -> 7; data: 9 rows -> 12 rows; commit 12345678 -> abcdefgh"
+    )
+    without = SimpleNamespace(bundle=None, params=Params().detect, fleet=toy_fleet())
+    assert "model.window None -> 100" in changes(champion, without, ours, tags)
+    older = SimpleNamespace(version="3", tags={})
+    told = changes(older, _detector({"tune": {"trials": 2}}), ours, tags)
+    assert told == ("changed since version 3: data: unknown -> 9 rows; commit unknown -> 12345678")
+
+
+def test_a_channel_of_another_kind_is_told_and_makes_no_fair_comparison() -> None:
+    """The store holds the increments of a counter, which the champion has never seen."""
+    content = toy_fleet().model_dump(mode="json")
+    content["channels"][1]["kind"] = "counter"
+    content["channels"][2]["range"] = [0, 1]
+    now = Fleet.model_validate(content)
+    assert unlike(toy_fleet(), toy_fleet()) == []
+    (told,) = unlike(toy_fleet(), now)
+    assert told == "no fair comparison: two is counter now and was continuous for the champion"
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1"}
+    ours = _detector({})
+    ours.fleet = now
+    assert changes(SimpleNamespace(version="3", tags=tags), _detector({}), ours, tags) == (
+        "changed since version 3: fleet file.channels.three.range None -> [0.0, 1.0]; "
+        "fleet file.channels.two.kind continuous -> counter"
+    )
+
+
+def _defence(found: dict[str, int]) -> Defence:
+    return Defence(detector=None, per_unit={}, found=found)
+
+
+def _detector(changes: dict) -> SimpleNamespace:
+    params = Params.model_validate(changes)
+    bundle = SimpleNamespace(params=params)
+    return SimpleNamespace(bundle=bundle, params=params.detect, fleet=toy_fleet())
