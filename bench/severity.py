@@ -25,18 +25,18 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from amad.config import Fleet, Params, Settings, load_params
-from amad.config.console import say
+from amad.config.console import say, track
 from amad.detect.incidents import incidents_of
 from amad.detect.scorer import Scorer, score_after
 from amad.engines.shared.environment import quiet
-from amad.evaluation.harness import WITHOUT, judge
-from amad.evaluation.method_result import Finding
+from amad.evaluation.harness import WITHOUT
+from amad.evaluation.method_result import Finding, MethodResult
 from amad.evaluation.summary import rounded
 from amad.evaluation.typed_events import by_type, severity_order
-from amad.evaluation.units import fitting_parts, units_of, unlabelled
+from amad.evaluation.units import Unit, fitting_parts, units_of, unlabelled
 from amad.telemetry.files import write_json
 from amad.telemetry.schemas import EVENTS
-from amad.windows.series import TEST, lead_of
+from amad.windows.series import TEST, Series, lead_of
 from amad.windows.store import WindowStore
 from bench.carry_over import FLEETS
 from bench.options import parser_of, positive, run
@@ -68,14 +68,18 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
     store, settings = prepared.store, settings_of(WITHOUT, "offline", params.seed, params)
     scorer = build(WITHOUT, settings, prepared.fleet, store, None)
     scorer.fit(*fitting_parts(store))
-    found: list[Finding] = []
-    true: list[float] = []  # the change, of each finding
+    result, true = MethodResult(), []  # the true changes, of each finding
     for draw in range(draws):
         fleet, view = _drawn(prepared.fleet, draw, len(store.vehicles)), CleanStretches.of(store)
-        results, _ = judge({WITHOUT: scorer}, view, fleet, settings, EVENTS.empty_table(), {})
-        changes = _true_changes(view, fleet)
-        found += results[WITHOUT].known
-        true += [changes[f.unit] for f in results[WITHOUT].known]
+        for vehicle in track(store.vehicles, f"{fleet.name}, draw {draw + 1}"):
+            whole = view.scaled(vehicle)
+            lead, test = lead_of(whole, TEST), whole.part(TEST)
+            has_channel_C = view.has_channel(vehicle)
+            for unit in units_of(whole, fleet, EVENTS.empty_table(), has_channel_C)[0]:
+                scored = score_after(scorer, lead, unit.series)
+                result.judge_events(unit, scored, scorer, test.timestamp_T)
+                true.append(_true_change(unit, test))
+    found = result.known
     known = [
         replace(f, severity=size if f.severity > 0 else 0.0)
         for f, size in zip(found, true, strict=True)
@@ -101,24 +105,16 @@ def _drawn(fleet: Fleet, draw: int, vehicles: int) -> Fleet:
     seed = fleet.labels.injection.seed + APART * draw
     injection = fleet.labels.injection.model_copy(update={"seed": seed})
     labels = fleet.labels.model_copy(update={"injection": injection})
-    # Each case is a unit, so that the true change of a finding is known by its name.
-    evaluation = fleet.evaluation.model_copy(update={"unit": "case"})
-    return fleet.model_copy(update={"labels": labels, "evaluation": evaluation})
+    return fleet.model_copy(update={"labels": labels})
 
 
-def _true_changes(store: WindowStore, fleet: Fleet) -> dict[str, float]:
-    """By case, how much the fault changed its channels: the largest, in spreads of train rows."""
-    changes = {}
-    for vehicle in store.vehicles:
-        whole = store.scaled(vehicle)
-        test = whole.part(TEST)
-        for unit in units_of(whole, fleet, EVENTS.empty_table(), store.has_channel(vehicle))[0]:
-            [fault] = unit.events
-            rows, channels = slice(fault.first, fault.last), list(fault.channels)
-            at = np.searchsorted(test.timestamp_T, unit.series.timestamp_T[rows])
-            change_NC = unit.series.value_TC[rows][:, channels] - test.value_TC[at][:, channels]
-            changes[unit.name] = float(np.sqrt(np.square(change_NC).mean(axis=0).max()))
-    return changes
+def _true_change(unit: Unit, test: Series) -> float:
+    """How much a fault changed its channels, in spreads of the train rows; the largest."""
+    [fault] = unit.events
+    rows, channels = slice(fault.first, fault.last), list(fault.channels)
+    before = np.searchsorted(test.timestamp_T, unit.series.timestamp_T[rows])
+    change_NC = unit.series.value_TC[rows][:, channels] - test.value_TC[before][:, channels]
+    return float(np.sqrt(np.square(change_NC).mean(axis=0).max()))
 
 
 def _labelled_and_false(store: WindowStore, scorer: Scorer) -> tuple[list[float], list[float]]:
