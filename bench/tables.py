@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from amad.evaluation.evaluation_metrics import PRIMARY, STRENGTHS
-from bench import kinds_page, limits, minutes, nights_page
+from bench import kinds_page, limits, minutes, nights_page, severity
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.options import parser_of
 from bench.present import dated
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if short := _read(options.results / "short_histories.json"):
         pages["carry_over"] += dated(short_histories_table(short), short)
-    for name, page in {"kinds": kinds_page, "minutes": minutes}.items():
+    for name, page in {"kinds": kinds_page, "minutes": minutes, "severity": severity}.items():
         if found := _read(options.results / f"{name}.json"):
             pages[name] = dated(page.page(found), found)
     for name, page in {"limits": limits, "nights": nights_page}.items():

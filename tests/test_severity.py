@@ -20,7 +20,7 @@ from scipy.stats import kendalltau
 from amad.baselines.floor import RandomScorer
 from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
-from amad.detect.deviations import Deviations
+from amad.detect.deviations import LEAST_TOLERANCE, Deviations
 from amad.detect.incidents import Incident, continue_incident, incidents_of
 from amad.detect.relation import RelationMember
 from amad.detect.root_cause import partner_of
@@ -111,6 +111,33 @@ def test_severity_orders_the_grades_of_a_fault(detector: Detector, kind: str) ->
             found.append(as_incident(changed, ROWS, detector).severity)
         taus.append(kendalltau(grades, found).statistic)
     assert np.mean(taus) >= 0.9
+
+
+def test_a_deviation_counts_by_what_is_ordinary_in_its_row(detector: Detector) -> None:
+    series = with_values(coupled("b-1", 1000, seed=3, begin=4000), ROWS, 4, 12.0)
+    first, last = 515, 540
+    deviations = Deviations(detector, series, 400, 900)
+    owner, sizes, varies = detector.owner_of(series), [], False
+    for member in detector.members:
+        error_RC = np.abs(member.residual(series, owner)[first:last])
+        tolerance_C = detector.figures[owner].calibration[member.name].scale_C
+        ordinary_TC = member.tolerance(series, owner)
+        if ordinary_TC is not None:
+            tolerance_C = tolerance_C * ordinary_TC[first:last]
+            varies = np.ptp(ordinary_TC[first:last]) > 0.1
+        sizes.append((error_RC / np.maximum(tolerance_C, LEAST_TOLERANCE)).max(axis=0))
+    assert varies
+    assert deviations.size(first, last) == pytest.approx(np.max(sizes, axis=0), rel=1e-5)
+
+
+def test_many_times_a_tiny_error_are_a_small_change(detector: Detector) -> None:
+    series = with_values(coupled("b-1", 1000, seed=3, begin=4000), ROWS, 4, 12.0)
+    deviations = Deviations(detector, series, 400, 900)
+    error_C = np.max(
+        [np.abs(deviations.rows(m, 515, 540)).max(axis=0) for m in deviations.residual], 0
+    )
+    deviations.scale = {name: scale_C * 1e-6 for name, scale_C in deviations.scale.items()}
+    assert deviations.size(515, 540) == pytest.approx(error_C / LEAST_TOLERANCE)
 
 
 def test_more_channels_are_worse_than_one(detector: Detector) -> None:

@@ -3,14 +3,16 @@
 Incidents and evaluation both rank channels and measure the size of a deviation here. Two figures of
 a channel c in some rows:
 
-    size(c)        = largest |z| of any row and member
+    size(c)        = largest |residual| / tolerance of any row and member
     strangeness(c) = largest over the members of
                      sqrt(largest box mean of z2 / max(1, mean z2 of the ``BEFORE_ROWS`` before))
 
-z is the residual in tolerances: divided by the member's cross-fitted train scale of the channel, as
-in the evidence chain. A box is as wide as the widest of the chain. A channel that was already far
-off before these rows is divided by how far off it was, so that an old deviation does not take the
-blame for a new one.
+A tolerance is the member's cross-fitted train scale of the channel, times what is ordinary in that
+row (``amad.detect.tolerance``), as in the evidence chain. It is at least ``LEAST_TOLERANCE``: many
+times a tiny error are still a small change. z is the residual divided by the scale alone, which
+names the culprits better. A box is as wide as the widest of the chain. A channel that was already
+far off before these rows is divided by how far off it was, so that an old deviation does not take
+the blame for a new one.
 
 Only members that predict count. A member whose error of a channel holds the errors of the others in
 the same row, ``innovation``, tells less whose fault it is. It ranks no channel where another member
@@ -37,6 +39,7 @@ from amad.windows.series import Series
 BEFORE_ROWS = 2000  # periods before that tell how far off a channel was already
 BLOCK_ROWS = 50  # periods; they are counted in whole blocks of so many
 KNOWN_ROWS = 50  # fewer rows before do not tell how far off a channel was
+LEAST_TOLERANCE = 0.1  # spreads of the channel in training
 Z2_LIMIT = 1e12  # keeps the running sums finite after a wild value
 
 
@@ -54,7 +57,8 @@ class Deviations:
         self.begin = max(0, first - BEFORE_ROWS)
         self.end = last
         self.residual: dict[str, np.ndarray] = {}  # by member, in spreads, (R, C); NaN if unknown
-        self.scale: dict[str, np.ndarray] = {}  # by member, one tolerance in spreads, (C,)
+        self.scale: dict[str, np.ndarray] = {}  # by member, its usual error in spreads, (C,)
+        self.members: dict[str, tuple[Member, str]] = {}  # by name, with the owner of its figures
         self.ranking: list[str] = []  # the members that rank channels
         self.series = series
         if isinstance(scorer, Detector):
@@ -77,7 +81,7 @@ class Deviations:
         """
         found = cls.__new__(cls)
         found.begin, found.end, found.series = 0, judged.seen.rows, judged.seen
-        found.residual, found.scale, found.ranking = {}, {}, []
+        found.residual, found.scale, found.ranking, found.members = {}, {}, [], {}
         owner = detector.owner_of(judged.seen)
         members, found.ranking = members_that_tell(detector, owner)
         for member in members:
@@ -107,6 +111,7 @@ class Deviations:
         if endless_RC.any():
             residual_RC = np.where(endless_RC, np.nan, residual_RC)
         self.residual[member.name] = residual_RC
+        self.members[member.name] = member, owner
         self.scale[member.name] = detector.figures[owner].calibration[member.name].scale_C
 
     def _of_values(self) -> None:
@@ -160,10 +165,22 @@ class Deviations:
     def size(self, first: int, last: int) -> np.ndarray:
         """The largest deviation of each channel in these rows, in tolerances, (C,)."""
         found = [
-            np.nan_to_num(np.abs(self.rows(name, first, last)) / self.scale[name])
+            np.nan_to_num(np.abs(self.rows(name, first, last)) / self._tolerance(name, first, last))
             for name in self.residual
         ]
-        return np.max([z_RC.max(axis=0, initial=0.0) for z_RC in found], axis=0).astype(float)
+        return np.max([size_RC.max(axis=0, initial=0.0) for size_RC in found], axis=0).astype(float)
+
+    def _tolerance(self, name: str, first: int, last: int) -> np.ndarray:
+        """A member's tolerance in these rows, in spreads, (rows, C) or (C,)."""
+        tolerance = self.scale[name]
+        if name in self.members:
+            member, owner = self.members[name]
+            begin = max(0, first - member.context_rows)
+            end = min(last + member.lookahead_rows, self.series.rows)
+            ordinary_TC = member.tolerance(self.series.rows_between(begin, end), owner)
+            if ordinary_TC is not None:
+                tolerance = tolerance * ordinary_TC[first - begin : last - begin]
+        return np.maximum(tolerance, LEAST_TOLERANCE)
 
     def strangeness(self, first: int, last: int) -> np.ndarray:
         """How strange each channel is in these rows, (C,), >= 0; 1 is its usual error."""

@@ -4,8 +4,8 @@
     severity = 100 M / (M + 40)
 
 - deviation: how far the channel that is blamed most strayed from what the members expect of it, at
-  its largest, in tolerances. A tolerance is the member's cross-fitted train error of that channel
-  (``amad.detect.deviations``).
+  its largest, in tolerances. A tolerance is the error that is usual for the member, the channel and
+  the row, and at least a tenth of the channel's spread (``amad.detect.deviations``).
 - duration: from the first alarm to the last. An incident of a day weighs as much as a short one
   whose deviation is 1.6 times as large.
 - channels: the effective number of channels to blame, 1 / (sum of squared shares), see Hill,

@@ -161,8 +161,15 @@ class MethodResult:
         self.point_adjusted[unit.name] = metrics.point_adjusted_f1(label_T, score_T)
         self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
         self.precision_G.append(_on_grid(label_T, score_T))
+        self.judge_events(unit, scored, scorer, history_T)
+
+    def judge_events(
+        self, unit: Unit, scored: Scored, scorer: Scorer, history_T: np.ndarray
+    ) -> None:
+        """Add the findings of one unit; the arguments are those of ``judge_unit``."""
         known = _Known.of(unit, scored, scorer, self.graded)
-        false_N = _false_alarms(label_T, unit.series.timestamp_T, scored.alarm_T, known.incidents)
+        stamp_T = unit.series.timestamp_T
+        false_N = _false_alarms(unit.label_T, stamp_T, scored.alarm_T, known.incidents)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [_finding(event, known, false_N, history_T) for event in events]
 
