@@ -6,7 +6,7 @@ docs/explanation/detector.md gives the reasons.
                 + 3/4 mean over the members over time of max(evidence - excess threshold, 0)
                 + 3/4 mean over the members between channels of the same
     range     = mean over the window range members of the same, minus its slow baseline
-    score     = F predicted + max(1 - F, 0.3 / (1 + p^6)) range
+    score     = F predicted + max(1 - F, 0.3) range
     F         = R2 + (1 - R2) even
 
 R2 is the share of the variance that the best member over time explains in the train rows,
@@ -15,7 +15,7 @@ little is foretold of what a vehicle does, leaving the range of the train rows i
 label is needed for it.
 
 ``even``, 0 to 1, says how evenly the squared error is spread over the rows;
-``amad.detect.foretold`` explains why this counts, and has p.
+``amad.detect.foretold`` explains why this counts.
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
@@ -43,6 +43,7 @@ from amad.windows.series import Series
 
 EXCESS_WEIGHT = 0.75  # of the excess of all members of a kind
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
+LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
 
 Fade = Callable[[str, float, np.ndarray], np.ndarray]  # member, its weight, excess (T,) -> the same
 
@@ -256,7 +257,7 @@ def kind_weights(members: Sequence[Member], foretold: Foretold) -> tuple[float, 
     predicting = [m.predicts for m in members]
     if all(predicting) or not any(predicting):
         return float(all(predicting)), float(not any(predicting))
-    return foretold.weight, foretold.range_weight
+    return foretold.weight, max(1.0 - foretold.weight, LEAST_RANGE_WEIGHT)
 
 
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:

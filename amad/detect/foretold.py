@@ -16,8 +16,6 @@ q is large. It is so, too, where the channels foretell each other firmly, which 
 explain much, and what they leave is even, so that no large error is ordinary. Where rows are
 minutes apart and relations are loose, the own past errs when something happens. The two kinds weigh
 the same where the past explains 8/9 of the variance, and where relations explain half, evenly.
-Firm relations also tell a healthy vehicle that does more than it did in train from a faulty one, so
-leaving the range of the train rows counts the less, the firmer they are: at least 0.3 / (1 + p^6).
 Relations of other vehicles may hold with other constants, so firm is learnt from a vehicle's own
 rows alone and counts the less, the fewer there are.
 
@@ -35,7 +33,6 @@ from amad.windows.series import Series
 
 EVEN_ODDS = 8.0  # R2 / (1 - R2) of the past at which both kinds of members weigh the same
 STEEPNESS = 6.0  # of B in the logarithm of the odds
-LEAST_RANGE_WEIGHT = 0.3  # of the window range members, unless relations are firm
 EVEN_FROM, EVEN_TO = 0.6, 0.9  # share of the squared error in the other rows; 0.92 in normal noise
 
 
@@ -54,12 +51,6 @@ class Foretold(NamedTuple):
     def weight(self) -> float:
         """F, the weight of the predicting members."""
         return self.explained + (1.0 - self.explained) * self.even
-
-    @property
-    def range_weight(self) -> float:
-        """The weight of the window range members."""
-        least = LEAST_RANGE_WEIGHT / (1.0 + odds(self.firm) ** STEEPNESS)
-        return max(1.0 - self.weight, least)
 
     @property
     def between_share(self) -> float:
