@@ -9,8 +9,8 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
-from amad.detect.foretold import Foretold
 from amad.detect.members import Member, RidgeMember
+from amad.detect.predictability import Predictability
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
@@ -107,7 +107,7 @@ def combine(
     members, evidence, threshold, explained: float, fade=lambda name, weight, excess_T: excess_T
 ) -> tuple:
     """The whole score (T,) and each channel's contribution (T, C)."""
-    about = members, evidence, threshold, Foretold(explained)
+    about = members, evidence, threshold, Predictability(explained)
     score_T, contributions = predicted(*about)
     add_ranges(score_T, contributions, *about, fade)
     return score_T, contributions[:]

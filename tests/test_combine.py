@@ -1,4 +1,4 @@
-"""The combined score of the members' evidence: shares, excess, what is foretold, and the blame."""
+"""The combined score of the members' evidence: shares, excess, predictability and the blame."""
 
 from dataclasses import dataclass, replace
 
@@ -17,8 +17,8 @@ from amad.detect.combine import (
     range_shares,
     shares,
 )
-from amad.detect.foretold import Foretold
 from amad.detect.members import Member
+from amad.detect.predictability import Predictability
 
 T, C = 4, 3
 EVEN = 8 / 9  # of the variance explained: both kinds of members weigh the same
@@ -96,9 +96,10 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
 
 def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
     """For each member, by how much the score grows with its evidence, at least and at most."""
-    predicted, ranged = kind_weights(members, Foretold(explained))
+    predicted, ranged = kind_weights(members, Predictability(explained))
     least = {
-        name: predicted * share for name, share in shares(members, Foretold(explained)).items()
+        name: predicted * share
+        for name, share in shares(members, Predictability(explained)).items()
     }
     more = {name: predicted * share for name, share in excess_shares(members).items()}
     more |= {name: ranged * share for name, share in range_shares(members).items()}
@@ -128,9 +129,9 @@ def test_a_combined_score_by_hand() -> None:
 def test_kinds_share_by_what_is_explained_and_members_of_a_kind_by_weight(
     members: list[Said], explained: float
 ) -> None:
-    found = shares(members, Foretold(explained))
+    found = shares(members, Predictability(explained))
     assert set(found) == {m.name for m in members} and sum(found.values()) == pytest.approx(1)
-    between = Foretold(explained).between_share
+    between = Predictability(explained).between_share
     for kind, whole in ((False, 1 - between), (True, between)):
         own = of_kind(members, kind)
         assert sum(found[m.name] for m in own) == pytest.approx(whole)
@@ -147,7 +148,7 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
     members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
     assert (
-        sum(shares(members, Foretold(0.5)).values()) == pytest.approx(1)
+        sum(shares(members, Predictability(0.5)).values()) == pytest.approx(1)
         and excess_shares(members) == {}
     )
     score_T, contribution_TC = combine(members, evidence, {}, 0.5)  # it needs no threshold
@@ -159,7 +160,7 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
 def test_below_its_threshold_a_member_gives_its_share_and_nothing_more(
     members: list[Said], seed: int, above: float, explained: float
 ) -> None:
-    evidence, share = heard(seed, members), Foretold(explained).between_share
+    evidence, share = heard(seed, members), Predictability(explained).between_share
     threshold = {m.name: evidence[m.name][0].max() + above for m in members}
     for which, found in enumerate(combine(members, evidence, threshold, explained)):
         time, between = (average(of_kind(members, kind), evidence, which) for kind in (False, True))
@@ -284,7 +285,7 @@ def test_it_is_the_weighted_sum_of_the_score_without_ranges_and_the_mean_excess_
     members: list[Said], seed: int, explained: float
 ) -> None:
     evidence = heard(seed, members)
-    predicted, ranged = kind_weights(members, Foretold(explained))
+    predicted, ranged = kind_weights(members, Predictability(explained))
     others, ranges = ([m for m in members if m.predicts == kind] for kind in (True, False))
     excess = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in ranges}
     without_T, without_TC = combine(others, evidence, thresholds_of(others), explained)
@@ -319,13 +320,16 @@ def test_only_the_excess_of_window_ranges_fades() -> None:
 
 @given(predicting, part)
 def test_without_range_members_nothing_is_weighed(members: list[Said], explained: float) -> None:
-    assert kind_weights(members, Foretold(explained)) == (1.0, 0.0) and range_shares(members) == {}
+    assert (
+        kind_weights(members, Predictability(explained)) == (1.0, 0.0)
+        and range_shares(members) == {}
+    )
 
 
 @given(with_ranges(st.just([])), part)
 def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
-    assert kind_weights(members, Foretold(explained)) == (0.0, 1.0)
-    assert shares(members, Foretold(explained)) == {} == excess_shares(members)
+    assert kind_weights(members, Predictability(explained)) == (0.0, 1.0)
+    assert shares(members, Predictability(explained)) == {} == excess_shares(members)
     assert sum(range_shares(members).values()) == pytest.approx(1)
     assert range_shares(members).keys() == {m.name for m in members}
 
@@ -335,20 +339,22 @@ def test_the_more_is_explained_the_less_ranges_count(
     members: list[Said], one: float, other: float
 ) -> None:
     less, more = sorted([one, other])
-    (_, ranged), (_, ranged_less) = (kind_weights(members, Foretold(at)) for at in (less, more))
+    (_, ranged), (_, ranged_less) = (
+        kind_weights(members, Predictability(at)) for at in (less, more)
+    )
     assert LEAST_RANGE_WEIGHT <= ranged_less <= ranged <= 1.0
-    assert kind_weights(members, Foretold(less))[0] == less
-    found = [kind_weights(members, Foretold(at)) for at in (0.0, 0.5, 0.7, 0.9, 1.0)]
+    assert kind_weights(members, Predictability(less))[0] == less
+    found = [kind_weights(members, Predictability(at)) for at in (0.0, 0.5, 0.7, 0.9, 1.0)]
     assert [one for one, _ in found] == [0.0, 0.5, 0.7, 0.9, 1.0]
     assert [other for _, other in found] == pytest.approx([1.0, 0.5, 0.3, 0.3, 0.3])
 
 
 def test_noise_about_a_level_leaves_the_ranges_their_least_weight() -> None:
     members = [Said("ridge", 1.0, False), Said("range", 1.0, False, predicts=False)]
-    assert kind_weights(members, Foretold(0.1, 0.0)) == pytest.approx((0.1, 0.9))
-    assert kind_weights(members, Foretold(0.1, 0.5)) == pytest.approx((0.55, 0.45))
-    assert kind_weights(members, Foretold(0.1, 1.0)) == (1.0, LEAST_RANGE_WEIGHT)
-    mixed = Foretold(0.2, 0.8, 0.0).towards(Foretold(0.6, 0.4, 1.0), 0.75)
+    assert kind_weights(members, Predictability(0.1, 0.0)) == pytest.approx((0.1, 0.9))
+    assert kind_weights(members, Predictability(0.1, 0.5)) == pytest.approx((0.55, 0.45))
+    assert kind_weights(members, Predictability(0.1, 1.0)) == (1.0, LEAST_RANGE_WEIGHT)
+    mixed = Predictability(0.2, 0.8, 0.0).towards(Predictability(0.6, 0.4, 1.0), 0.75)
     assert mixed == pytest.approx((0.3, 0.7, 0.25))
 
 
@@ -359,7 +365,7 @@ def test_members_of_a_detector_have_their_shares() -> None:
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):
-        assert shares(some, Foretold(EVEN)) == pytest.approx({"ridge": 0.5, "relation": 0.5})
+        assert shares(some, Predictability(EVEN)) == pytest.approx({"ridge": 0.5, "relation": 0.5})
         assert excess_shares(some) == {"ridge": EXCESS_WEIGHT, "relation": EXCESS_WEIGHT}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
-    assert kind_weights(some, Foretold(0.5)) == (0.5, 0.5)
+    assert kind_weights(some, Predictability(0.5)) == (0.5, 0.5)

@@ -9,7 +9,7 @@ from windows_kit import series_of
 from amad.config.params import DetectParams
 from amad.detect.chain import EvidenceChain
 from amad.detect.event_channels import channels_of_events, events_scale, share_of_others
-from amad.detect.foretold import foretold_by
+from amad.detect.predictability import predictability_of
 
 ROWS = 6000
 EVENTS_C = np.array([False] * 5 + [True])
@@ -74,10 +74,10 @@ def test_events_do_not_drown_a_fault_of_another_channel_and_a_burst_is_heard() -
 
 def test_a_channel_of_events_does_not_tell_how_firm_relations_are() -> None:
     shared_T, error_TC = noise(1, 5), 0.5 * noise(3, 6)
-    without = foretold_by(error_TC, [series_of(shared_T + error_TC)])
+    without = predictability_of(error_TC, [series_of(shared_T + error_TC)])
     door_TC = errors(0.004)
     values_TC = np.hstack([shared_T + error_TC, door_TC])
     about = (np.hstack([error_TC, door_TC]), [series_of(values_TC)])
-    with_door = foretold_by(*about, np.array([False, False, False, True]))
-    assert with_door.firm == pytest.approx(without.firm) and foretold_by(*about).firm < 0.4
+    with_door = predictability_of(*about, np.array([False, False, False, True]))
+    assert with_door.firm == pytest.approx(without.firm) and predictability_of(*about).firm < 0.4
     assert with_door.explained == pytest.approx(0.75 * without.explained, abs=0.01)

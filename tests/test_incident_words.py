@@ -10,8 +10,8 @@ from amad.detect.incident_words import (
     looks_like_a_sensor,
     main_channels,
     meaning,
+    named_partner,
     rarity,
-    told_partner,
     type_name,
     what_to_check,
 )
@@ -61,7 +61,7 @@ def test_a_step_has_a_partner_only_where_that_is_blamed_too(kind, share, named) 
     """A pressure in another unit is far away, and what is left of its error goes with anything."""
     sentences = checks(kind, shares=(0.7, share), partner="Vehicle.Speed")
     assert any(words.startswith("Compare Coolant with Speed:") for words in sentences) == named
-    assert told_partner(kind, list(KNOWN), (0.7, share), "gone") == (
+    assert named_partner(kind, list(KNOWN), (0.7, share), "gone") == (
         "" if kind == "level_shift" else "gone"
     )
 

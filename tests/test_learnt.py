@@ -11,7 +11,16 @@ from report_kit import judge
 from amad.cli.__main__ import run
 from amad.detect.incidents import Incident
 from amad.notify.delivery import preview, tell
-from amad.notify.learnt import ALIKE, FEWER, MOST, ODDS, REASON, SLACK, Lessons, in_words
+from amad.notify.learnt import (
+    ELSEWHERE,
+    MOST,
+    ODDS,
+    REASON,
+    SAME_CHANNELS,
+    SLACK,
+    Lessons,
+    in_words,
+)
 from amad.report.verdicts import Verdicts
 from amad.scores.feedback import Feedback, Judgement
 
@@ -50,7 +59,7 @@ OTHER = {"vehicle": "van-2"}, {"channels": [VOLTAGE, SPEED]}  # one thing is not
 
 
 def test_one_false_verdict_is_enough_for_what_comes_back_alike() -> None:
-    assert lesson(made(0.4), said(*FALSE)) == {"i-000": FEWER**2}
+    assert lesson(made(0.4), said(*FALSE)) == {"i-000": ELSEWHERE**2}
     assert lesson(made(0.4), said(("planned", 0.4))) == {}
     assert lesson(made(0.4), Feedback()) == {}
 
@@ -83,10 +92,10 @@ def test_what_lasts_longer_than_the_false_ones_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "worth"), [(OTHER[0], FEWER), (OTHER[1], FEWER), (OTHER[0] | OTHER[1], 1)]
+    ("changes", "worth"), [(OTHER[0], ELSEWHERE), (OTHER[1], ELSEWHERE), (OTHER[0] | OTHER[1], 1)]
 )
 def test_the_threshold_of_a_vehicle_of_a_channel_and_of_a_class_is_learnt_slowly(changes, worth):
-    needed = FEWER**2 // worth
+    needed = ELSEWHERE**2 // worth
     enough = said(*FALSE * needed, **changes)
     assert lesson(made(0.4), enough) == dict.fromkeys(enough.incidents, worth)
     assert lesson(made(0.4), said(*FALSE * (needed - 1), **changes)) == {}
@@ -98,20 +107,20 @@ def test_the_threshold_of_a_vehicle_of_a_channel_and_of_a_class_is_learnt_slowly
 def test_alike_is_the_cosine_of_the_shares() -> None:
     for voltage in (0.15, 0.6):
         own, other = np.array([0.7, 0.0, voltage]), np.array([0.7, 0.2, 0.0])
-        alike = bool(own @ other / np.linalg.norm(own) / np.linalg.norm(other) >= ALIKE)
+        alike = bool(own @ other / np.linalg.norm(own) / np.linalg.norm(other) >= SAME_CHANNELS)
         assert alike is (voltage < 0.5)
         item = made(0.4, channels={COOLANT: 0.7, VOLTAGE: voltage})
         assert bool(lesson(item, said(*FALSE))) is alike
 
 
 def test_the_words_say_how_many_and_where() -> None:
-    found = {"a": FEWER**2, "b": FEWER, "c": FEWER} | {f"d{n}": 1 for n in range(4)}
+    found = {"a": ELSEWHERE**2, "b": ELSEWHERE, "c": ELSEWHERE} | {f"d{n}": 1 for n in range(4)}
     assert in_words(found) == (
         "it is hardly stronger, and no longer, than 7 incidents judged false (1 on this vehicle "
         "and much the same channels, 2 on this vehicle or these channels, 4 elsewhere in its "
         "class): a, b, c, d0, d1 and 2 more"
     )
-    assert in_words({"a": FEWER}) == (
+    assert in_words({"a": ELSEWHERE}) == (
         "it is hardly stronger, and no longer, than 1 incident judged false on this vehicle or "
         "these channels: a"
     )
@@ -151,7 +160,7 @@ def test_verdicts_that_do_not_compare_teach_nothing(changes) -> None:
 
 def test_a_verdict_under_two_ids_counts_once() -> None:
     judged = said(("false", 0.4), **OTHER[0]).incidents["i-000"]
-    twice = {f"i-{n}": judged for n in range(FEWER)}
+    twice = {f"i-{n}": judged for n in range(ELSEWHERE)}
     assert lesson(made(0.4), Feedback(incidents=twice)) == {}
 
 
@@ -173,7 +182,7 @@ def test_the_next_job_honours_it_lists_it_and_a_verdict_takes_it_back(home, caps
     assert verdicts.said(quiet.incident_id) == ""
     capsys.readouterr()
     assert run(["feedback"]) == 0
-    words = in_words({first.incident_id: FEWER**2})
+    words = in_words({first.incident_id: ELSEWHERE**2})
     assert f"{quiet.incident_id}  not told: {words}" in capsys.readouterr().out
     judge(yard.runs, first.incident_id, "planned")
     tell(yard.stage)

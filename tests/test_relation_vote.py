@@ -18,7 +18,7 @@ def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds()
     time, relation = detector("ridge"), detector("relation")
     combined = detector("ridge", "relation")
     figures = combined.figures["vehicle/b-1"]
-    share, threshold = figures.foretold.between_share, figures.excess_threshold
+    share, threshold = figures.predictability.between_share, figures.excess_threshold
     assert 0 < share < 1 and min(threshold.values()) > 0
     combined_T, combined_TC, left_out = combined.raw_score(series)
     expected_T, expected_TC, most_TC = (np.zeros(1) for _ in range(3))
@@ -40,7 +40,7 @@ def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own(
     combined = fitted(members_of("ridge", "relation"))
     figures = combined.figures["vehicle/b-1"]
     figures.excess_threshold.update(relation=-5.0, ridge=np.inf)
-    share = figures.foretold.between_share
+    share = figures.predictability.between_share
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
@@ -59,8 +59,8 @@ def test_an_offset_against_firm_relations_is_heard_where_the_past_explains_half(
         return series.with_values(shared_T[:, None] + 0.3 * rng.normal(size=series.value_TC.shape))
 
     model = fitted(members_of("ridge", "relation"), [slow(4000, 1)], [slow(2000, 2)])
-    foretold = model.figures["vehicle/b-1"].foretold
-    assert 0.4 < foretold.explained < 0.8 and foretold.firm > 0.8
+    predictability = model.figures["vehicle/b-1"].predictability
+    assert 0.4 < predictability.explained < 0.8 and predictability.firm > 0.8
     seen = slow(1500, 3)
     value_TC = seen.value_TC.copy()
     value_TC[FAULT, 2] += 0.5
@@ -74,7 +74,7 @@ def test_several_between_channels_share_one_vote() -> None:
     twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
     both, other = fitted(twice), detector("ridge", "relation")
     for owner, figures in both.figures.items():  # two of three members say what is explained
-        both.figures[owner] = replace(figures, foretold=other.figures[owner].foretold)
+        both.figures[owner] = replace(figures, predictability=other.figures[owner].predictability)
     ours, once = both.raw_score(series), other.raw_score(series)
     np.testing.assert_allclose(ours[0], once[0], atol=1e-9)
     np.testing.assert_allclose(ours[1], once[1], atol=1e-9)
@@ -131,7 +131,7 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     assert combined.owner_of(series) == owner
     time_T, evidence_T = combined_of(time, series), combined_of(relation, series)
     figures = combined.figures[owner]
-    share, threshold = figures.foretold.between_share, figures.excess_threshold
+    share, threshold = figures.predictability.between_share, figures.excess_threshold
     excess_T = np.maximum(evidence_T - threshold["relation"], 0)
     more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["ridge"], 0))
     expected_T = (1 - share) * time_T + share * evidence_T + more_T

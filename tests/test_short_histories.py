@@ -94,12 +94,14 @@ def test_a_short_history_is_served_by_its_own_figures(
     assert detector.owner_of(healthy) == f"vehicle/{YOUNG}"
     figures = detector.figures[f"vehicle/{YOUNG}"]
     assert figures.allowance == pytest.approx(ALLOWANCE * (1 - share_of(rows, LONG_ROWS)))
-    assert 0.0 <= figures.foretold.explained <= 1.0
-    assert figures.foretold.firm <= share_of(rows, LONG_ROWS), "relations of others are not its own"
+    assert 0.0 <= figures.predictability.explained <= 1.0
+    assert figures.predictability.firm <= share_of(rows, LONG_ROWS), (
+        "relations of others are not its own"
+    )
     assert (
-        detector.figures["fleet"].foretold.firm
+        detector.figures["fleet"].predictability.firm
         == 0.0
-        < detector.figures["vehicle/b-1"].foretold.firm
+        < detector.figures["vehicle/b-1"].predictability.firm
     )
     assert not any(owner.startswith("prior/") for owner in detector.figures)
     scored = detector.score(detector.scaler.apply(healthy))

@@ -12,8 +12,8 @@ from relation_kit import PARAMS, VEHICLES, fitted, members_of
 
 from amad.detect.build_members import build_members
 from amad.detect.detector import FLEET, Detector
-from amad.detect.foretold import Foretold
 from amad.detect.members import cut
+from amad.detect.predictability import Predictability
 from amad.detect.storage import detector_digest
 from amad.detect.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
 from amad.windows import Scaler
@@ -296,7 +296,7 @@ def test_it_counts_where_nothing_predicts_and_hardly_where_the_others_explain_th
             )
         detector = fitted(members_of("ridge", "window_range"), [train], [calibration])
         assert detector.owner_of(new) == f"vehicle/{vehicle}"
-        found[vehicle] = detector.figures[f"vehicle/{vehicle}"].foretold.explained
+        found[vehicle] = detector.figures[f"vehicle/{vehicle}"].predictability.explained
     assert found["b-1"] < 0.02 and found["b-2"] > 0.6
 
 
@@ -314,7 +314,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
     loaded = saved_and_loaded(ours, tmp_path)
     for owner, figures in ours.figures.items():
-        assert loaded.figures[owner].foretold == figures.foretold
+        assert loaded.figures[owner].predictability == figures.predictability
         assert loaded.figures[owner].excess_threshold == figures.excess_threshold
         assert set(figures.excess_threshold) == set(figures.calibration)
     for a, b in zip(ours.members, loaded.members, strict=True):
@@ -327,6 +327,6 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
             np.testing.assert_array_equal(a, b)
     figures = ours.figures["vehicle/b-1"]
     ours.figures["vehicle/b-1"] = replace(
-        figures, foretold=Foretold(figures.foretold.explained - 0.01)
+        figures, predictability=Predictability(figures.predictability.explained - 0.01)
     )
     assert detector_digest(ours) != detector_digest(loaded)

@@ -11,17 +11,17 @@ docs/explanation/detector.md gives the reasons.
 
 R2 is the share of the variance that the best member over time explains in the train rows,
 cross-fitted. The error of a prediction is evidence as far as there is something to predict. If
-little is foretold of what a vehicle does, leaving the range of the train rows is what counts. No
-label is needed for it.
+little of what a vehicle does can be predicted, leaving the range of the train rows is what counts.
+No label is needed for it.
 
 ``even``, 0 to 1, says how evenly the squared error is spread over the rows;
-``amad.detect.foretold`` explains why this counts.
+``amad.detect.predictability`` explains why this counts.
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
 while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
-that lies above a member's excess threshold is added once more. ``amad.detect.foretold`` has B and
-the reasons for it. If members of only one kind serve a vehicle, their mean is the score.
+that lies above a member's excess threshold is added once more. ``amad.detect.predictability`` has B
+and the reasons for it. If members of only one kind serve a vehicle, their mean is the score.
 
 Shape legend: T rows, C channels.
 """
@@ -36,9 +36,9 @@ from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.contributions import Evidence, Mixture, Rowwise
 from amad.detect.event_channels import channels_of_events
-from amad.detect.foretold import Foretold, foretold_by
 from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
+from amad.detect.predictability import Predictability, predictability_of
 from amad.windows.series import Series
 
 EXCESS_WEIGHT = 0.75  # of the excess of all members of a kind
@@ -75,7 +75,7 @@ class Ensemble:
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
         prior: Prior | None = None,
-    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], dict[str, Foretold]]:
+    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], dict[str, Predictability]]:
         """Fit every member for an owner of figures, and learn what is ordinary for it.
 
         owner: see ``learnt_figures``. group: its train series. present: for each series, which
@@ -83,10 +83,10 @@ class Ensemble:
         what the figures are moved towards, the more the fewer rows the group has.
 
         Returns: for each member that can serve the owner, by name, its calibration and its evidence
-        (T,) on the train rows. Third, what each predicting one foretells.
+        (T,) on the train rows. Third, how predictable each predicting one finds the rows.
         """
         layout = self.chain.layout(group, present)
-        calibration, evidence, foretold = {}, {}, {}
+        calibration, evidence, predictability = {}, {}, {}
         folds, events_C = self.chain.params.folds, channels_of_events(group)
         for member in self.members:
             if prior is None:
@@ -105,8 +105,8 @@ class Ensemble:
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
-                    foretold[member.name] = foretold_by(residual_TC, group, events_C)
-        return calibration, evidence, foretold
+                    predictability[member.name] = predictability_of(residual_TC, group, events_C)
+        return calibration, evidence, predictability
 
     def evidence(
         self,
@@ -171,7 +171,7 @@ class Ensemble:
             np.add(score_H, weight * faded[:rows], out=score_H)
             return np.concatenate([excess_T[:first], faded[rows:]])
 
-        about = (members, evidence, figures.excess_threshold, figures.foretold)
+        about = (members, evidence, figures.excess_threshold, figures.predictability)
         score_T, contributions = predicted(*about)
         predicted_T = score_T.copy()
         add_ranges(score_T, contributions, *about, fade)
@@ -235,12 +235,12 @@ def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibra
     return Calibration(**figures)
 
 
-def shares(members: Sequence[Member], foretold: Foretold) -> dict[str, float]:
+def shares(members: Sequence[Member], predictability: Predictability) -> dict[str, float]:
     """Each predicting member's share of the mean, by name; the shares sum to 1."""
     kinds = [
         [m for m in members if m.predicts and m.between_channels == kind] for kind in (False, True)
     ]
-    between = foretold.between_share
+    between = predictability.between_share
     of_kind = (1 - between, between) if all(kinds) else (1.0, 1.0)
     return {
         member.name: share * member.weight / sum(m.weight for m in kind)
@@ -249,7 +249,7 @@ def shares(members: Sequence[Member], foretold: Foretold) -> dict[str, float]:
     }
 
 
-def kind_weights(members: Sequence[Member], foretold: Foretold) -> tuple[float, float]:
+def kind_weights(members: Sequence[Member], predictability: Predictability) -> tuple[float, float]:
     """The weights of the predicting members together, and of the window range members.
 
     If the members are of one kind, its weight is 1 and the other's is 0.
@@ -257,7 +257,7 @@ def kind_weights(members: Sequence[Member], foretold: Foretold) -> tuple[float, 
     predicting = [m.predicts for m in members]
     if all(predicting) or not any(predicting):
         return float(all(predicting)), float(not any(predicting))
-    return foretold.weight, max(1.0 - foretold.weight, LEAST_RANGE_WEIGHT)
+    return predictability.weight, max(1.0 - predictability.weight, LEAST_RANGE_WEIGHT)
 
 
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:
@@ -287,12 +287,12 @@ def predicted(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
-    foretold: Foretold,
+    predictability: Predictability,
 ) -> tuple[np.ndarray, Mixture]:
     """The part of the score and of the contributions that predicting members give, weighed."""
     score_T, contributions = np.zeros(len(evidence[members[0].name][0])), Mixture(evidence)
-    weight, _ = kind_weights(members, foretold)
-    for name, share in shares(members, foretold).items():
+    weight, _ = kind_weights(members, predictability)
+    for name, share in shares(members, predictability).items():
         score_T += weight * share * evidence[name][0]
         contributions.add(name, weight * share)
     for name, share in excess_shares(members).items():
@@ -308,11 +308,11 @@ def add_ranges(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
-    foretold: Foretold,
+    predictability: Predictability,
     fade: Fade,
 ) -> None:
     """Add the part of the window range members to scores and contributions, in place."""
-    _, ranged = kind_weights(members, foretold)
+    _, ranged = kind_weights(members, predictability)
     for name, share in range_shares(members).items():
         faded_T = fade(name, ranged * share, _excess(evidence[name], excess_threshold[name]))
         score_T += ranged * share * faded_T

@@ -31,7 +31,6 @@ from amad.detect.combine import (
     range_shares,
 )
 from amad.detect.figure_file import PutAway
-from amad.detect.foretold import best_foretold
 from amad.detect.learnt_figures import (
     ALLOWANCE,
     FLEET,
@@ -44,6 +43,7 @@ from amad.detect.learnt_figures import (
 )
 from amad.detect.members import Member, fit_shared
 from amad.detect.pauses import only_paused
+from amad.detect.predictability import best_predictability
 from amad.detect.priors import Priors
 from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
@@ -142,10 +142,10 @@ class Detector(Scorer):
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
         learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
-        calibration, evidence, told = learnt
-        foretold = best_foretold(self.members, told)
+        calibration, evidence, by_member = learnt
+        predictability = best_predictability(self.members, by_member)
         if not owner.startswith("vehicle/"):
-            foretold = foretold.of_others()
+            predictability = predictability.of_others()
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -159,10 +159,10 @@ class Detector(Scorer):
             allowance = ALLOWANCE * (1 - share)
             if not any(len(evidence[m.name]) for m in members if m.predicts):
                 share = 0.0
-            foretold = foretold.towards(prior.figures.foretold, share)
+            predictability = predictability.towards(prior.figures.predictability, share)
         return LearntFigures(
             calibration=calibration,
-            foretold=foretold,
+            predictability=predictability,
             excess_threshold=excess_threshold,
             allowance=allowance,
             constant=never_move,

@@ -11,7 +11,7 @@ Two things follow:
 
 - Its scale is larger, ``events_scale``: events that come once in 1,000 rows or more often count no
   more than the largest errors of noise. Rarer ones are news.
-- It says nothing about how firmly the channels foretell each other (``amad.detect.foretold``).
+- It says nothing about how firmly the channels predict each other (``amad.detect.predictability``).
 
 An event that is larger than usual, or events that come in a burst, are still evidence.
 

@@ -97,7 +97,7 @@ def looks_like_a_sensor(kind: str, shares: Sequence[float]) -> bool:
     return kind in SENSOR_TYPES and len(shares) > 0 and shares[0] >= SENSOR_TYPES[kind]
 
 
-def told_partner(kind: str, channels: Sequence[str], shares: Sequence[float], partner: str) -> str:
+def named_partner(kind: str, channels: Sequence[str], shares: Sequence[float], partner: str) -> str:
     """The channel that the first one no longer fits, if that is worth telling; else empty.
 
     Where a relation broke, both channels are blamed. The error of a step is mostly the step, and a
@@ -117,7 +117,7 @@ def what_to_check(
     """Sentences on where to look first.
 
     channels: the blamed ones, the first most, and shares: of the blame. partner: the channel that
-    the first one no longer fits, see ``told_partner``, or empty. known: the channels of the fleet
+    the first one no longer fits, see ``named_partner``, or empty. known: the channels of the fleet
     file, by name. Hints are those of the main channels alone.
     """
     if not channels:
@@ -130,7 +130,7 @@ def what_to_check(
     found = []
     if looks_like_a_sensor(kind, shares):
         found.append(f"This looks like a fault of the sensor of {first}, not of the vehicle.")
-    partner = told_partner(kind, channels, shares, partner)
+    partner = named_partner(kind, channels, shares, partner)
     if partner and kind not in SENSOR_TYPES:
         found.append(COMPARE.format(first=first, partner=title(partner)))
     elif kind in CHECKS:

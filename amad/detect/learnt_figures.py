@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
-from amad.detect.foretold import ALL, Foretold
 from amad.detect.pauses import Runs
+from amad.detect.predictability import FULL, Predictability
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import Part, Reader, Series, read
@@ -34,7 +34,7 @@ class LearntFigures:
     """What is ordinary for one owner.
 
     calibration: of each member that can serve the owner, by the member's name.
-    foretold: by the best member over time, in its cross-fitted train residuals;
+    predictability: by the best member over time, in its cross-fitted train residuals;
     ``amad.detect.combine`` weighs the kinds of members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
     allowance: subtracted from every score, in score units. It is above 0 for pooled figures and
@@ -49,7 +49,7 @@ class LearntFigures:
     """
 
     calibration: Mapping[str, Calibration]
-    foretold: Foretold = ALL
+    predictability: Predictability = FULL
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which products of two channels foretell other channels.
+"""Which products of two channels predict other channels.
 
 There are about half the square of the channels of products, and few of them tell anything. So the
 best ones of each channel are chosen, by the partial correlation of channel and product given all
@@ -38,7 +38,7 @@ def chosen_pairs(sample: Sequence[Series]) -> np.ndarray:
     """The pairs of channels whose products are used for all channels, int (2, Q), in order.
 
     They are the best ``PER_CHANNEL`` of each channel, in the mean over the series in which the
-    channel moves. Squares are among them. A product does not foretell its own factors.
+    channel moves. Squares are among them. A product does not predict its own factors.
 
     sample: scaled series.
     """

@@ -37,7 +37,7 @@ class RelationMember(TolerantMember):
 
     The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
     few rows counts less. It is the first of ``PENALTIES``, and a lower one where rows that were
-    held out are foretold clearly better with it: exact relations, such as laws of physics, need
+    held out are predicted clearly better with it: exact relations, such as laws of physics, need
     large coefficients, and where relations are loose these would only fit what does not last.
 
     A cell is *stale* if its channel has not been measured for longer than is usual for it: its last

@@ -23,7 +23,7 @@ from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
 
 MIDNIGHT_US = 3_600_000_000  # one hour
-ALL = ""  # key of the usual scores of all vehicles
+WHOLE_FLEET = ""  # key of the usual scores of all vehicles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,7 @@ class Scorer(ABC):
             for vehicle, _, score_T in scored
             if np.isfinite(score_T).sum() >= USUAL_ROWS
         }
-        usual[ALL] = usual_scores(np.concatenate([rows.score_T for rows in scored]))
+        usual[WHOLE_FLEET] = usual_scores(np.concatenate([rows.score_T for rows in scored]))
         self.operating_point = replace(point, usual=usual)
 
     def _operating_point(
@@ -269,7 +269,7 @@ class Scorer(ABC):
         usual = self.operating_point.usual
         return thresholds(
             self.threshold,
-            usual.get(vehicle) or usual[ALL],
+            usual.get(vehicle) or usual[WHOLE_FLEET],
             timestamp_T,
             score_T,
             first,

@@ -20,8 +20,8 @@ from amad.detect.array_file import ArrayFile, Groups, write_arrays
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.figure_file import SavedCalibration, groups_of, use_file
-from amad.detect.foretold import Foretold
 from amad.detect.learnt_figures import LearntFigures
+from amad.detect.predictability import Predictability
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
@@ -91,7 +91,7 @@ def load_detector(path: Path, *, to_score: bool = False, called: str | None = No
         about = content["figures"].pop(owner)
         detector.figures[owner] = LearntFigures(
             calibration=SavedCalibration(file, owner),
-            foretold=Foretold(**about["foretold"]),
+            predictability=Predictability(**about["predictability"]),
             excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
             constant={position[name]: tuple(v) for name, v in about["constant"].items()},
@@ -168,7 +168,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "scaler": detector.scaler.to_json(),
         "figures": {
             owner: {
-                "foretold": figures.foretold._asdict(),
+                "predictability": figures.predictability._asdict(),
                 "excess_threshold": figures.excess_threshold,
                 "allowance": figures.allowance,
                 "constant": {

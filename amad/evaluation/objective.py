@@ -16,9 +16,9 @@ from amad.config import DataError, Params
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import EXCESS_QUANTILE, Ensemble
-from amad.detect.foretold import Foretold, best_foretold
 from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import AmadMember, Member, hidden_kinds
+from amad.detect.predictability import Predictability, best_predictability
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
@@ -178,7 +178,7 @@ class _VehicleDetector:
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration={**own.calibration, **theirs.calibration},
-            foretold=best_foretold(ensemble.members, own_explained | their_explained),
+            predictability=best_predictability(ensemble.members, own_explained | their_explained),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
@@ -212,25 +212,25 @@ class _VehicleDetector:
         return error, theirs
 
     @cached_property
-    def _closed(self) -> tuple[Ensemble, LearntFigures, dict[str, Foretold]]:
+    def _closed(self) -> tuple[Ensemble, LearntFigures, dict[str, Predictability]]:
         members = build_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
         return self._fitted(members, _part(self.store, self.vehicle, TRAIN))
 
     def _fitted(
         self, members: Sequence[Member], train: Series
-    ) -> tuple[Ensemble, LearntFigures, dict[str, Foretold]]:
+    ) -> tuple[Ensemble, LearntFigures, dict[str, Predictability]]:
         """The members fitted on train rows, their excess thresholds measured on the clean rows.
 
-        Third, what each of them foretells, by name.
+        Third, how predictable each of them finds the rows, by name.
         """
         cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
             member.cache = cache
             member.fit_shared([train])
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
-        calibration, _, foretold = ensemble.calibrate(self.owner, [train], [self.has_C])
-        best = best_foretold(members, foretold)
-        figures = LearntFigures(calibration=calibration, foretold=best)
+        calibration, _, predictability = ensemble.calibrate(self.owner, [train], [self.has_C])
+        best = best_predictability(members, predictability)
+        figures = LearntFigures(calibration=calibration, predictability=best)
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
             figures.excess_threshold[name] = (
@@ -238,7 +238,7 @@ class _VehicleDetector:
                 if name in evidence
                 else np.inf
             )
-        return ensemble, figures, foretold
+        return ensemble, figures, predictability
 
 
 def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":

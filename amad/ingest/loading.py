@@ -3,8 +3,6 @@
 Pass one reads every new file, refuses what cannot be read, and spills the clean rows by
 vehicle-day. Pass two (``parts.py``) sorts each vehicle-day, merges rows of one time, and writes its
 part. Memory holds a batch, the spill's buffer and one vehicle-day.
-
-Shape legend: T rows of a vehicle-day, C channels.
 """
 
 from collections import Counter, defaultdict

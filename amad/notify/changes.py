@@ -22,7 +22,7 @@ State = Literal["new", "ongoing", "over", "withdrawn"]
 RANK = {name: rank for rank, (_, name) in enumerate(reversed(LEVELS))}
 
 
-class Told(Entry):
+class NotifiedIncident(Entry):
     """What was told of an incident last.
 
     highest: the highest level told. changes: how often it was told. last: the newest date with a
@@ -70,8 +70,8 @@ class Change:
 
     incident_id: str
     state: State
-    told: Told
-    before: Told | None
+    told: NotifiedIncident
+    before: NotifiedIncident | None
     withheld: tuple[str, ...] = ()
     part_of: str | None = None
 
@@ -92,7 +92,7 @@ class Change:
 
 
 def find_changes(
-    told: Mapping[str, Told],
+    told: Mapping[str, NotifiedIncident],
     window: Window,
     least_level: str,
     hushed: Collection[str] = (),
@@ -126,7 +126,9 @@ def find_changes(
     return sorted(found, key=lambda c: (c.told.start, c.incident_id))
 
 
-def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, Told]:
+def brought_up_to_date(
+    told: Mapping[str, NotifiedIncident], window: Window
+) -> dict[str, NotifiedIncident]:
     """What was told, with the dates and figures of now, and without what is too old to be told of.
 
     What was told of the newest ``DAYS`` dates that have something told stays in any case: a date
@@ -160,7 +162,7 @@ def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, To
     return found
 
 
-def _part_of(item: Told, window: Window) -> str | None:
+def _part_of(item: NotifiedIncident, window: Window) -> str | None:
     """The incident that one that is not published under its own id any more is a part of now."""
     for name, now in window.incidents.items():
         if now.incident.vehicle == item.vehicle and overlap(item, now.incident) > 0:
@@ -168,13 +170,13 @@ def _part_of(item: Told, window: Window) -> str | None:
     return None
 
 
-def overlap(one: Told | Judgement, other: Incident) -> int:
+def overlap(one: NotifiedIncident | Judgement, other: Incident) -> int:
     """How long two incidents overlap, in microseconds; below 0, where they do not."""
     assert one.end is not None
     return min(one.end, other.end) - max(one.start, other.start)
 
 
-def _withheld(item: Told, window: Window) -> tuple[str, ...]:
+def _withheld(item: NotifiedIncident, window: Window) -> tuple[str, ...]:
     """The channels of an incident that failed their checks on one of its dates."""
     failed = set[str]()
     for day in window.dates:
@@ -186,7 +188,7 @@ def _withheld(item: Told, window: Window) -> tuple[str, ...]:
     return tuple(name for name in item.channels if name in failed)
 
 
-def _moved(told: Mapping[str, Told], window: Window) -> dict[str, str]:
+def _moved(told: Mapping[str, NotifiedIncident], window: Window) -> dict[str, str]:
     """The new id of each told incident that is published under another one now."""
     free = {
         name: item.incident
@@ -206,7 +208,7 @@ def _moved(told: Mapping[str, Told], window: Window) -> dict[str, str]:
     return found
 
 
-def _state(before: Told | None, now: Published) -> State | None:
+def _state(before: NotifiedIncident | None, now: Published) -> State | None:
     """What is to be told of an incident that is published; None: nothing."""
     if before is None or before.state == "withdrawn":
         return "new"
@@ -220,11 +222,11 @@ def _state(before: Told | None, now: Published) -> State | None:
     return None
 
 
-def _told(now: Published, before: Told | None) -> Told:
+def _told(now: Published, before: NotifiedIncident | None) -> NotifiedIncident:
     item: Incident = now.incident
     known = before is not None and before.state != "withdrawn"
     levels = [item.level, *([before.highest] if before is not None and known else [])]
-    return Told(
+    return NotifiedIncident(
         state="open" if now.ongoing else "over",
         level=item.level,
         highest=max(levels, key=RANK.__getitem__),
@@ -248,5 +250,7 @@ def _told(now: Published, before: Told | None) -> Told:
     )
 
 
-def _change(name: str, state: State, told: Told, before: Told | None) -> Change:
+def _change(
+    name: str, state: State, told: NotifiedIncident, before: NotifiedIncident | None
+) -> Change:
     return Change(incident_id=name, state=state, told=told, before=before)

@@ -4,12 +4,13 @@ An incident is quiet if those that were judged false outweigh those that were ju
 
     false = false ones of the class that it is hardly stronger than, and not longer than
     true  = true ones of the class that it is not weaker than, and not shorter than
-    quiet = worth of the false ones >= FEWER ** 2 + ODDS * worth of the true ones
+    quiet = worth of the false ones >= ELSEWHERE ** 2 + ODDS * worth of the true ones
 
 How strong an incident is: its margin, the score of its peak above the threshold of that row. A
-verdict on the same vehicle and alike channels is worth FEWER ** 2, one on the same vehicle or alike
-channels FEWER, any other of the class 1. So a single verdict is enough for what comes back alike,
-and many raise what is told of a vehicle, of a channel in a class, and at last of a class.
+verdict on the same vehicle and alike channels is worth ELSEWHERE ** 2, one on the same vehicle or
+alike channels ELSEWHERE, any other of the class 1. So a single verdict is enough for what comes
+back alike, and many raise what is told of a vehicle, of a channel in a class, and at last of a
+class.
 
 A critical incident is never quiet, nor a margin above ``MOST``, nor one whose type says what
 happened whatever the score: a first move, an unseen code. Nothing else changes: scores, alarms and
@@ -30,8 +31,8 @@ from amad.detect.incidents import Incident
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback, Judgement
 
-ALIKE = 0.9  # cosine of the two incidents' shares of the blame
-FEWER = 10  # verdicts on another vehicle, or on other channels, that are worth one
+SAME_CHANNELS = 0.9  # cosine of the two incidents' shares of the blame
+ELSEWHERE = 10  # verdicts on another vehicle, or on other channels, that are worth one
 ODDS = 3  # false ones that a true one outweighs
 SLACK = TAIL_SCALE  # such a score is e times as rare
 MOST = 3 * TAIL_SCALE  # at the threshold plus this, scores are 20 times as rare
@@ -50,7 +51,7 @@ def learnt(window: Window, feedback: Feedback) -> dict[str, dict[str, int]]:
 
 def in_words(lesson: Mapping[str, int]) -> str:
     """``it is hardly stronger, and no longer, than 1 incident judged false on this ...: a``."""
-    counts, (least, middle, most) = Counter(lesson.values()), (FEWER**n for n in range(3))
+    counts, (least, middle, most) = Counter(lesson.values()), (ELSEWHERE**n for n in range(3))
     kinds = {
         most: "on this vehicle and much the same channels",
         middle: "on this vehicle or these channels",
@@ -113,11 +114,11 @@ class _Class:
         length = incident.end - incident.start
         own_C = self._direction(incident.channels, incident.shares)
         same_J = self.vehicle_J == incident.vehicle
-        worth_J = FEWER ** (same_J.astype(int) + (self.share_JC @ own_C >= ALIKE))
+        worth_J = ELSEWHERE ** (same_J.astype(int) + (self.share_JC @ own_C >= SAME_CHANNELS))
         weaker_J = (margin <= self.margin_J + SLACK) & (length <= self.length_J)
         stronger_J = (margin >= self.margin_J) & (length >= self.length_J)
         against, for_ = ~self.true_J & weaker_J, self.true_J & stronger_J
-        if worth_J[against].sum() < FEWER**2 + ODDS * worth_J[for_].sum():
+        if worth_J[against].sum() < ELSEWHERE**2 + ODDS * worth_J[for_].sum():
             return {}
         found = {self.names[j]: int(worth_J[j]) for j in np.flatnonzero(against)}
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

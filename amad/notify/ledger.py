@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
-from amad.notify.changes import Change, Told
+from amad.notify.changes import Change, NotifiedIncident
 from amad.notify.health_notices import HealthNotice
 from amad.notify.published import DAYS
 from amad.notify.wording import Notice
@@ -30,7 +30,7 @@ class Parcel(Entry):
 
     key: str
     notices: list[Notice]
-    before: dict[str, Told | None]
+    before: dict[str, NotifiedIncident | None]
     health: list[str] = []
     health_notices: list[HealthNotice] = []
     findings: list[str] = []
@@ -64,7 +64,7 @@ class Ledger(Artifact):
     )
     SEALED: ClassVar[bool] = True
 
-    told: dict[str, Told] = {}
+    told: dict[str, NotifiedIncident] = {}
     findings: list[str] = []
     parcels: list[Parcel] = []
     asked_until: float = 0.0
@@ -74,7 +74,7 @@ class Ledger(Artifact):
         return self.model_dump(mode="json")
 
     def with_parcels(
-        self, told: dict[str, Told], parcels: list[Parcel], findings: list[str]
+        self, told: dict[str, NotifiedIncident], parcels: list[Parcel], findings: list[str]
     ) -> "Ledger":
         """The ledger once these parcels are on their way."""
         new = {"told": told, "findings": findings, "parcels": [*self.parcels, *parcels]}
@@ -122,7 +122,7 @@ def read_ledger(runs: Path, sink: str) -> Ledger:
     return Ledger.read_file(ledger_file(runs, sink)) or Ledger()
 
 
-def after(told: dict[str, Told], changes: list[Change]) -> dict[str, Told]:
+def after(told: dict[str, NotifiedIncident], changes: list[Change]) -> dict[str, NotifiedIncident]:
     """What the sink was told, once it is told these changes."""
     return told | {change.incident_id: change.told for change in changes}
 

@@ -14,14 +14,14 @@ from amad.detect.incident_words import (
     looks_like_a_sensor,
     main_channels,
     meaning,
+    named_partner,
     rarity,
-    told_partner,
     type_name,
     what_to_check,
 )
 from amad.detect.incidents import GAPS, gaps_of
 from amad.detect.severity import LEVELS
-from amad.notify.changes import RANK, Change, State, Told
+from amad.notify.changes import RANK, Change, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
 from amad.telemetry.health import KINDS
@@ -316,7 +316,7 @@ def _with_upper() -> list[tuple[tuple[float, str], float | None]]:
     return list(zip(LEVELS, [None, *(least for least, _ in LEVELS)], strict=False))
 
 
-def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
+def _sensors(group: Group, main: list[Change], told: NotifiedIncident, fleet: Fleet) -> str:
     """The channels with their shares; of several incidents those that they have in common."""
     if len(main) > 1 and group.channels:
         where = "in half of them or more" if group.reporting else "in all of them"
@@ -328,7 +328,7 @@ def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
     )
 
 
-def _strayed(of: str, told: Told, fleet: Fleet) -> list[str]:
+def _strayed(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
     """How far the first channel strayed, where that is known.
 
     A channel that never moved in training has no usual error to compare with.
@@ -339,28 +339,28 @@ def _strayed(of: str, told: Told, fleet: Fleet) -> list[str]:
     return [f"{of}{first} strayed by up to {size} times its usual prediction error."]
 
 
-def _no_longer_fits(of: str, told: Told, fleet: Fleet) -> list[str]:
+def _no_longer_fits(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
     """Which channel the first one no longer fits, where that is known."""
-    partner = told_partner(told.type, told.channels, told.shares, told.partner)
+    partner = named_partner(told.type, told.channels, told.shares, told.partner)
     if not told.channels or not partner:
         return []
     return [f"{of}{_title(told.channels[0], fleet)} no longer fits {_title(partner, fleet)}."]
 
 
-def _type(told: Told, fleet: Fleet) -> str:
+def _type(told: NotifiedIncident, fleet: Fleet) -> str:
     of = (told.type, told.end - told.start, fleet)
     return ", ".join(filter(None, (type_name(*of), meaning(*of))))
 
 
-def _gaps(told: Told, fleet: Fleet) -> list[str]:
+def _gaps(told: NotifiedIncident, fleet: Fleet) -> list[str]:
     return gap_words(told.channels, told.shares, gaps_of(told), fleet.channel_by_name)
 
 
-def _checks(told: Told, fleet: Fleet) -> list[str]:
+def _checks(told: NotifiedIncident, fleet: Fleet) -> list[str]:
     return what_to_check(told.type, told.channels, told.shares, told.partner, fleet.channel_by_name)
 
 
-def _sensor(told: Told) -> bool:
+def _sensor(told: NotifiedIncident) -> bool:
     return looks_like_a_sensor(told.type, told.shares)
 
 

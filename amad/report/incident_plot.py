@@ -11,8 +11,8 @@ import pyarrow as pa
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
 from amad.config.wording import some
-from amad.detect.incident_words import told_partner
-from amad.notify.changes import Told
+from amad.detect.incident_words import named_partner
+from amad.notify.changes import NotifiedIncident
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
 from amad.telemetry.lake import Lake
@@ -76,10 +76,10 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     ]
 
 
-def broken_relation(incident: Incident | Told, fleet: Fleet) -> str:
+def broken_relation(incident: Incident | NotifiedIncident, fleet: Fleet) -> str:
     """``Speed no longer fits Engine speed``; empty where no relation broke."""
     channels, shares = incident.channels, incident.shares
-    partner = told_partner(incident.type, channels, shares, incident.partner)
+    partner = named_partner(incident.type, channels, shares, incident.partner)
     if not partner or not channels:
         return ""
     one, other = (fleet.title_of(name) for name in (channels[0], partner))

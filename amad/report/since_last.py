@@ -12,7 +12,7 @@ from pathlib import Path
 from amad.config import Fleet
 from amad.config.wording import of_causes
 from amad.detect.incident_words import looks_like_a_sensor, main_channels
-from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
+from amad.notify.changes import Change, NotifiedIncident, brought_up_to_date, find_changes
 from amad.notify.grouping import LOWEST, grouped
 from amad.notify.published import DAYS, Window, window_of
 from amad.notify.wording import headline_of_cause, notice_of
@@ -33,7 +33,7 @@ class Line:
     """
 
     incident_id: str
-    incident: Told
+    incident: NotifiedIncident
     sensors: list[str]
     broken: str = ""
     notes: list[str] = field(default_factory=list)
@@ -142,7 +142,7 @@ def since_last(published: PublishedDates, day: date, fleet: Fleet) -> SinceLast 
     if day not in now.dates:
         return None
     before = max((other for other in now.dates if other < day), default=None)
-    known: dict[str, Told] = {}
+    known: dict[str, NotifiedIncident] = {}
     if before is not None:
         first = find_changes({}, published.window(before), LOWEST)
         known = brought_up_to_date({c.incident_id: c.told for c in first}, now)

@@ -32,7 +32,7 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
         raise ServiceError(f"there is no {file}, so no champion: {todo}")
     with connected(stage.settings) as client:
         champion = champion_version(client, stage.fleet.name)
-    with fetched(client, champion) as folder:  # else the job could not score what is foretold
+    with fetched(client, champion) as folder:  # else the job could not score what is predicted
         detector = load_detector(folder, to_score=True, called=version_title(champion))
         check_contract(detector, stage.fleet)
     snapshot = take_snapshot(stage, request.dates and request.dates[1], look=True)

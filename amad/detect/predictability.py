@@ -1,7 +1,7 @@
-"""How much of what a vehicle does is foretold by its members, from residuals of train rows.
+"""How much of what a vehicle does its members can predict, from residuals of train rows.
 
 The error of a prediction is evidence as far as there is something to predict. Two kinds of rows are
-not foretold. Noise about a level has errors in all rows alike, and the level itself is foretold:
+not predicted. Noise about a level has errors in all rows alike, and the level itself is predicted:
 errors are evidence. Commands that nothing announces have large errors in few rows, and each of them
 is an ordinary event. No label is needed to tell them apart.
 
@@ -9,10 +9,10 @@ It also decides how much the members between channels count beside those over ti
 
     B = Q / (1 + Q),  Q = q^6 + p^6,  q = R2 / (1 - R2) / 8,  p = firm / (1 - firm)
 
-Where a vehicle is sampled fast beside what it does, the last rows foretell the next one whatever
+Where a vehicle is sampled fast beside what it does, the last rows predict the next one whatever
 has happened: a prediction from a channel's own past follows a fault along, and nearly every row
 agrees with it. There a relation between channels that no longer holds is the better evidence, and
-q is large. It is so, too, where the channels foretell each other firmly, which p tells: relations
+q is large. It is so, too, where the channels predict each other firmly, which p tells: relations
 explain much, and what they leave is even, so that no large error is ordinary. Where rows are
 minutes apart and relations are loose, the own past errs when something happens. The two kinds weigh
 the same where the past explains 8/9 of the variance, and where relations explain half, evenly.
@@ -36,11 +36,11 @@ STEEPNESS = 6.0  # of B in the logarithm of the odds
 EVEN_FROM, EVEN_TO = 0.6, 0.9  # share of the squared error in the other rows; 0.92 in normal noise
 
 
-class Foretold(NamedTuple):
-    """How much of the train rows is foretold, 0 to 1.
+class Predictability(NamedTuple):
+    """How much of the train rows can be predicted, 0 to 1.
 
     explained: R2 of the past, see ``explained_shares``. even: see ``evenness``. firm: how firmly
-    the channels foretell each other, their R2 times the evenness of what it leaves.
+    the channels predict each other, their R2 times the evenness of what it leaves.
     """
 
     explained: float
@@ -58,48 +58,50 @@ class Foretold(NamedTuple):
         past, firm = odds(self.explained) / EVEN_ODDS, odds(self.firm)
         return 1.0 - 1.0 / (1.0 + past**STEEPNESS + firm**STEEPNESS)
 
-    def of_others(self) -> "Foretold":
+    def of_others(self) -> "Predictability":
         """These figures of some vehicles, for another one: relations are only firm in their own."""
         return self._replace(firm=0.0)
 
-    def towards(self, prior: "Foretold", share: float) -> "Foretold":
+    def towards(self, prior: "Predictability", share: float) -> "Predictability":
         """The mean of both, in which these figures have the share."""
         pairs = zip(self, prior, strict=True)
-        return Foretold(*(share * own + (1 - share) * other for own, other in pairs))
+        return Predictability(*(share * own + (1 - share) * other for own, other in pairs))
 
 
-ALL = Foretold(1.0)
+FULL = Predictability(1.0)
 
 
-def best_foretold(members: Iterable[Member], foretold: Mapping[str, Foretold]) -> Foretold:
+def best_predictability(
+    members: Iterable[Member], predictability: Mapping[str, Predictability]
+) -> Predictability:
     """R2 and evenness of the best members over time, firm of those between channels.
 
     Where no member over time serves, R2 and evenness are those of the others.
 
-    foretold: of each predicting member by name, see ``Ensemble.calibrate``.
+    predictability: of each predicting member by name, see ``Ensemble.calibrate``.
     """
-    told = [(member, foretold[member.name]) for member in members if member.name in foretold]
-    over_time = [own for member, own in told if not member.between_channels]
-    known = over_time or [own for _, own in told]
-    return Foretold(
+    found = [(m, predictability[m.name]) for m in members if m.name in predictability]
+    over_time = [own for member, own in found if not member.between_channels]
+    known = over_time or [own for _, own in found]
+    return Predictability(
         max((own.explained for own in known), default=0.0),
         max((own.even for own in known), default=0.0),
-        max((own.firm for member, own in told if member.between_channels), default=0.0),
+        max((own.firm for member, own in found if member.between_channels), default=0.0),
     )
 
 
-def foretold_by(
+def predictability_of(
     residual_TC: np.ndarray, group: Sequence[Series], events_C: np.ndarray | None = None
-) -> Foretold:
-    """What the member with these residuals foretells of the group's rows.
+) -> Predictability:
+    """How well the member with these residuals predicts the group's rows.
 
     events_C: the channels of events, bool; default: none. They do not count in how firmly the
-    channels foretell each other: nothing foretells them, however firm the other relations are.
+    channels predict each other: nothing predicts them, however firm the other relations are.
     """
     explained_C, others_C = explained_shares(residual_TC, group), others_shares(residual_TC)
     kept_C = np.ones(len(explained_C), bool) if events_C is None else ~events_C
     firm = mean_share(explained_C[kept_C]) * evenness(others_C[kept_C])
-    return Foretold(mean_share(explained_C), evenness(others_C), firm)
+    return Predictability(mean_share(explained_C), evenness(others_C), firm)
 
 
 def explained_shares(residual_TC: np.ndarray, group: Sequence[Series]) -> np.ndarray:

@@ -1,44 +1,44 @@
-"""How much is foretold of the train rows: what is explained, and how even the rest is."""
+"""How much of the train rows can be predicted: what is explained, and how even the rest is."""
 
 import numpy as np
 import pytest
 from windows_kit import series_of
 
-from amad.detect.foretold import (
-    LEAST_ROWS,
-    Foretold,
-    best_foretold,
-    foretold_by,
-)
 from amad.detect.members import RidgeMember
+from amad.detect.predictability import (
+    LEAST_ROWS,
+    Predictability,
+    best_predictability,
+    predictability_of,
+)
 from amad.detect.relation import RelationMember
 
 
 def explained(residual_TC: np.ndarray, group: list) -> float:
-    return foretold_by(residual_TC, group).explained
+    return predictability_of(residual_TC, group).explained
 
 
 def even(residual_TC: np.ndarray) -> float:
-    return foretold_by(residual_TC, [series_of(np.zeros(residual_TC.shape))]).even
+    return predictability_of(residual_TC, [series_of(np.zeros(residual_TC.shape))]).even
 
 
-def test_what_is_foretold_is_what_the_best_members_over_time_foretell() -> None:
+def test_predictability_is_that_of_the_best_members_over_time() -> None:
     members = [RidgeMember("ridge", [1]), RidgeMember("both", [1]), RelationMember()]
     told = {
-        "ridge": Foretold(0.2, 0.3, 0.06),
-        "both": Foretold(0.4, 0.1, 0.04),
-        "relation": Foretold(0.9, 1, 0.9),
+        "ridge": Predictability(0.2, 0.3, 0.06),
+        "both": Predictability(0.4, 0.1, 0.04),
+        "relation": Predictability(0.9, 1, 0.9),
     }
-    assert best_foretold(members, told) == (0.4, 0.3, 0.9), "firm is of the relation"
-    alone = {"relation": Foretold(0.9, 0.2, 0.18)}
-    assert best_foretold(members, alone) == (0.9, 0.2, 0.18), "nothing is known over time"
-    assert best_foretold(members[:2], told) == (0.4, 0.3, 0.0), "no relation"
-    assert best_foretold(members, {}) == (0.0, 0.0, 0.0)
+    assert best_predictability(members, told) == (0.4, 0.3, 0.9), "firm is of the relation"
+    alone = {"relation": Predictability(0.9, 0.2, 0.18)}
+    assert best_predictability(members, alone) == (0.9, 0.2, 0.18), "nothing is known over time"
+    assert best_predictability(members[:2], told) == (0.4, 0.3, 0.0), "no relation"
+    assert best_predictability(members, {}) == (0.0, 0.0, 0.0)
 
 
 def test_members_between_channels_count_where_the_past_or_the_channels_foretell_much() -> None:
     def share(explained: float, firm: float) -> float:
-        return Foretold(explained, 0.3, firm).between_share
+        return Predictability(explained, 0.3, firm).between_share
 
     assert [share(at, 0.0) for at in (0, 0.8, 8 / 9, 16 / 17, 1)] == pytest.approx(
         [0, 1 / 65, 1 / 2, 64 / 65, 1]
@@ -55,9 +55,9 @@ def test_channels_are_firm_where_they_explain_much_and_err_evenly() -> None:
     error_TC = 0.5 * rng.normal(size=(4000, 3))
     rare_TC = np.where(rng.random((4000, 1)) < 0.005, 7.0, 0.05) * rng.normal(size=(4000, 3))
     told = [
-        foretold_by(error_TC, [series_of(shared_T[:, None] + error_TC)]),
-        foretold_by(rare_TC, [series_of(shared_T[:, None] + rare_TC)]),
-        foretold_by(error_TC, [series_of(error_TC)]),
+        predictability_of(error_TC, [series_of(shared_T[:, None] + error_TC)]),
+        predictability_of(rare_TC, [series_of(shared_T[:, None] + rare_TC)]),
+        predictability_of(error_TC, [series_of(error_TC)]),
     ]
     even, rare, none = told
     assert even.firm == pytest.approx(0.8, abs=0.02), "R2 of noise about what is shared"
