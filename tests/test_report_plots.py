@@ -45,7 +45,8 @@ def test_a_scale_holds_its_values_and_has_ticks_in_order(low, span, band, seed):
     scale = Scale.over(value_T, (low - band, low + band))
     assert all(0 <= scale.y(float(v)) <= HEIGHT for v in value_T)
     ticks = scale.ticks()
-    assert 1 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
+    assert 2 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
+    assert 2 <= len(scale.ticks(2)) <= 4, "of the score, whose plot is low"
     assert [t.at for t in ticks] == sorted((t.at for t in ticks), reverse=True)
     assert len({t.text for t in ticks}) == len(ticks)
 
