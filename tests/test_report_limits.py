@@ -49,6 +49,8 @@ def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_r
         evaluation_metrics(METHODS, point={"events": 0, "events_found": 0}), [], fleet
     ).why_no_faults  # fmt: skip
     assert "amad evaluate" in blind_spots(None, [], fleet).why_no_faults
+    older = blind_spots(None, [], fleet, version="3").why_no_faults
+    assert "amad review 3" in older and "amad evaluate" not in older, "it measures the newest"
 
 
 def test_what_of_the_run_had_no_score_is_told(home: Path):

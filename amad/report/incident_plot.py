@@ -11,7 +11,7 @@ import pyarrow as pa
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
 from amad.config.wording import some
-from amad.detect.incident_words import told_partner
+from amad.detect.incident_words import main_channels, told_partner
 from amad.notify.changes import Told
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
@@ -84,6 +84,12 @@ def broken_relation(incident: Incident | Told, fleet: Fleet) -> str:
         return ""
     one, other = (fleet.title_of(name) for name in (channels[0], partner))
     return f"{one} no longer fits {other}"
+
+
+def about(incident: Incident | Told, fleet: Fleet) -> str:
+    """The relation that broke, or else the channels that the incident is mostly about."""
+    main = main_channels(incident.channels, incident.shares)
+    return broken_relation(incident, fleet) or ", ".join(map(fleet.title_of, main))
 
 
 def plot(

@@ -31,6 +31,7 @@ from amad.report.blind_spots import blind_spots
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
+from amad.report.incident_plot import about
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
@@ -232,7 +233,8 @@ def _page(
     entries = incident_entries(
         incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first
     )
-    figures = evidence.metrics if evidence.of_another(run) is None else None
+    other = evidence.of_another(run) is not None
+    figures = None if other else evidence.metrics
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
     drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
@@ -252,6 +254,7 @@ def _page(
         .render(
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
+            about=lambda item: about(item, fleet),
             run=run,
             facts=facts,
             neighbours=neighbours,
@@ -264,7 +267,7 @@ def _page(
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, fleet, stretch),
-            blind=blind_spots(figures, scored, fleet),
+            blind=blind_spots(figures, scored, fleet, run.version if other else ""),
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, achieved, coverage, sources.data_hash),
             health=health,

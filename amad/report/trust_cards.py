@@ -155,10 +155,9 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
     figures = {} if found.receipt is None else found.receipt.figures
     theirs = figures.get("champion")
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
-        said.append(
-            f"On the same test data version {run.version} has {text.number(theirs)} "
-            f"({figures.get('metric', PRIMARY)})."
-        )
+        metric = figures.get("metric", PRIMARY)
+        name = "VUS-PR" if metric == PRIMARY else str(metric).replace("_", " ")
+        said.append(f"On the same test data version {run.version} has {name} {theirs:.2f}.")
     return said
 
 
