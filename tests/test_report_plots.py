@@ -1,17 +1,30 @@
 """How the report draws lines and writes numbers, shares and spans of time."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_kit import SECOND
+from report_kit import (
+    SECOND,
+    an_incident,
+    stage_of,
+    write_data,
+    write_fleet,
+    write_profile,
+    write_run,
+)
 
 from amad.config import number_text as text
 from amad.config.fleet import Channel
+from amad.report import build_report
+from amad.report.days_before import daily_figures, days_before, read_daily
 from amad.report.incident_plot import _fact, _ticks
+from amad.report.scoring_run import ScoringRun
 from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
+from amad.telemetry.lake import Lake
 
 
 @given(
@@ -107,3 +120,32 @@ def test_numbers_are_readable(value, told: str):
 )  # fmt: skip
 def test_shares_never_hide_something_as_nothing(value, told: str):
     assert text.share(value) == told
+
+
+def test_the_days_before_show_a_slow_change_of_the_channel_blamed_most(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"], days=4)
+    write_run(fleet, settings, {3: [an_incident(fleet, "bev-01", 3, 100, 40)]}, days=(3,))
+    folder = settings.fleet_dir(fleet.name)
+    assert read_daily(folder) is None, "nothing was validated yet"
+    write_profile(fleet, settings)
+    incident = ScoringRun.last(stage_of(fleet, settings)).incidents()[0]
+    daily = daily_figures(read_daily(folder), [incident])
+    lake = Lake(folder / "lake", fleet)
+    ((key, days),) = daily.items()
+    assert key == ("bev-01", "Vehicle.Coolant") and len(days) == 4
+    for day, mean, std in days:
+        value_T = lake.read_day("bev-01", day)["Vehicle.Coolant"].to_numpy()
+        assert mean == pytest.approx(value_T.mean()) and std == pytest.approx(value_T.std())
+    drift = {key: [(day, 88.0 - n, 0.5) for n, (day, _, _) in enumerate(days)]}
+    found = days_before(incident, fleet, None, drift)
+    assert found is not None
+    (track,) = found.tracks
+    assert track.fact == "daily mean 86 to 88 °C before, 85 °C on 12 Jan"
+    tops = [top for _, top, _, _ in track.bars]
+    assert tops == sorted(tops) and len(set(tops)) == 4, "it falls"
+    left, width = found.block
+    assert left < track.bars[-1][0] < left + width and found.ticks[-1].text == "12 Jan"
+    assert days_before(incident, fleet, None, {key: drift[key][2:]}) is None, "too few days"
+    page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+    assert page.count("The days before</h4>") == 1 and page.count('<rect class="day"') == 4

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amad.config import DataError, Stage
@@ -28,6 +29,7 @@ from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
+from amad.report.days_before import read_daily
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
@@ -99,7 +101,8 @@ class Report:
 class Sources:
     """What every page of one call is made from.
 
-    data_hash: of the lake. scaler: None where there is no store. unread: what the page lacks.
+    data_hash: of the lake. scaler: None where there is no store. daily:
+    see ``read_daily``. unread: what the page lacks.
     """
 
     stage: Stage
@@ -110,6 +113,7 @@ class Sources:
     scaler: Scaler | None
     samples: ContextSamples
     verdicts: Verdicts
+    daily: pa.Table | None
     unread: Unread
 
 
@@ -138,6 +142,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
         samples=ContextSamples(lake=lake),
         verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
+        daily=unread.read(lambda: read_daily(stage.folder)),
         unread=unread,
     )
     # Pages of single dates are not made again, so they wait until all that they show can be read.
@@ -231,7 +236,7 @@ def _page(
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
-        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first
+        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first, sources.daily
     )
     other = evidence.of_another(run) is not None
     figures = None if other else evidence.metrics
