@@ -1,6 +1,7 @@
 """How the report draws lines and writes numbers, shares and spans of time."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_kit import (
+    FIRST_DAY,
     SECOND,
     an_incident,
     stage_of,
@@ -149,3 +151,16 @@ def test_the_days_before_show_a_slow_change_of_the_channel_blamed_most(home: Pat
     assert days_before(incident, fleet, None, {key: drift[key][2:]}) is None, "too few days"
     page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
     assert page.count("The days before</h4>") == 1 and page.count('<rect class="day"') == 4
+
+
+def test_the_spread_of_a_day_stays_within_what_can_be(home: Path):
+    fleet = write_fleet(home)
+    slow = ("Vehicle.Speed",)  # from 0 to 250 km/h
+    incident = an_incident(fleet, "bev-01", 3, 100, 40, channels=slow, shares=(0.9,))
+    days = [(FIRST_DAY + timedelta(days=n), 2.0, 6.0) for n in range(4)]
+    found = days_before(incident, fleet, None, {("bev-01", "Vehicle.Speed"): days})
+    assert found is not None
+    (track,) = found.tracks
+    zero = next(tick.at for tick in track.ticks if tick.text == "0")
+    assert all(top + height == pytest.approx(zero, abs=0.2) for _, top, _, height in track.bars)
+    assert track.fact == "daily mean 2 km/h before, 2 km/h on 12 Jan"

@@ -78,15 +78,17 @@ def days_before(
     us_D = np.array([frame.start + dates[day] * text.DAY for day, _, _ in days])
     mean_D, std_D = (np.array([day[n] for day in days]) for n in (1, 2))
     band = normal_band(incident, channel, scaler)
-    scale = Scale.over(np.concatenate([mean_D - std_D, mean_D + std_D]), band)
+    least, most = channel.range or (-np.inf, np.inf)  # a spread may reach beyond what can be
+    low_D, high_D = np.maximum(mean_D - std_D, least), np.minimum(mean_D + std_D, most)
+    scale = Scale.over(np.concatenate([low_D, high_D]), band)
     bars = []
-    for us, mean, std in zip(us_D.tolist(), mean_D.tolist(), std_D.tolist(), strict=True):
+    for us, low, high in zip(us_D.tolist(), low_D.tolist(), high_D.tolist(), strict=True):
         left, width = frame.block(us + text.DAY // 4, us + 3 * text.DAY // 4)
-        top = scale.y(mean + std)
-        bars.append((left, top, width, round(max(scale.y(mean - std) - top, 1.0), 1)))
+        top = scale.y(high)
+        bars.append((left, top, width, round(max(scale.y(low) - top, 1.0), 1)))
     value, before_D = channel.value_text, mean_D[us_D < start]
-    low, high = text.number(before_D.min()), text.number(before_D.max())
-    usual = value(before_D.max()) if low == high else f"{low} to {value(before_D.max())}"
+    from_, to = text.number(before_D.min()), text.number(before_D.max())
+    usual = value(before_D.max()) if from_ == to else f"{from_} to {value(before_D.max())}"
     fact = f"daily mean {usual} before"
     if us_D[-1] == start:
         fact += f", {value(mean_D[-1])} on {text.short_day(text.utc(start))}"
