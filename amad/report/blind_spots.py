@@ -112,7 +112,7 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
     if statuses.total():
         share = text.share(statuses.total() / rows)
         found.append(
-            f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
+            f"{count(statuses.total(), 'row')} of this page ({share}) have no score: "
             f"{why_unscored(statuses)}."
         )
     for channels, why in ((withheld, "failed its checks"), (unmeasured, "had no usable value")):
