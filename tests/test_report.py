@@ -150,7 +150,10 @@ def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
 
 def test_a_quiet_run_says_that_it_is_quiet(home: Path):
     page = made(home, {})
-    assert "no incident on 2 vehicles" in page.text and "No incident on the dates of this page." in page.text
+    assert (
+        "no incident on 2 vehicles" in page.text
+        and "No incident on the dates of this page." in page.text
+    )
     assert "Can I trust it?" in page.text and not page.all("article", **{"class": "incident"})
 
 
