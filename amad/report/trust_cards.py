@@ -229,7 +229,8 @@ def _alarms(
     return card(
         verdict,
         headline,
-        f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal data.",
+        f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal "
+        "data.",
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
