@@ -85,12 +85,13 @@ def made(home: Path, incidents: dict, vehicles=("bev-01", "van-02"), **options) 
 def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
     fleet = write_fleet(home)
     context = {"context_channels": ("Vehicle.Speed",), "context_values": (80.0,)}
-    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.0, **context)]})
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.7, **context)]})
     assert "1 incident on 1 of 2 vehicles" in page.text
     (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
-    assert (row["data-level"], float(row["data-severity"])) == ("critical", 82.0)
+    assert (row["data-level"], float(row["data-severity"])) == ("critical", 82.7)
     assert int(row["data-start"]) == day_start(0) + 200 * SECOND
     assert "level shift" in page.text and "2026-01-09 06:03:20" in page.text
+    assert "Severity 82.7 of 100, critical" in page.text, "as the messages write it"
     assert "A step away from what is expected." in page.text
     assert "Check first Find out what changed when it began" in page.text
     assert "What else is known When it began: Speed 80 km/h." in page.text
@@ -149,8 +150,19 @@ def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
 
 def test_a_quiet_run_says_that_it_is_quiet(home: Path):
     page = made(home, {})
-    assert "no incident on 2 vehicles" in page.text and "No incident in this run." in page.text
+    assert (
+        "no incident on 2 vehicles" in page.text
+        and "No incident on the dates of this page." in page.text
+    )
     assert "Can I trust it?" in page.text and not page.all("article", **{"class": "incident"})
+
+
+def test_the_headline_names_the_worst_and_its_sensors_on_the_first_date_as_well(home: Path):
+    fleet = write_fleet(home)
+    said = "level shift: Coolant temperature high since 2026-01-09 06:03 UTC, for 2 min."
+    for days in ((0,), (0, 1)):
+        page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]}, days=days)
+        assert f"Worst: bev-01 , {said}" in page.text
 
 
 def test_a_fleet_that_was_never_scored_is_told_how(home: Path):
@@ -250,7 +262,7 @@ def test_a_broken_relation_is_told_in_words_with_both_channels(home: Path):
     fleet = write_fleet(home)
     broken = an_incident(fleet, "bev-01", 0, 200, 120, partner="Vehicle.Speed", type="relation")
     page = made(home, {0: [broken, an_incident(fleet, "van-02", 0, 200, 120)]})
-    assert page.text.count("Coolant temperature no longer fits Speed") == 2  # list and plots
+    assert page.text.count("Coolant temperature no longer fits Speed") == 3  # headline, list, plots
 
 
 def test_a_channel_without_a_usual_level_has_no_band(home: Path):
@@ -289,6 +301,11 @@ def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
     write_verdicts(fleet, Settings(home=home), version="4")
     page = page_of(fleet, Settings(home=home), home)
     assert "Measured on version 4; version 3 scored." in page.text
+    receipt = home / "data" / "kit" / "receipt.json"
+    figures = {"metric": "vus_pr", "champion": 0.6138, "champion_version": 3}
+    write_json(receipt, json.loads(receipt.read_text()) | {"figures": figures})
+    page = page_of(fleet, Settings(home=home), home)
+    assert "On the same test data version 3 has VUS-PR 0.61." in page.text
 
 
 def test_without_the_other_stages_the_page_still_stands(home: Path):

@@ -8,7 +8,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from report_kit import an_incident, stage_of, write_data, write_fleet, write_run, write_verdicts
+from report_kit import (
+    an_incident,
+    stage_of,
+    write_data,
+    write_fleet,
+    write_profile,
+    write_run,
+    write_verdicts,
+)
 
 from amad.report import archive, build_report
 from amad.report.glossary import glossary
@@ -30,15 +38,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of a run, that of a date, and the index."""
     home = tmp_path_factory.mktemp("browser")
     fleet = write_fleet(home)
-    settings = write_data(fleet, home, ["bev-01", NAME])
+    settings = write_data(fleet, home, ["bev-01", NAME], days=3)
     incidents = {
-        0: [an_incident(fleet, NAME, 0, 50, 40, severity=20.0),
-            an_incident(fleet, "bev-01", 0, 500, 100, severity=40.0)],
-        1: [an_incident(fleet, "bev-01", 1, 100 + 60 * n, 20, severity=25.0 * n, type=kind)
+        1: [an_incident(fleet, NAME, 1, 50, 40, severity=20.0),
+            an_incident(fleet, "bev-01", 1, 500, 100, severity=40.0)],
+        2: [an_incident(fleet, "bev-01", 2, 100 + 60 * n, 20, severity=25.0 * n, type=kind)
             for n, kind in enumerate(["relation", "drift", "spike", "stuck"])],
     }  # fmt: skip
-    write_run(fleet, settings, incidents, quarantined=((NAME, 1),))
+    write_run(fleet, settings, incidents, days=(0, 1, 2), quarantined=((NAME, 2),))
     write_verdicts(fleet, settings)
+    write_profile(fleet, settings)
     report = build_report(stage_of(fleet, settings))
     runs = settings.runs_dir("kit")
     return {

@@ -49,6 +49,8 @@ def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_r
         evaluation_metrics(METHODS, point={"events": 0, "events_found": 0}), [], fleet
     ).why_no_faults  # fmt: skip
     assert "amad evaluate" in blind_spots(None, [], fleet).why_no_faults
+    older = blind_spots(None, [], fleet, version="3").why_no_faults
+    assert "amad review 3" in older and "amad evaluate" not in older, "it measures the newest"
 
 
 def test_what_of_the_run_had_no_score_is_told(home: Path):
@@ -59,7 +61,7 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
                 "withheld": {"van-2": ["Vehicle.Coolant"]}}
     )  # fmt: skip
     lines = blind_spots(None, [manifest], yard.fleet).lines
-    assert lines[0].startswith("9 rows of this run") and "too short a stretch" in lines[0]
+    assert lines[0].startswith("9 rows of this page") and "too short a stretch" in lines[0]
     assert lines[1].startswith(
         "Coolant temperature failed its checks on at least one date on van-2"
     )
@@ -70,8 +72,9 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
     ("incidents", "verdict"), [(5, "good"), (7, "good"), (20, "fair"), (40, "poor")]
 )
 def test_the_promise_is_kept_with_an_allowance_for_chance(incidents: int, verdict: str):
-    of = Achieved(name="This run", incidents=incidents, days=10, promised=0.5)
+    of = Achieved(name="2026-01-09", incidents=incidents, days=10, promised=0.5)
     assert of.verdict == verdict
+    assert ("may be chance" in of.said) == (incidents == 7), "7 is more, and yet no sign of it"
     low, high = of.interval
     assert low < of.rate < high
     assert replace(of, promised=None).verdict == "unknown"
@@ -83,7 +86,7 @@ def test_the_promise_of_a_night_stands_beside_that_of_the_days_before(home: Path
         yard.publish(night, at_yard("van-1", night), at_yard("van-2", night))
     published = PublishedDates.of(yard.runs, "1")
     newest = max(published.manifests)
-    own = Achieved(name="This run", incidents=2, days=4, promised=1.0)
+    own = Achieved(name="2026-01-09", incidents=2, days=4, promised=1.0)
     metrics = evaluation_metrics(METHODS)
     rows = table(own, [newest], published.window(newest), published, metrics)
     assert [(r.incidents, r.days) for r in rows[:2]] == [(2, 4), (6, 12)]

@@ -1,17 +1,32 @@
 """How the report draws lines and writes numbers, shares and spans of time."""
 
 import re
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_kit import SECOND
+from report_kit import (
+    FIRST_DAY,
+    SECOND,
+    an_incident,
+    stage_of,
+    write_data,
+    write_fleet,
+    write_profile,
+    write_run,
+)
 
 from amad.config import number_text as text
 from amad.config.fleet import Channel
+from amad.report import build_report
+from amad.report.days_before import daily_figures, days_before, read_daily
 from amad.report.incident_plot import _fact, _ticks
+from amad.report.scoring_run import ScoringRun
 from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
+from amad.telemetry.lake import Lake
 
 
 @given(
@@ -45,7 +60,8 @@ def test_a_scale_holds_its_values_and_has_ticks_in_order(low, span, band, seed):
     scale = Scale.over(value_T, (low - band, low + band))
     assert all(0 <= scale.y(float(v)) <= HEIGHT for v in value_T)
     ticks = scale.ticks()
-    assert 1 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
+    assert 2 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
+    assert 2 <= len(scale.ticks(2)) <= 4, "of the score, whose plot is low"
     assert [t.at for t in ticks] == sorted((t.at for t in ticks), reverse=True)
     assert len({t.text for t in ticks}) == len(ticks)
 
@@ -106,3 +122,45 @@ def test_numbers_are_readable(value, told: str):
 )  # fmt: skip
 def test_shares_never_hide_something_as_nothing(value, told: str):
     assert text.share(value) == told
+
+
+def test_the_days_before_show_a_slow_change_of_the_channel_blamed_most(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"], days=4)
+    write_run(fleet, settings, {3: [an_incident(fleet, "bev-01", 3, 100, 40)]}, days=(3,))
+    folder = settings.fleet_dir(fleet.name)
+    assert read_daily(folder) is None, "nothing was validated yet"
+    write_profile(fleet, settings)
+    incident = ScoringRun.last(stage_of(fleet, settings)).incidents()[0]
+    daily = daily_figures(read_daily(folder), [incident])
+    lake = Lake(folder / "lake", fleet)
+    ((key, days),) = daily.items()
+    assert key == ("bev-01", "Vehicle.Coolant") and len(days) == 4
+    for day, mean, std in days:
+        value_T = lake.read_day("bev-01", day)["Vehicle.Coolant"].to_numpy()
+        assert mean == pytest.approx(value_T.mean()) and std == pytest.approx(value_T.std())
+    drift = {key: [(day, 88.0 - n, 0.5) for n, (day, _, _) in enumerate(days)]}
+    found = days_before(incident, fleet, None, drift)
+    assert found is not None
+    (track,) = found.tracks
+    assert track.fact == "daily mean 86 to 88 °C before, 85 °C on 12 Jan"
+    tops = [top for _, top, _, _ in track.bars]
+    assert tops == sorted(tops) and len(set(tops)) == 4, "it falls"
+    left, width = found.block
+    assert left < track.bars[-1][0] < left + width and found.ticks[-1].text == "12 Jan"
+    assert days_before(incident, fleet, None, {key: drift[key][2:]}) is None, "too few days"
+    page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+    assert page.count("The days before</h4>") == 1 and page.count('<rect class="day"') == 4
+
+
+def test_the_spread_of_a_day_stays_within_what_can_be(home: Path):
+    fleet = write_fleet(home)
+    slow = ("Vehicle.Speed",)  # from 0 to 250 km/h
+    incident = an_incident(fleet, "bev-01", 3, 100, 40, channels=slow, shares=(0.9,))
+    days = [(FIRST_DAY + timedelta(days=n), 2.0, 6.0) for n in range(4)]
+    found = days_before(incident, fleet, None, {("bev-01", "Vehicle.Speed"): days})
+    assert found is not None
+    (track,) = found.tracks
+    zero = next(tick.at for tick in track.ticks if tick.text == "0")
+    assert all(top + height == pytest.approx(zero, abs=0.2) for _, top, _, height in track.bars)
+    assert track.fact == "daily mean 2 km/h before, 2 km/h on 12 Jan"

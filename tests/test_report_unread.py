@@ -37,7 +37,7 @@ def test_the_page_is_written_and_names_what_it_does_without(name: str, stage: St
     assert f"This page does without what could not be read: {file} is damaged" in page
     assert "van-1" in page
     pages = list((stage.runs / archive.REPORTS).glob("2*.html"))
-    needless = ("runs/kit/drift.json", "data/kit/ingest.json", "data/kit/profile.parquet")
+    needless = ("runs/kit/drift.json", "data/kit/ingest.json")
     assert bool(pages) == (name in needless), "no page of a date that would lack it for ever"
     file.unlink()
     if kept is not None:

@@ -3,6 +3,8 @@
 Pass one reads every new file, refuses what cannot be read, and spills the clean rows by
 vehicle-day. Pass two (``parts.py``) sorts each vehicle-day, merges rows of one time, and writes its
 part. Memory holds a batch, the spill's buffer and one vehicle-day.
+
+Shape legend: T rows of a vehicle-day, C channels.
 """
 
 from collections import Counter, defaultdict
@@ -103,9 +105,7 @@ class Loading:
         self._spill.flush()
         if not self._parts.vehicles(self._spill):
             self._say_nothing_read()
-        early = (
-            self._fleet.labels.culprits_by == "timestamp" or self._rules.timestamp.take == "index"
-        )
+        early = self._by_index or self._fleet.labels.culprits_by == "timestamp"
         events = self._events() if early else None
         self._parts.write(self._spill, self._paths, self._log, events, run)
         self._log.close()

@@ -11,12 +11,22 @@ from amad.evaluation.evaluation_metrics import STRENGTHS, Detection, EvaluationM
 from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 
+# The injected faults of several channels, which no type of an incident is called after.
+MEANING = {
+    "decoupling": "a channel no longer follows the others",
+    "degradation": "channels that go together lose amplitude and shift slowly",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaultRow:
-    """One type of known fault. parts: what was found of each third of its strengths, in words."""
+    """One type of known fault. parts: what was found of each third of its strengths, in words.
+
+    meaning: empty for a type that incidents have too, or whose name says it.
+    """
 
     kind: str
+    meaning: str
     found: int
     events: int
     parts: list[str]
@@ -33,11 +43,15 @@ class BlindSpots:
 
 
 def blind_spots(
-    metrics: EvaluationMetrics | None, manifests: Iterable[PartitionManifest], fleet: Fleet
+    metrics: EvaluationMetrics | None,
+    manifests: Iterable[PartitionManifest],
+    fleet: Fleet,
+    version: str = "",
 ) -> BlindSpots:
     """What the evaluation found of each type of fault, and what these partitions left out.
 
-    metrics: of the version that scored; None where there are none of it.
+    metrics: of the version that scored; None where there are none of it. version: the one that
+    scored, where the last evaluation was of another one.
     """
     faults = []
     if metrics is not None:
@@ -46,6 +60,7 @@ def blind_spots(
             faults.append(
                 FaultRow(
                     kind=kind,
+                    meaning=MEANING.get(kind, ""),
                     found=figures.events_found,
                     events=figures.events,
                     parts=parts,
@@ -55,7 +70,7 @@ def blind_spots(
     faults.sort(key=lambda row: (row.found / row.events, row.kind))
     return BlindSpots(
         faults=faults,
-        why_no_faults="" if faults else _without_types(metrics),
+        why_no_faults="" if faults else _without_types(metrics, version),
         lines=[*_left_out(list(manifests), fleet), *_by_design(metrics, fleet)],
     )
 
@@ -64,7 +79,12 @@ def _part(figures: Detection | None) -> str:
     return text.NO_VALUE if figures is None else f"{figures.events_found} of {figures.events}"
 
 
-def _without_types(metrics: EvaluationMetrics | None) -> str:
+def _without_types(metrics: EvaluationMetrics | None, version: str) -> str:
+    if version:  # to evaluate again would measure the newest version, not this one
+        return (
+            "The last evaluation was of another version; what was measured of version "
+            f"{version}, which scored, is shown by 'amad review {version}'."
+        )
     if metrics is None:
         return "Which faults this version misses was not measured; run 'amad evaluate'."
     point = metrics.operating_point
@@ -92,7 +112,7 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
     if statuses.total():
         share = text.share(statuses.total() / rows)
         found.append(
-            f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
+            f"{count(statuses.total(), 'row')} of this page ({share}) have no score: "
             f"{why_unscored(statuses)}."
         )
     for channels, why in ((withheld, "failed its checks"), (unmeasured, "had no usable value")):

@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from amad.config import Fleet
 from amad.detect.incident_words import (
     context_words,
@@ -13,6 +15,7 @@ from amad.detect.incident_words import (
     what_to_check,
 )
 from amad.detect.incidents import gaps_of
+from amad.report.days_before import daily_figures, days_before
 from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.usual_context import UsualContext
@@ -26,6 +29,8 @@ LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
+
+    days: the days before, of the channel blamed most; None where they are too few.
 
     broken: the relation that broke, in words, or empty. sensor: whether it looks like a fault of a
     sensor. meaning: of its type. rarity: how seldom normal rows reach its score, as a sentence, or
@@ -45,6 +50,7 @@ class Entry:
     said: str
     verdict: str
     plot: Plot | None
+    days: Plot | None
 
 
 def incident_entries(
@@ -56,15 +62,17 @@ def incident_entries(
     context: UsualContext | None,
     verdicts: Verdicts,
     first: Collection[str],
+    daily: pa.Table | None,
 ) -> list[Entry]:
     """The incidents of the list, the worst first.
 
-    first: ids that are listed, and have plots, before worse ones.
+    first: ids that are listed, and have plots, before worse ones. daily: see ``read_daily``.
     """
     order = sorted(incidents, key=lambda incident: incident.incident_id not in first)
     kept = {incident.incident_id for incident in order[:LISTED]}
     listed = [incident for incident in incidents if incident.incident_id in kept]
     shown = {incident.incident_id for incident in order[:PLOTTED]}
+    days_of = daily_figures(daily, order[:PLOTTED])
     known = fleet.channel_by_name
     entries = []
     for n, item in enumerate(listed):
@@ -89,6 +97,9 @@ def incident_entries(
                 said=verdicts.said(item.incident_id),
                 verdict=verdicts.verdict(item.incident_id),
                 plot=plot(item, others, fleet, run, lake, scaler)
+                if item.incident_id in shown
+                else None,
+                days=days_before(item, fleet, scaler, days_of)
                 if item.incident_id in shown
                 else None,
             )

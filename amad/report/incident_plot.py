@@ -3,7 +3,7 @@
 Legend: T rows of one channel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow as pa
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
 from amad.config.wording import some
-from amad.detect.incident_words import named_partner
+from amad.detect.incident_words import main_channels, named_partner
 from amad.notify.changes import NotifiedIncident
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
@@ -39,7 +39,10 @@ class Blame:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One plot over the incident's frame. Numbers are positions in the 1000 x 100 box."""
+    """One plot over the incident's frame. Numbers are positions in the 1000 x 100 box.
+
+    bars: (x, y, width, height) of each.
+    """
 
     title: str
     unit: str
@@ -49,6 +52,7 @@ class Track:
     ticks: list[Tick]
     band: tuple[float, float] | None = None  # y, height
     threshold: str = ""
+    bars: list[tuple[float, float, float, float]] = field(default_factory=list)
     kind: str = "channel"
 
 
@@ -84,6 +88,12 @@ def broken_relation(incident: Incident | NotifiedIncident, fleet: Fleet) -> str:
         return ""
     one, other = (fleet.title_of(name) for name in (channels[0], partner))
     return f"{one} no longer fits {other}"
+
+
+def about(incident: Incident | NotifiedIncident, fleet: Fleet) -> str:
+    """The relation that broke, or else the channels that the incident is mostly about."""
+    main = main_channels(incident.channels, incident.shares)
+    return broken_relation(incident, fleet) or ", ".join(map(fleet.title_of, main))
 
 
 def plot(
@@ -177,13 +187,9 @@ def _channel_track(
     known_T = np.isfinite(value_T)
     if not known_T.any():
         return None
-    band = _band(incident, channel, scaler)
+    band = normal_band(incident, channel, scaler)
     scale = Scale.over(value_T[known_T], band)
     during_T = value_T[known_T & (us_T >= incident.start) & (us_T < incident.end)]
-    box = None
-    if band is not None:
-        top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
-        box = (round(top, 1), round(max(bottom - top, 0.5), 1))
     gap = max(3 * fleet.period_us, round(fleet.missing.max_gap_seconds * text.SECOND))
     return Track(
         title=channel.title,
@@ -192,11 +198,11 @@ def _channel_track(
         fact=_fact(during_T, band, channel) + unseen_codes(during_T, channel, scaler),
         path=line(us_T, value_T, frame, scale, gap),
         ticks=_ticks(scale, channel),
-        band=box,
+        band=band_box(band, scale),
     )
 
 
-def _band(
+def normal_band(
     incident: Incident, channel: Channel, scaler: Scaler | None
 ) -> tuple[float, float] | None:
     """The normal band in engineering units; None for a channel without a usual level.
@@ -211,6 +217,14 @@ def _band(
     if channel.range is not None:
         low, high = max(low, channel.range[0]), min(high, channel.range[1])
     return (low, high) if low < high else None
+
+
+def band_box(band: tuple[float, float] | None, scale: Scale) -> tuple[float, float] | None:
+    """(y, height) of a band in the box of a plot."""
+    if band is None:
+        return None
+    top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
+    return round(top, 1), round(max(bottom - top, 0.5), 1)
 
 
 def unseen_codes(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) -> str:

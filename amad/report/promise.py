@@ -46,10 +46,15 @@ class Achieved:
         return "poor" if self.rate > FLOOD * self.promised else "fair"
 
     @property
+    def by_chance(self) -> bool:
+        """Whether there are more than promised, but no more than chance explains."""
+        return self.verdict == "good" and self.rate > (self.promised or 0)
+
+    @property
     def said(self) -> str:
         """The verdict in words."""
         return {
-            "good": "as promised",
+            "good": "more, which may be chance" if self.by_chance else "as promised",
             "fair": "more than promised",
             "poor": f"over {FLOOD:g} times the promise",
             "unknown": "what is promised is unknown",
@@ -72,7 +77,8 @@ def of_run(
     promised = metrics.operating_point.alarm_budget if metrics else None
     if run.job is not None and run.job.alarm_budget is not None:
         promised = run.job.alarm_budget
-    return Achieved(name="This run", incidents=len(incidents), days=days, promised=promised)
+    dates = " to ".join(dict.fromkeys((str(run.dates[0]), str(run.dates[-1]))))
+    return Achieved(name=dates, incidents=len(incidents), days=days, promised=promised)
 
 
 def table(

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amad.config import DataError, Stage
@@ -28,9 +29,11 @@ from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
+from amad.report.days_before import read_daily
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
+from amad.report.incident_plot import about
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
@@ -98,7 +101,8 @@ class Report:
 class Sources:
     """What every page of one call is made from.
 
-    data_hash: of the lake. scaler: None where there is no store. unread: what the page lacks.
+    data_hash: of the lake. scaler: None where there is no store. daily:
+    see ``read_daily``. unread: what the page lacks.
     """
 
     stage: Stage
@@ -109,6 +113,7 @@ class Sources:
     scaler: Scaler | None
     samples: ContextSamples
     verdicts: Verdicts
+    daily: pa.Table | None
     unread: Unread
 
 
@@ -137,6 +142,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
         samples=ContextSamples(lake=lake),
         verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
+        daily=unread.read(lambda: read_daily(stage.folder)),
         unread=unread,
     )
     # Pages of single dates are not made again, so they wait until all that they show can be read.
@@ -230,9 +236,10 @@ def _page(
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
-        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first
+        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first, sources.daily
     )
-    figures = evidence.metrics if evidence.of_another(run) is None else None
+    other = evidence.of_another(run) is not None
+    figures = None if other else evidence.metrics
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
     drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
@@ -252,6 +259,7 @@ def _page(
         .render(
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
+            about=lambda item: about(item, fleet),
             run=run,
             facts=facts,
             neighbours=neighbours,
@@ -264,7 +272,7 @@ def _page(
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, fleet, stretch),
-            blind=blind_spots(figures, scored, fleet),
+            blind=blind_spots(figures, scored, fleet, run.version if other else ""),
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, achieved, coverage, sources.data_hash),
             health=health,

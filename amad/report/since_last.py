@@ -11,12 +11,11 @@ from pathlib import Path
 
 from amad.config import Fleet
 from amad.config.wording import of_causes
-from amad.detect.incident_words import looks_like_a_sensor, main_channels
+from amad.detect.incident_words import looks_like_a_sensor
 from amad.notify.changes import Change, NotifiedIncident, brought_up_to_date, find_changes
 from amad.notify.grouping import LOWEST, grouped
 from amad.notify.published import DAYS, Window, window_of
 from amad.notify.wording import headline_of_cause, notice_of
-from amad.report.incident_plot import broken_relation
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
@@ -26,16 +25,13 @@ Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One incident in its state. sensors: titles of the channels it is mostly about.
+    """One incident in its state.
 
-    broken: the relation that broke, in words, or empty. notes: what became of it beside its state,
-    and whether it looks like a fault of a sensor.
+    notes: what became of it beside its state, and whether it looks like a fault of a sensor.
     """
 
     incident_id: str
     incident: NotifiedIncident
-    sensors: list[str]
-    broken: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -175,7 +171,7 @@ def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
             headline = (
                 headline_of_cause(group, fleet) if goes_on else notice_of(group, fleet, "").headline
             )
-        lines = [_line(change, fleet) for change in _worst_first(group.changes)]
+        lines = [_line(change) for change in _worst_first(group.changes)]
         found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found
 
@@ -184,9 +180,8 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
     return sorted(changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
 
 
-def _line(change: Change, fleet: Fleet) -> Line:
+def _line(change: Change) -> Line:
     now, notes = change.told, []
-    main = main_channels(now.channels, now.shares)
     if change.state == "new" and now.state == "over":
         notes.append("already over")
     elif change.state == "ongoing" and change.before != now:
@@ -194,10 +189,4 @@ def _line(change: Change, fleet: Fleet) -> Line:
         notes.append("going on again" if again else "now worse")
     if looks_like_a_sensor(now.type, now.shares):
         notes.append("like a sensor fault")
-    return Line(
-        incident_id=change.incident_id,
-        incident=now,
-        sensors=[fleet.title_of(name) for name in main],
-        broken=broken_relation(now, fleet),
-        notes=notes,
-    )
+    return Line(incident_id=change.incident_id, incident=now, notes=notes)

@@ -88,10 +88,16 @@ class Scale:
         return round(min(1.2 * HEIGHT, max(-0.2 * HEIGHT, at)), 1)
 
     def ticks(self, about: int = 3) -> list[Tick]:
-        """Round values, from low to high."""
+        """Round values, from low to high: two or more, since one alone is no scale."""
         rough = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+        steps = [m * power for m in (1, 2, 2.5, 5, 10)]
+        while len(steps) > 1 and (
+            steps[-2] >= rough * 0.999
+            or math.floor(self.high / steps[-1]) <= math.ceil(self.low / steps[-1])
+        ):
+            steps.pop()
+        step = steps[-1]
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         digits = max(3, math.ceil(math.log10(max(abs(self.low), abs(self.high)) / step)) + 1)
         return [

@@ -155,10 +155,9 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
     figures = {} if found.receipt is None else found.receipt.figures
     theirs = figures.get("champion")
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
-        said.append(
-            f"On the same test data version {run.version} has {text.number(theirs)} "
-            f"({figures.get('metric', PRIMARY)})."
-        )
+        metric = figures.get("metric", PRIMARY)
+        name = "VUS-PR" if metric == PRIMARY else str(metric).replace("_", " ")
+        said.append(f"On the same test data version {run.version} has {name} {theirs:.2f}.")
     return said
 
 
@@ -200,13 +199,13 @@ def _alarms(
     card = partial(
         _card,
         "Does it raise false alarms?",
-        "A tick: this run has no more incidents per vehicle-day than the threshold promises on "
+        "A tick: this page has no more incidents per vehicle-day than the threshold promises on "
         "normal data, with an allowance for chance, nor had the test part, and its alarms are no "
         f"more than {text.share(LOUD)} of its rows. More may be faults, or normal behaviour that "
         f"has changed; more than {FLOOD:g} times the promise has a cross.",
     )
     if achieved is None:
-        return card("unknown", "Not measured", "No row of this run has a score.")
+        return card("unknown", "Not measured", "No row of this page has a score.")
     promised, days = achieved.promised, round(achieved.days)
     rate = text.number(achieved.rate, 2)
     headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
@@ -214,6 +213,7 @@ def _alarms(
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
     headline += f", {text.number(promised, 2)} promised"
+    headline += ": may be chance" if achieved.by_chance else ""
     normal = None
     if found.metrics:
         normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
@@ -229,7 +229,8 @@ def _alarms(
     return card(
         verdict,
         headline,
-        f"{counted} of this run; the threshold promises {text.number(promised, 2)} on normal data.",
+        f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal "
+        "data.",
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
@@ -255,7 +256,7 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
         _card,
         "Is the data sound?",
         "A tick: the lake as it is passed validation, and "
-        f"{text.share(SCORED)} of this run's rows or more have a score.",
+        f"{text.share(SCORED)} of this page's rows or more have a score.",
     )
     totals = [c.total for c in coverage.values()]
     rows = sum(t.rows for t in totals)

@@ -84,7 +84,7 @@ def _row(
         if incident := worst.get(at):
             level = level_of(incident.severity)
             height = round(LEAST + (100 - LEAST) * incident.severity / 100, 1)
-            title = f"{text.short_day(at)}: {level}, severity {incident.severity:.0f}"
+            title = f"{text.short_day(at)}: {level}, severity {text.number(incident.severity)}"
             bars.append(TrendBar(x=x, height=height, state=level, title=title))
         elif at in reported:
             bars.append(TrendBar(x=x, height=0.0, state="clean", title=""))
