@@ -7,7 +7,7 @@ An incident is true where a labelled row lies in it. The engineer judges what is
 else: every incident; a random half; or every one, with one verdict in ten wrong. An event is found
 where an incident that is told overlaps it. **plain** is the opponent: the thresholds of all
 vehicles raised alike, until as few false incidents are left, critical ones told as well.
-**settings** has other values of ``ALIKE``, ``FEWER`` and ``ODDS``, with every incident judged
+**settings** has other values of ``SAME_CHANNELS``, ``ELSEWHERE`` and ``ODDS``, with every incident judged
 rightly. **left_out** has, of each fleet, the figures with the settings that the other fleets would
 choose: of those that lose fewest of their events, the one with fewest false incidents. The detector
 has no network.
@@ -39,7 +39,7 @@ from bench.quality.tables import table
 
 ENGINEERS = {"all": (1.0, 0.0), "half": (0.5, 0.0), "one in ten wrong": (1.0, 0.1)}
 SEEDS = (0, 1, 2)
-TRIED = {"ALIKE": (0.7, 0.8, 0.9, 0.95), "FEWER": (5, 8, 10, 12, 20), "ODDS": (1, 3, 9)}
+TRIED = {"SAME_CHANNELS": (0.7, 0.8, 0.9, 0.95), "ELSEWHERE": (5, 8, 10, 12, 20), "ODDS": (1, 3, 9)}
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

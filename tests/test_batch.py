@@ -269,6 +269,7 @@ def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
 
 def slow_job(home: Path, writing: Event, environment: dict[str, str]) -> None:
     """A job that has two dates published, and takes ten minutes to write the third."""
+    os.environ.clear()  # the process that this one is forked from may be older than the test
     os.environ |= environment
     settings = Settings(home=home, data_dir=home / "raw")
     write, dates = partitions._write_scores, []

@@ -63,7 +63,7 @@ def test_a_missing_file_is_none_or_told(tmp_path):
 def test_a_file_of_a_storage_is_brought_however_it_is_read(tmp_path, monkeypatch):
     folder = tmp_path / "lake"
     folder.mkdir()
-    monkeypatch.setattr(disk, "_bring", {folder: lambda path: bool(path.write_bytes(b"x"))})
+    monkeypatch.setattr(disk, "_fetch", {folder: lambda path: bool(path.write_bytes(b"x"))})
     assert disk.read_bytes(folder / "a") == b"x"
     (tmp_path / "b").write_bytes(b"0123")
     stretches = [(tmp_path / "b", 1, 2), (folder / "c", 0, -1), (tmp_path / "b", 3, 9)]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None
     cell = {n * DAY: Cell(rows=100, scored=scored, alarms=alarms) for n in range(1, days + 1)}
     about = {"id": "j", "status": "done", "started": "2026-01-11T04:30:00Z", "dates": []}
     log = JobLog(**about | (job or {}))
-    run = ScoringRun(job=log, version=VERSION, dates=[], runs=Path())
+    run = ScoringRun(job=log, version=VERSION, dates=[date(2026, 1, 10)], runs=Path())
     names = ("detection", "faults", "alarms", "data", "model")
     coverage = {"v": Coverage(cells=cell, last=1)}
     found = found or evidence()
