@@ -138,6 +138,8 @@ def test_many_times_a_tiny_error_are_a_small_change(detector: Detector) -> None:
     )
     deviations.scale = {name: scale_C * 1e-6 for name, scale_C in deviations.scale.items()}
     assert deviations.size(515, 540) == pytest.approx(error_C / LEAST_TOLERANCE)
+    strange_C = deviations.strangeness(515, 540)
+    assert 0.0 < strange_C.max() <= error_C.max() / LEAST_TOLERANCE
 
 
 def test_more_channels_are_worse_than_one(detector: Detector) -> None:

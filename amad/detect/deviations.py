@@ -9,8 +9,8 @@ a channel c in some rows:
 
 A tolerance is the member's cross-fitted train scale of the channel, times what is ordinary in that
 row (``amad.detect.tolerance``), as in the evidence chain. It is at least ``LEAST_TOLERANCE``: many
-times a tiny error are still a small change. z is the residual divided by the scale alone, which
-names the culprits better. A box is as wide as the widest of the chain. A channel that was already
+times a tiny error are still a small change. z is the residual divided by the scale alone, at least
+as large, which names the culprits better. A box is as wide as the widest of the chain. A channel that was already
 far off before these rows is divided by how far off it was, so that an old deviation does not take
 the blame for a new one.
 
@@ -132,7 +132,8 @@ class Deviations:
     def _z2_of(self, name: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """z2 of these rows, 0 where it is not known, and where it is known."""
         with np.errstate(invalid="ignore", over="ignore"):
-            z2_RC = np.divide(self.rows(name, first, last), self.scale[name], dtype=np.float64)
+            tolerance_C = np.maximum(self.scale[name], LEAST_TOLERANCE)
+            z2_RC = np.divide(self.rows(name, first, last), tolerance_C, dtype=np.float64)
             np.square(z2_RC, out=z2_RC)
         known_RC = np.isfinite(z2_RC)
         np.minimum(z2_RC, Z2_LIMIT, out=z2_RC)
