@@ -10,9 +10,9 @@ a channel c in some rows:
 A tolerance is the member's cross-fitted train scale of the channel, times what is ordinary in that
 row (``amad.detect.tolerance``), as in the evidence chain. It is at least ``LEAST_TOLERANCE``: many
 times a tiny error are still a small change. z is the residual divided by the scale alone, at least
-as large, which names the culprits better. A box is as wide as the widest of the chain. A channel that was already
-far off before these rows is divided by how far off it was, so that an old deviation does not take
-the blame for a new one.
+as large, which names the culprits better. A box is as wide as the widest of the chain. A channel
+that was already far off before these rows is divided by how far off it was, so that an old
+deviation does not take the blame for a new one.
 
 Only members that predict count. A member whose error of a channel holds the errors of the others in
 the same row, ``innovation``, tells less whose fault it is. It ranks no channel where another member
