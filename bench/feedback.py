@@ -8,9 +8,9 @@ else: every incident; a random half; or every one, with one verdict in ten wrong
 where an incident that is told overlaps it. **plain** is the opponent: the thresholds of all
 vehicles raised alike, until as few false incidents are left, critical ones told as well.
 **settings** has other values of ``SAME_CHANNELS``, ``ELSEWHERE`` and ``ODDS``, with every incident
-judged rightly. **left_out** has, of each fleet, the figures with the settings that the other fleets would
-choose: of those that lose fewest of their events, the one with fewest false incidents. The detector
-has no network.
+judged rightly. **left_out** has, of each fleet, the figures with the settings that the other fleets
+would choose: of those that lose fewest of their events, the one with fewest false incidents. The
+detector has no network.
 """
 
 import random

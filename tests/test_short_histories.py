@@ -15,6 +15,7 @@ from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.short_history import (
     LENGTHS,
     LONG_ROWS,
+    MOST_VEHICLES,
     Known,
     Stretches,
     shrunk,
@@ -200,6 +201,19 @@ def test_a_history_of_any_length_lies_between_its_own_figures_and_the_class(rows
     mean_C, scale_C = shrunk(YOUNG, figures[YOUNG], rows, known, np.zeros(1, bool))
     assert np.mean([OFFSET[name] for name in LONG]) <= mean_C[0] <= OFFSET[YOUNG]
     assert scale_C[0] >= 1.0, "what is unknown of the mean widens the scale"
+
+
+@pytest.mark.parametrize(("vehicles", "compared"), [(200, 199), (1000, 249)])
+def test_a_vehicle_is_compared_with_others_evenly_spread(vehicles: int, compared: int) -> None:
+    """With so many at the most that the cost of a fleet grows no faster than its vehicles."""
+    figures = {f"v-{n}": (np.full(1, float(n)), np.ones(1)) for n in range(vehicles)}
+    known_C = Stretches(*(np.full((len(LENGTHS), 1), error) for error in (1.0, 0.0, 0.1)))
+    known = Known(figures, dict.fromkeys(figures, known_C), longest=100_000)
+    mean_VC, log_VC, errors_3VC = known.others("v-0", 0)
+    assert len(mean_VC) == len(log_VC) == errors_3VC.shape[1] == compared <= MOST_VEHICLES
+    assert 0.0 not in mean_VC, "its own figures are not among them"
+    steps = np.diff(mean_VC[:, 0])
+    assert steps.min() == steps.max() and mean_VC.max() > 0.99 * (vehicles - 5)
 
 
 def test_the_benchmark_cuts_the_oldest_train_rows() -> None:

@@ -36,6 +36,7 @@ STRETCHES = 16  # of each length and vehicle, evenly spread
 LEAST_SPREAD = 0.05  # of the spread of the whole: a stretch in which less moves counts as this
 TELLING = 0.5  # a stretch tells more of its vehicle than of what it was doing then
 KNOWN_VEHICLES = 2  # fewer do not show how vehicles differ
+MOST_VEHICLES = 256  # more tell little more, and the cost would grow with the square of the fleet
 
 
 def unknown_share(rows: int, long_rows: int) -> float:
@@ -127,6 +128,9 @@ class Known:
         self._errors_N3VC = np.ascontiguousarray(errors_3NVC.transpose(1, 0, 2, 3))
         self._long_NV = np.isfinite(self._errors_N3VC[:, 0]).any(axis=2)
         self._longest = longest
+        self._compared = [
+            _spread(np.flatnonzero(long_V), MOST_VEHICLES) for long_V in self._long_NV
+        ]
 
     @cached_property
     def long_rows(self) -> int:
@@ -154,11 +158,11 @@ class Known:
     def others(self, vehicle: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """mean_VC, the logarithms log_VC of the scales and errors_3VC of ``LENGTHS[n]`` rows.
 
-        Of those other vehicles that have the errors.
+        Of those other vehicles that have the errors, at most ``MOST_VEHICLES`` of them.
         """
-        at_V = self._long_NV[n].copy()
-        at_V[self._place[vehicle]] = False
-        return self._mean_VC[at_V], self._log_VC[at_V], self._errors_N3VC[n][:, at_V]
+        at = self._compared[n]
+        at = at[at != self._place[vehicle]]
+        return self._mean_VC[at], self._log_VC[at], self._errors_N3VC[n][:, at]
 
 
 def shrunk(
@@ -206,6 +210,12 @@ def _at(
     log_C = own_log_C * log_C + (1 - own_log_C) * usual_C
     mean_C = own_C * own[0] + (1 - own_C) * mean_VC.mean(axis=0)
     return mean_C, np.sqrt(np.exp(2 * log_C) + (1 - own_C) * differ_C)
+
+
+def _spread(places: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the places, evenly spaced."""
+    step = max(1, -(-len(places) // most))
+    return places[::step]
 
 
 def _mean(error_VC: np.ndarray) -> np.ndarray:
