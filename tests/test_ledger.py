@@ -143,7 +143,7 @@ def test_a_date_that_the_lake_has_lost_is_damaged_where_its_scores_are(place):
     assert states(ledger_of(place))[START] == "damaged"
 
 
-def test_status_and_a_dry_run_change_nothing_and_foretell_the_job(place):
+def test_status_and_a_dry_run_change_nothing_and_tell_what_the_job_would_do(place):
     fleet, settings = place
     add_nights(fleet, settings, [AFTER])  # not judged yet
     whole = everything(settings.home)

@@ -36,7 +36,7 @@ def test_predictability_is_that_of_the_best_members_over_time() -> None:
     assert best_predictability(members, {}) == (0.0, 0.0, 0.0)
 
 
-def test_members_between_channels_count_where_the_past_or_the_channels_foretell_much() -> None:
+def test_members_between_channels_count_where_the_past_or_the_channels_predict_much() -> None:
     def share(explained: float, firm: float) -> float:
         return Predictability(explained, 0.3, firm).between_share
 

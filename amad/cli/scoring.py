@@ -74,7 +74,7 @@ def score(
         force=force,
     )
     if dry_run:
-        for_each_fleet(context, fleet, lambda stage: _foretell(stage, request), cluster)
+        for_each_fleet(context, fleet, lambda stage: _show_plan(stage, request), cluster)
         return
     run = import_module("pipelines.score").run
 
@@ -127,7 +127,7 @@ def _dates(
     return (begin, day or last or date.max) if begin else None
 
 
-def _foretell(stage: "Stage", request: "ScoringRequest") -> None:
+def _show_plan(stage: "Stage", request: "ScoringRequest") -> None:
     """Print what a job would do."""
     from amad.config.wording import count
     from amad.engines.score.dry_run import dry_run
