@@ -47,3 +47,16 @@ def test_a_damaged_table_names_the_way_out(tmp_path):
         ScoreRows().of("bev-1", file, DAY)
     with pytest.raises(DataError, match=r"none\.parquet"):
         ScoreRows().of("bev-1", tmp_path / "none.parquet", DAY)
+
+
+def test_a_table_without_rows_has_none_and_one_of_other_columns_names_the_way_out(tmp_path):
+    table = write_table(tmp_path / "full.parquet", 4, 4)
+    with pq.ParquetWriter(file := tmp_path / "part.parquet", SCORES) as writer:
+        writer.write_table(table.slice(0, 0))
+        writer.write_table(table)
+    assert ScoreRows().of("ice-1", file, DAY).num_rows == 4
+    pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
+    assert ScoreRows().of("ice-1", tmp_path / "none.parquet", DAY).num_rows == 0
+    pq.write_table(table.drop_columns("vehicle"), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match=f"other.parquet.*amad score --date {DAY}"):
+        ScoreRows().of("ice-1", tmp_path / "other.parquet", DAY)

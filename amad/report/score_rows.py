@@ -43,12 +43,16 @@ class ScoreRows:
 class _Table:
     def __init__(self, file: Path) -> None:
         self._path, self._file = file, pq.ParquetFile(file, page_checksum_verification=True)
-        about, place = self._file.metadata, self._file.schema_arrow.get_field_index("vehicle")
-        held = [about.row_group(n).column(place).statistics for n in range(about.num_row_groups)]
-        self._vehicles = [(own.min, own.max) for own in held]  # first and last of each row group
+        about, names = self._file.metadata, self._file.schema_arrow.names
+        if "vehicle" not in names:
+            raise pa.ArrowInvalid("it has no column vehicle")
+        groups = [about.row_group(n) for n in range(about.num_row_groups)]
+        held = [(n, group.column(names.index("vehicle"))) for n, group in enumerate(groups)]
+        # First and last vehicle of each row group; one without rows has none.
+        self._vehicles = {n: (c.statistics.min, c.statistics.max) for n, c in held if c.num_values}
 
     def rows(self, vehicle: str) -> pa.Table:
-        own = [n for n, (first, last) in enumerate(self._vehicles) if first <= vehicle <= last]
+        own = [n for n, (first, last) in self._vehicles.items() if first <= vehicle <= last]
         table = self._file.read_row_groups(own, columns=COLUMNS, use_threads=False)
         table = check(table, pa.schema(map(SCORES.field, COLUMNS)), str(self._path))
         return table.filter(pc.equal(table["vehicle"], vehicle))
