@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from draft_kit import MONDAY, log, wave
 
-from amad.telemetry.other_scale import lasting_jump, of_other_scale, scale_findings
+from amad.telemetry.other_scale import lasting_jump, of_factor, of_other_scale, scale_findings
 
 
 def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
@@ -31,6 +31,11 @@ def test_days_of_another_scale_are_told_with_their_factor():
     assert found([12, 13, 0.0125, 11, 14, None]) == [
         ("v1 volt", "is about a 1,000th of its other days on 2026-01-07")
     ]
+
+
+def test_a_factor_of_a_million_has_its_digits():
+    assert of_factor(1e6) == "1,000,000 times the size"
+    assert of_factor(1e-6) == "a 1,000,000th" and of_factor(1 / 6.895) == "a 6.895th"
 
 
 def test_days_from_a_change_of_the_unit_on_are_told():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Fleet
+from amad.config.number_text import number
 from amad.config.wording import some
 
 FACTORS = (1e3, 1e6)  # between units that differ by their prefix
@@ -88,7 +89,9 @@ def lasting_jump(size_FK: np.ndarray) -> tuple[int, float] | None:
 
 def of_factor(factor: float) -> str:
     """The factor in words: ``1,000 times the size``."""
-    return f"{factor:,.4g} times the size" if factor > 1 else f"a {1 / factor:,.4g}th"
+    if factor > 1:
+        return f"{number(factor, 4)} times the size"
+    return f"a {number(1 / factor, 4)}th"
 
 
 def scale_findings(profile: pa.Table, fleet: Fleet) -> list[ScaleFinding]:
