@@ -63,15 +63,12 @@ class Ledger(Artifact):
         "same keys"
     )
     SEALED: ClassVar[bool] = True
+    WHOLE: ClassVar[bool] = True
 
     told: dict[str, NotifiedIncident] = {}
     findings: list[str] = []
     parcels: list[Parcel] = []
     asked_until: float = 0.0
-
-    def content(self) -> dict:
-        """All fields, also those that still have their default."""
-        return self.model_dump(mode="json")
 
     def with_parcels(
         self, told: dict[str, NotifiedIncident], parcels: list[Parcel], findings: list[str]

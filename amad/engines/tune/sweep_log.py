@@ -73,7 +73,7 @@ class SweepLog(Callback):
                     signal.raise_signal(signal.SIGUSR1)
                 return
             told = told_by_worker(error, trial.local_path)
-            why = f": {told or str(error).strip().splitlines()[-1]}"
+            why = f": {told or (str(error).strip().splitlines() or [type(error).__name__])[-1]}"
         self._end(trial, "FAILED")
         say(f"{self._position(trial)} failed, {described(trial.config)}{why}")
 

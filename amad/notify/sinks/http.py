@@ -5,6 +5,7 @@ A server that asks for a pause longer than a job waits is asked no more by this 
 and never the address.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
+from amad.config.wording import count
 from amad.notify.sinks.outcome import NotTakenError, RefusedError, causes, of_connection
 
 ATTEMPTS = 4  # of one request in one job
@@ -69,7 +71,7 @@ def send(
             "name the new address"
         )
     if status in IN_TROUBLE and pause > LONGEST_PAUSE:
-        asked = f"asks for a pause of {pause / 60:.0f} minutes"
+        asked = f"asks for a pause of {count(math.ceil(pause / 60), 'minute')}"
         raise NotTakenError(f"{host} answered {status} and {asked}", pause)
     if status in IN_TROUBLE:
         raise NotTakenError(f"{host} answered {status}, {ATTEMPTS} times")
@@ -85,7 +87,7 @@ class _Attempts(Retry):
         """Seconds that the server asks to be left alone, at most six hours; 0 if it does not."""
         try:
             return self.parse_retry_after(headers.get("Retry-After", "0"))
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # the last two: of a date beyond all
             return 0.0
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
