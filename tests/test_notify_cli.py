@@ -248,6 +248,11 @@ def test_status_is_not_well_while_a_sink_could_not_be_told(yard, web, monkeypatc
     assert run(["score"]) == 7 and troubles()
     yard.sinks(file={})
     assert run(["notify"]) == 0 and not troubles(), "nobody waits for sinks that are gone"
+    yard.sinks(webhok={"url": web.url})
+    assert run(["notify"]) == 2 and troubles()
+    (yard.home / "conf" / "notify" / "kit.yaml").unlink()
+    assert run(["notify"]) == 0 and not troubles(), "nor where their file is gone"
+    yard.sinks(file={})
     capsys.readouterr()
 
     def no_locks(*_: object) -> None:

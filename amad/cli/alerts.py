@@ -148,16 +148,19 @@ def tell_sinks(stage: "Stage", well: bool | None) -> bool:
     """Tell the fleet's sinks; False where it has none, so that nothing heavy is imported."""
     from amad.config import ConfigError
     from amad.config.sinks import load_sinks
+    from amad.scores.job_log import job_logs
 
+    nobody = False
     with suppress(ConfigError, OSError):  # ``tell`` notes it
-        if load_sinks(stage.fleet.name, stage.settings) is None:
-            return False
+        nobody = load_sinks(stage.fleet.name, stage.settings) is None
+    if nobody and not any(job.untold for job in job_logs(stage.runs)[0][-1:]):
+        return False
     from amad.notify.delivery import tell
     from amad.storage import step
 
     with step(stage, "notify"):
         tell(stage, well=well)
-    return True
+    return not nobody
 
 
 def _tell_alone(stage: "Stage") -> None:

@@ -176,6 +176,10 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
             save(stage.runs, jobs[-1])
         raise
     if sinks is None:
+        jobs = _ended(job_logs(stage.runs)[0])
+        if jobs and jobs[-1].sinks:  # of a file that is gone
+            jobs[-1].sinks = {}
+            save(stage.runs, jobs[-1])
         return {}
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
