@@ -263,6 +263,23 @@ def test_values_of_each_type_in_a_column_of_their_own(field, form, signal, colum
     assert [*values] == [(wave(n), 5 * n, n % 9 == 0) for n in range(ROWS)]
 
 
+@pytest.mark.parametrize("word", ["NULL", "\\N", "-", "nan"])
+def test_a_word_for_no_value_in_the_column_of_another_type_is_none(field, word):
+    cells = {"speed": f"{{wave}},{word}", "odo": f"{word},{{n}}"}
+    rows = (
+        f"{stamp(n)},{name},{cells[name].format(n=n, wave=wave(n))}"
+        for n in range(ROWS)
+        for name in cells
+    )
+    field.write("a.csv", ["time,key,dbl_v,long_v", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.long.values == ["dbl_v", "long_v"]
+    assert field.ingest(fleet).rows_rejected == 0
+    lake = field.lake(fleet).read("vans")
+    assert lake["odo"].to_pylist() == [*range(ROWS)]
+    assert lake["speed"].to_pylist() == [wave(n) for n in range(ROWS)]
+
+
 def test_a_row_with_values_of_several_types_is_refused(field):
     rows = [f"{stamp(n)},{name},{cells}" for n in range(ROWS)
             for name, cells in (("speed", f"{wave(n)},"), ("odo", f",{n}"))]  # fmt: skip

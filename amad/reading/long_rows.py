@@ -6,6 +6,7 @@ and one time that complement each other are merged later, in the lake.
 Shape legend: R rows of a batch.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.reading.headers import find, tidy
+from amad.reading.numbers import flags, is_text, says_nothing, tidied
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.rules import reading_rules
 from amad.reading.units import OTHER_UNIT, UNIT_COLUMN, are_different
@@ -31,7 +33,8 @@ class LongRows:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._rule = reading_rules(fleet).long
+        rules = reading_rules(fleet)
+        self._rule, self._nulls = rules.long, rules.nulls
         self._headers: dict[str, int] = {}  # header -> position of the first channel with it
         for at, channel in enumerate(fleet.channels):
             self._headers |= {h: at for h in channel.headers if h not in self._headers}
@@ -66,7 +69,7 @@ class LongRows:
         nameless_R = np.array([not name for name in names] + [True])[code_R]
         channel_R = np.array([self._channel(name) for name in names] + [-1])[code_R]
         values = [name for name in self.columns() if name != SIGNAL]
-        value, count_R = joined([batch.columns[name] for name in values])
+        value, count_R = joined([batch.columns[name] for name in values], self._nulls)
         several_R = (channel_R >= 0) & ~nameless_R & (count_R > 1)
         kept_R = (channel_R >= 0) & ~nameless_R & ~several_R
         if UNIT in batch.columns:
@@ -150,16 +153,29 @@ class LongRows:
         return found[0] if found else -1
 
 
-def joined(columns: list[pa.Array]) -> tuple[pa.Array, np.ndarray]:
+def joined(columns: list[pa.Array], nulls: Collection[str] = ()) -> tuple[pa.Array, np.ndarray]:
     """The first value in each row (R,) of some columns, as text if these have several types.
+
+    nulls: more words for "no value".
 
     Returns:
         The values, and how many each row has (R,).
     """
+    if len(columns) > 1:
+        columns = [_without_words(column, nulls) for column in columns]
     count_R = np.sum([pc.is_valid(column) for column in columns], axis=0)
     if len({column.type for column in columns}) > 1:
         columns = [pc.cast(column, pa.string()) for column in columns]
     return pc.coalesce(*columns), count_R
+
+
+def _without_words(column: pa.Array, nulls: Collection[str]) -> pa.Array:
+    """The column with null for each word that stands for no value."""
+    if not is_text(column.type):
+        return column
+    text, words = pc.cast(column, pa.string()), pa.array(nulls, pa.string())
+    nothing_R = says_nothing(tidied(text)) | flags(pc.is_in(text, words))
+    return pc.if_else(pa.array(nothing_R), pa.scalar(None, pa.string()), text)
 
 
 def _broken(batch: RawBatch, at: np.ndarray, why: str) -> list[tuple[int, str, str]]:
