@@ -10,6 +10,10 @@ import pytest
 from markdown.extensions.toc import slugify
 from test_infra import GUIDES
 
+from amad.detect import storage
+from amad.model import bundle
+from amad.telemetry import manifest
+from amad.windows import store
 from tools.reference import MARKER
 from tools.reference import main as reference
 
@@ -122,3 +126,15 @@ def test_every_test_that_the_page_of_faults_names_exists():
     assert len(named) > 50 and {name: tests.count(name) for name in named} == dict.fromkeys(
         named, 1
     )
+
+
+def test_the_changelog_names_the_formats_of_now():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    formats = {
+        "Lake (format {})": manifest.FORMAT,
+        "window store ({})": store.FORMAT,
+        "bundle ({})": bundle.FORMAT,
+        "detector ({})": storage.FORMAT,
+    }
+    for words, number in formats.items():
+        assert words.format(number) in text

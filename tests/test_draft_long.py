@@ -7,6 +7,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, stamp, wave
+from pydantic import ValidationError
+
+from amad.config.source import LongRule
 
 SIGNALS = ("speed", "rpm", "load")
 
@@ -278,6 +281,12 @@ def test_a_word_for_no_value_in_the_column_of_another_type_is_none(field, word):
     lake = field.lake(fleet).read("vans")
     assert lake["odo"].to_pylist() == [*range(ROWS)]
     assert lake["speed"].to_pylist() == [wave(n) for n in range(ROWS)]
+
+
+def test_no_column_of_values_is_refused_by_the_fleet_file():
+    assert LongRule(value="v").values == ["v"]
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        LongRule(value=[])
 
 
 def test_a_row_with_values_of_several_types_is_refused(field):

@@ -253,7 +253,7 @@ class LongRule(Strict):
 
     signal: str = "signal"
     """Header of the column with the signal's name"""
-    value: str | list[str] = "value"
+    value: str | Annotated[list[str], Field(min_length=1)] = "value"
     """Header of the column with the measured value, or of several of which each row fills one"""
 
     @property
