@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from amad.config.threads import one_thread
 from amad.detect.members import Arrays, Member
 from amad.windows.series import Series
 
@@ -52,7 +53,6 @@ class KMeansMember(Member):
         """Centres (K, L, C); fewer than ``CENTRES`` where there are fewer windows."""
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
 
         window_NLC = np.concatenate([s["window"] for s in summaries])
         window_NLC = window_NLC[sample(len(window_NLC), SAMPLE, self.seed)]
@@ -61,7 +61,7 @@ class KMeansMember(Member):
             return {"centre": np.zeros((0, L, C))}
         kmeans = KMeans(min(CENTRES, N), n_init=1, max_iter=ITERATIONS, random_state=self.seed)
         # One thread keeps the order of summation, and so the result, the same.
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             # It warns where there are fewer distinct windows than centres, which does no harm.
             warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans.fit(window_NLC.reshape(N, -1))

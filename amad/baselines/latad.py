@@ -21,6 +21,7 @@ from amad.baselines.latad_network import (
     train_latad,
 )
 from amad.baselines.network import NetworkMember
+from amad.config.threads import one_thread
 from amad.detect.members import Arrays
 from amad.model.residual import numbered_segments
 from amad.windows.series import Series
@@ -94,13 +95,12 @@ def cluster(network: LatadNetwork, train: Sequence[Series], seed: int) -> Latad 
     None where no window fits, or where the latents have collapsed onto their centres.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
     z_SD = latents(network, train)
     if z_SD is None:
         return None
     count = min(CENTRES, len(np.unique(z_SD.numpy(), axis=0)))
-    with threadpool_limits(1):  # keeps the order of summation, and so the result, the same
+    with one_thread():  # keeps the order of summation, and so the result, the same
         found = KMeans(count, n_init=2, random_state=seed).fit(z_SD.numpy())
     centre_ND = torch.from_numpy(found.cluster_centers_.astype(np.float32))
     ordinary = float(nearest(z_SD, centre_ND).mean())

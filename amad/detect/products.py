@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.threads import one_thread
+from amad.config.threads import one_thread
 from amad.windows.series import Series
 
 PER_CHANNEL = 6  # of each channel's products, the best

@@ -12,10 +12,10 @@ from itertools import chain
 
 import numpy as np
 
+from amad.config.threads import one_thread
 from amad.detect.members import Arrays, rows_into_segment, without_each
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.sliding import CHUNK_ROWS, chunks
-from amad.detect.threads import one_thread
 from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import SharedRidge
 from amad.windows.series import Series

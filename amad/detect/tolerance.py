@@ -18,9 +18,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from amad.config.threads import one_thread
 from amad.detect.members import Arrays, Member, cut
 from amad.detect.sliding import chunks
-from amad.detect.threads import one_thread
 from amad.windows.series import Series
 
 PENALTY = 500.0  # of the squared coefficients, in rows

@@ -12,9 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
-from amad.config import AmadError, ServiceError, Stage, usable_error
+from amad.config import AmadError, ServiceError, Stage, threads, usable_error
 from amad.config.units import Result, RunUnits, Unit
 from amad.engines.shared.drivers_disk import Reach, reachable
 
@@ -155,22 +153,16 @@ def _received(sent: Any) -> Callable[[Any], Any]:
     return work
 
 
-@lru_cache(maxsize=1)
-def _libraries(modules: int) -> ThreadpoolController:
-    """The libraries with threads of their own; looked for again when a module was imported."""
-    return ThreadpoolController()
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run the body with one thread in numpy's and torch's libraries."""
     torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
-    with _libraries(len(sys.modules)).limit(limits=1):
+    before = torch.get_num_threads() if torch else 1
+    with threads.one_thread():
         if torch:
             torch.set_num_threads(1)
         try:
             yield
         finally:
             if torch:
-                torch.set_num_threads(threads)
+                torch.set_num_threads(before)
