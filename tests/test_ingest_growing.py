@@ -11,7 +11,6 @@ from amad.telemetry.lake import Lake, origins_path
 from amad.telemetry.refusals import intake_of
 from tests.ingest_kit import (
     DAY,
-    HEADER,
     Yard,
     balanced,
     content_of,
@@ -370,22 +369,6 @@ def test_a_link_to_a_folder_is_named_where_it_is_not_followed(yard, tmp_path, ca
     assert "other is a link to a folder" in told and "circle is a link" in told
     counts, _ = yard.ingest(raw_fleet(source={"files": [everywhere, {"glob": "other/**/*.csv"}]}))
     assert counts.files == 2 and "other is a link" not in capsys.readouterr().err
-
-
-def test_a_column_that_begins_in_a_later_file_is_told_once(yard, capsys):
-    fleet = raw_fleet()
-    yard.csv("1.csv", [line() + ",7"], header=f"{HEADER},note")
-    yard.ingest(fleet)
-    assert "no earlier file had" not in capsys.readouterr().err
-    yard.csv("2.csv", [line(seconds=1) + ",7,8"], header=f"{HEADER},Note,soc")
-    yard.csv("3.csv", [line(seconds=2) + ",8"], header=f"{HEADER},SOC")
-    yard.ingest(fleet)
-    told = capsys.readouterr().err
-    assert "2.csv has columns that no earlier file had, and no channel reads them: 'soc'; " in told
-    assert "3.csv has" not in told
-    yard.csv("4.csv", [line(seconds=3) + ",8"], header=f"{HEADER},soc")
-    yard.ingest(fleet)
-    assert "no earlier file had" not in capsys.readouterr().err
 
 
 def test_files_of_another_format_beside_the_raw_files_are_told(yard, capsys):

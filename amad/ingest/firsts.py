@@ -20,11 +20,13 @@ OFFSET = (
 class Firsts:
     """Tells each of these once; nothing where it is not known what earlier files had.
 
-    held: the manifest of the lake so far. zone: that of times without an offset.
+    held: the manifest of the lake so far; one of an older amad does not know, until the lake is
+    made anew. zone: that of times without an offset.
     """
 
     def __init__(self, held: Manifest, zone: str) -> None:
         self._tells = held.columns is not None
+        self._knows = self._tells or not held.files
         self._zone = zone
         self._columns = {tidy(header): header for header in held.columns or ()}
         self._offsets = {*held.offsets}
@@ -44,6 +46,8 @@ class Firsts:
 
     def known(self) -> dict[str, list[str]]:
         """The fields of the manifest."""
+        if not self._knows:
+            return {}
         return {"columns": sorted(self._columns.values()), "offsets": sorted(self._offsets)}
 
     def sentences(self) -> Iterable[str]:

@@ -77,7 +77,7 @@ class Loading:
         self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
-        self._firsts = Firsts(self._held, self._rules.timestamp.timezone)
+        self._firsts = Firsts(followed, self._rules.timestamp.timezone)
         self._dates = DateLine(self._rules.timestamp, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.lost)

@@ -38,6 +38,7 @@ from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import (
+    NO_CLASS,
     SEVERAL,
     id_of,
     is_rounded,
@@ -307,7 +308,7 @@ class FileParser:
         nameless = np.array([not name for name in names] + [True])  # the last is index -1
         refuse(nameless[code_R], "vehicle id is missing")
         strange = np.array([bool(name) and self._class(name) is None for name in names] + [False])
-        refuse(strange[code_R], "vehicle is in no vehicle class of the fleet file")
+        refuse(strange[code_R], NO_CLASS)
         count = np.bincount(code_R + 1, minlength=len(names) + 1)[1:]
         self.unknown.update({names[code]: int(count[code]) for code in np.flatnonzero(strange)})
         code_R[(nameless | strange)[code_R]] = -1

@@ -13,6 +13,7 @@ from amad.reading.numbers import EXACT
 
 ROUNDED_ID = re.compile(r"\d(\.\d+)?e\+\d\d", re.I)  # as spreadsheets write a long number
 SEVERAL = "may stand for several vehicles; write the column as text with all its digits"
+NO_CLASS = "vehicle is in no vehicle class of the fleet file"  # why a row is refused
 NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # what writers put for a missing value
 
 

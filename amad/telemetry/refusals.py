@@ -17,14 +17,13 @@ import pyarrow.parquet as pq
 from amad.config import DataError, Fleet
 from amad.reading.batch import FileRefusedError
 from amad.reading.rules import reading_rules
-from amad.reading.vehicle_ids import vehicle_of_path
+from amad.reading.vehicle_ids import NO_CLASS, vehicle_of_path
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
 ALL_FILES, NEW_FILES = "all files", "files since the last validation that passed"
-NO_CLASS = "vehicle is in no vehicle class of the fleet file"  # as the reader refuses its rows
 BYTES_PER_ROW = 50.0  # where no file was read whole
 
 
