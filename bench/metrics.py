@@ -16,8 +16,7 @@ from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
 
 MEASURED = (
-    metrics.vus_pr,
-    metrics.vus_roc,
+    metrics.vus,
     metrics.auc_pr,
     metrics.auc_roc,
     metrics.best_f1,

@@ -1,10 +1,13 @@
 """The options of benchmarks: their help is whole, and a count of none is refused."""
 
 import argparse
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
+import bench
 from bench import nights, performance
 from bench.options import positive
 
@@ -27,6 +30,15 @@ def test_no_nights_are_no_nights_without_a_violation(capsys):
 def test_every_benchmark_reads_its_counts_so():
     careless = [file.name for file in BENCH.rglob("*.py") if "type=int" in file.read_text()]
     assert careless == []
+
+
+def test_every_benchmark_names_only_what_is_there():
+    """Most of them are run by hand, so that a name that is gone would not be noticed."""
+    names = [info.name for info in walk_packages(bench.__path__, "bench.")]
+    assert len(names) > 30
+    for name in names:
+        if not name.endswith("__main__"):
+            import_module(name)
 
 
 def test_the_help_of_a_benchmark_is_its_whole_docstring(capsys):
