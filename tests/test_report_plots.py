@@ -73,6 +73,9 @@ def test_codes_have_the_words_of_the_fleet_file():
     assert _fact(np.array([2.0, 2]), None, mode) == "constant at sport"
     ticks = _ticks(Scale.over(np.array([0.0, 1.0])), mode)
     assert [tick.text for tick in ticks] == ["auto", "eco"] and ticks[0].at > ticks[1].at
+    many = mode.model_copy(update={"codes": {f"state {n}": n for n in range(30)}})
+    ticks = _ticks(Scale.over(np.array([0.0, 29.0])), many)
+    assert 2 <= len(ticks) <= 5, "30 words would lie on each other"
     gear = Channel(name="gear", kind="categorical")
     assert _fact(np.array([1.0, 6, 2]), None, gear) == "1 to 6"
 

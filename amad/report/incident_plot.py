@@ -23,6 +23,7 @@ BAND = 3.0  # half width of the normal band, in scales of the vehicle's train ro
 # their contribution is at least MAIN of the largest.
 BLAMED, TRACKS, MAIN = 0.8, 4, 0.25
 CODES = 5  # codes that are named
+WORDS = 6  # words of codes beside one plot
 CONTEXT = 0.75  # share of the incident's length that is shown on each side of it
 CONTEXT_ROWS = (120, 3000)  # limits of that context, in sampling periods
 
@@ -239,13 +240,13 @@ def unseen_codes(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) 
 
 
 def _ticks(scale: Scale, channel: Channel) -> list[Tick]:
-    """Round values, or the words of the fleet file for the codes that the plot shows."""
+    """Round values, or the words of the fleet file for the codes that the plot shows, if few."""
     words = [
         Tick(at=scale.y(code), text=channel.value_text(code))
         for code in dict.fromkeys(channel.codes.values())
         if scale.low <= code <= scale.high
     ]
-    return words or scale.ticks()
+    return words if 0 < len(words) <= WORDS else scale.ticks()
 
 
 def _fact(during_T: np.ndarray, band: tuple[float, float] | None, channel: Channel) -> str:
