@@ -11,11 +11,11 @@ from draft_kit import MONDAY, log, wave
 from amad.telemetry.other_scale import lasting_jump, of_factor, of_other_scale, scale_findings
 
 
-def found(levels, *, spread=0.2, out_of_range=(), kind="continuous"):
+def found(levels, *, spread=0.2, out_of_range=(), still=(), kind="continuous"):
     """What is found for a vehicle with these means by day."""
     rows = [
         {"vehicle": "v1", "channel": "volt", "date": MONDAY.date() + timedelta(n), "mean": mean,
-         "std": mean and spread * mean, "max": mean and 3 * mean,
+         "std": mean and spread * mean * (n not in still), "max": mean and 3 * mean,
          "out_of_range": int(n in out_of_range)}
         for n, mean in enumerate(levels)
     ]  # fmt: skip
@@ -45,6 +45,11 @@ def test_days_from_a_change_of_the_unit_on_are_told():
     assert (subject, text[: len(told[1])]) == told
     ((_, text),) = found([*(level / 3.6 for level in kmh), 11, *kmh])
     assert text.startswith("is about 3.6 times the size of its other days on 2026-01-12")
+    ((_, still),) = found([*(level / 3.6 for level in kmh), 11, *kmh], still=[2, 9])
+    assert still == (
+        "is about 3.6 times the size of its other days on 2026-01-12, 2026-01-13, 2026-01-15, "
+        "2026-01-16, 2026-01-17"
+    ), "a day on which it stands still hides nothing"
     assert found([*kmh, *(level / 2.7 for level in kmh)]) == []  # no factor between units
     assert found([*kmh, *(level / 3.6 for level in kmh[:3])]) == []  # too few days
 

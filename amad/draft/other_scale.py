@@ -33,7 +33,7 @@ def _from_some_file_on(trial: Trial, channel: int) -> dict[int, float]:
                        max=("value", "max")).sort_values("first")  # fmt: skip
     told.insert(3, "level", np.hypot(told["mean"], told["std"]))
     found: dict[int, float] = {}
-    for _, files in told.groupby("vehicle"):
+    for _, files in told[told["std"] > 0].groupby("vehicle"):
         if jump := lasting_jump(files[["level", "std", "max"]].to_numpy()):
             found |= dict.fromkeys(files["file"].iloc[jump[0] :], jump[1])
     return found

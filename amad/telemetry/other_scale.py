@@ -118,8 +118,9 @@ def scale_findings(profile: pa.Table, fleet: Fleet) -> list[ScaleFinding]:
     ]:
         rows = own.get_group(key)
         odd = of_other_scale(rows["level"].to_numpy(), rows["std"].to_numpy(float))
-        if not odd and (jump := lasting_jump(rows[["level", "std", "max"]].to_numpy(float))):
-            at, factor = jump
+        moving = rows[rows["std"] > 0]  # a day on which it stood still tells no spread
+        if not odd and (jump := lasting_jump(moving[["level", "std", "max"]].to_numpy(float))):
+            rows, (at, factor) = moving, jump
             rest = range(at, len(rows)) if 2 * at >= len(rows) else range(at)
             odd = dict.fromkeys(rest, factor if rest.start else 1 / factor)
         for factor in sorted(set(odd.values())):
