@@ -164,7 +164,9 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
 
 
 def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
-    """Sentences on what no glob finds: links to folders, and files with the ending of a glob.
+    """Sentences on what no glob finds: links to folders, and files that look like raw files.
+
+    Their ending is that of a glob, or one of TABLES.
 
     A link is passed by by ``**``, as it may run in a circle. paths: of the raw files that are read.
     One of them in a link: another glob follows it.

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from amad.config import DataError, NotifyError, Stage
@@ -191,8 +190,7 @@ def _quantiles(runs: Path, window: Window) -> dict[str, float]:
     if not window.dates:
         return {}
     day = max(window.dates)
-    file = partitions.table_file(runs, "scores", window.versions[day], day)
-    score = pq.read_table(file, columns=["score"], partitioning=None)["score"]
+    score = partitions.read_scores(runs, window.versions[day], day, ["score"])["score"]
     if score.null_count == len(score):
         return {}
     values = pc.quantile(score.cast(pa.float64()), list(QUANTILES)).to_pylist()

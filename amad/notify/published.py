@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
-from amad.telemetry.files import read_table
-from amad.telemetry.schemas import INCIDENTS
 
 DAYS = 14  # of what is older nobody is told, whatever a later run finds in it
 KEPT = DAYS + 2  # dates of which is kept what was read: the windows of a report's pages share them
@@ -81,8 +78,8 @@ class Window:
             }
             if not wanted:
                 continue
-            file = partitions.table_file(self.runs, "scores", self.versions[day], day)
-            times = _scored_times(file, sorted({vehicle for vehicle, _ in wanted.values()}))
+            vehicles = sorted({vehicle for vehicle, _ in wanted.values()})
+            times = _scored_times(self.runs, self.versions[day], day, vehicles)
             for key, (vehicle, us) in wanted.items():
                 own = times.get(vehicle, np.empty(0, np.int64))
                 if before := int(np.searchsorted(own, us)):
@@ -131,7 +128,8 @@ def window_of(
     }
     parts: dict[str, list[tuple[date, Incident]]] = {}
     for day, manifest in sorted(whole.items()):
-        for item in _incidents(runs, manifest):
+        sha256 = manifest.files[partitions.TABLES["incidents"]]
+        for item in _incidents(runs, manifest.model_version, day, sha256):
             parts.setdefault(item.incident_id, []).append((day, item))
     whole_of = {name: joined([part for _, part in own]) for name, own in parts.items()}
     last = {name: max(day for day, _ in own) for name, own in parts.items()}
@@ -152,16 +150,10 @@ def window_of(
     )
 
 
-def _incidents(runs: Path, manifest: PartitionManifest) -> list[Incident]:
-    file = partitions.table_file(runs, "incidents", manifest.model_version, manifest.date)
-    return _incidents_in(file, manifest.files[file.name], manifest.date)
-
-
 @lru_cache(maxsize=KEPT)
-def _incidents_in(file: Path, sha256: str, day: date) -> list[Incident]:
+def _incidents(runs: Path, version: str, day: date, sha256: str) -> list[Incident]:
     """The incidents of a table of this hash; not to be changed."""
-    remedy = f"run 'amad score --date {day}' to write it again"
-    return partitions.incidents_in(read_table(file, INCIDENTS, remedy))
+    return partitions.incidents_of_date(runs, version, day)
 
 
 def _ongoing(
@@ -188,23 +180,17 @@ def _ongoing(
         wanted = [vehicle for vehicle, name in open_.items() if last[name] <= day]
         if not wanted:
             continue
-        file = partitions.table_file(runs, "scores", whole[day].model_version, day)
-        for vehicle, us in _last_scored(file, whole[day].sha256, wanted).items():
+        for vehicle, us in _last_scored(runs, whole[day], wanted).items():
             if us >= after[vehicle]:
                 del open_[vehicle]
     return set(open_.values())
 
 
-def _last_scored(file: Path, sha256: str, vehicles: list[str]) -> dict[str, int]:
-    """The newest scored row (us) of each of the vehicles that has one, in a table of this hash."""
-    known = _known(file, sha256)
+def _last_scored(runs: Path, manifest: PartitionManifest, vehicles: list[str]) -> dict[str, int]:
+    """The newest scored row (us) of each of the vehicles that has one on a date."""
+    known = _known(runs, manifest.model_version, manifest.date, manifest.sha256)
     if missing := [vehicle for vehicle in vehicles if vehicle not in known]:
-        table = pq.read_table(
-            file,
-            columns=["vehicle", "timestamp"],
-            filters=(pc.field("vehicle").isin(missing)) & (pc.field("status") == "scored"),
-            partitioning=None,
-        )
+        table = _scored(runs, manifest.model_version, manifest.date, missing)
         newest = table.group_by("vehicle").aggregate([("timestamp", "max")])
         us = newest["timestamp_max"].cast(pa.int64()).to_pylist()
         known |= dict.fromkeys(missing)
@@ -213,22 +199,25 @@ def _last_scored(file: Path, sha256: str, vehicles: list[str]) -> dict[str, int]
 
 
 @lru_cache(maxsize=KEPT)
-def _known(file: Path, sha256: str) -> dict[str, int | None]:
+def _known(runs: Path, version: str, day: date, sha256: str) -> dict[str, int | None]:
     """What ``_last_scored`` found in a table so far; None for a vehicle without a scored row."""
     return {}
 
 
-def _scored_times(file: Path, vehicles: list[str]) -> dict[str, np.ndarray]:
+def _scored_times(
+    runs: Path, version: str, day: date, vehicles: list[str]
+) -> dict[str, np.ndarray]:
     """The times (us), sorted, of the scored rows of each of the vehicles."""
-    table = pq.read_table(
-        file,
-        columns=["vehicle", "timestamp"],
-        filters=(pc.field("vehicle").isin(vehicles)) & (pc.field("status") == "scored"),
-        partitioning=None,
-    )
+    table = _scored(runs, version, day, vehicles)
     names = table["vehicle"].combine_chunks().dictionary_encode()
     us, code = table["timestamp"].cast(pa.int64()).to_numpy(), names.indices.to_numpy()
     order = np.lexsort((us, code))  # one pass, as there may be a thousand vehicles
     borders = np.cumsum(np.bincount(code, minlength=len(names.dictionary)))[:-1]
     parts = np.split(us[order], borders)
     return dict(zip(names.dictionary.to_pylist(), parts, strict=False))
+
+
+def _scored(runs: Path, version: str, day: date, vehicles: list[str]) -> pa.Table:
+    """Vehicle and time of the scored rows of these vehicles."""
+    wanted = pc.field("vehicle").isin(vehicles) & (pc.field("status") == "scored")
+    return partitions.read_scores(runs, version, day, ["vehicle", "timestamp"], wanted)
