@@ -35,7 +35,7 @@ from amad.telemetry import disk
 from amad.telemetry.files import staged
 from amad.telemetry.lake import NAME_BYTES, Lake, id_in_path
 
-FORMAT = 3  # raise it when what a day leaves, or the way to compute it, changes
+FORMAT = 4  # raise it when what a day leaves, or the way to compute it, changes
 FOLDER, SUFFIX = "state", ".arrow"
 SEAL = b"seal"
 # arrays: JSON, the name, type and shape of each; data: their bytes in a row, compressed.
