@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from engine_kit import write_profile
 from scoring_kit import (
     AFTER,
     FAULTY,
@@ -33,7 +34,7 @@ from scoring_kit import (
 from stop_kit import CONTEXT, SECONDS
 from test_full_disk import content_of
 
-from amad.config import DataError, ServiceError, Settings, load_fleet
+from amad.config import ClusterProfile, DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared.tracking import connect
@@ -335,6 +336,20 @@ def test_ray_writes_the_same_bytes(place):
     assert digests(settings) == whole, "with the states that Ray's workers left"
     manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", FAULTY)
     assert manifest.withheld == {"a-1": ["speed"], "b-1": ["heat"]}
+
+
+@pytest.mark.engine
+def test_a_job_is_done_without_a_ray_that_cannot_start_and_its_log_says_so(
+    place, capsys, monkeypatch
+):
+    fleet, settings = place
+    monkeypatch.setenv("RAY_TMPDIR", str(settings.home / ("long" * 30)))  # for its sockets
+    write_profile(settings.home, ClusterProfile(ray_min_vehicle_days=1))
+    log = run_job(fleet, settings, first=START, last=START, engine="auto")
+    assert (log.engine, log.dates) == ("process", [START])
+    assert "Ray cannot start on this machine" in capsys.readouterr().err
+    with pytest.raises(ServiceError, match="do without Ray"):
+        run_job(fleet, settings, first=AFTER, last=AFTER, engine="ray")
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""A local Ray that starts too slowly is started once more, and leaves no process behind."""
+"""A local Ray that starts too slowly is started once more; ``auto`` can do without it."""
 
 import subprocess
 import sys
@@ -6,10 +6,11 @@ import time
 
 import pytest
 import ray
-from engine_kit import PROFILE
+from engine_kit import PROFILE, engine_params, toy_stage
 
-from amad.config import ServiceError
+from amad.config import ClusterProfile, ServiceError
 from amad.engines.shared.ray_cluster import ray_session
+from amad.engines.shared.unit_engines import LIGHT, unit_engine
 
 SLOW = "The current node timed out during startup. This could happen because"
 
@@ -62,3 +63,25 @@ def test_another_error_and_a_cluster_are_not_tried_again(starts):
     with pytest.raises(ServiceError, match="does not answer"):
         ray_session(PROFILE.model_copy(update={"address": "auto"})).__enter__()
     assert len(starts.left) == 2
+
+
+def test_auto_does_the_work_in_this_process_where_ray_cannot_start(starts, tmp_path, capsys):
+    starts.errors = ["no space left"] * 3
+    local = PROFILE.model_copy(update={"ray_min_vehicle_days": 1})
+    stage = toy_stage(tmp_path, engine_params(), local)
+    with unit_engine(stage) as run:
+        for _ in range(2):
+            assert list(run(str, [1, 2], vehicle_days=LIGHT)) == ["1", "2"]
+    assert len(starts.left) == 1, "one attempt for all of a stage's work"
+    told = capsys.readouterr().err
+    assert told.count("no space left); this process does the work, with the same result") == 1
+    assert "run the command again" not in told
+
+    cluster = ClusterProfile(address="auto", ray_min_vehicle_days=1)
+    for profile, why in [
+        (PROFILE.model_copy(update={"engine": "ray"}), "cannot start"),
+        (cluster, "does not answer"),
+    ]:
+        stage = toy_stage(tmp_path, engine_params(), profile)
+        with unit_engine(stage) as run, pytest.raises(ServiceError, match=why):
+            list(run(str, [1], vehicle_days=LIGHT))

@@ -5,11 +5,11 @@ The unit of work is a vehicle and a day. Both engines run the same function on t
 one thread each and hand their tables to the same writer, so they give the same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
-from amad.config import ClusterProfile, ConfigError, DataError, Fleet, Stage
+from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.fleet import Missing
 from amad.config.wording import count, registering, some, whole_pipeline
@@ -20,7 +20,7 @@ from amad.engines.score.date_scoring import Done, Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot, take_snapshot
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
 from amad.engines.score.watermark import unfinished
-from amad.engines.shared.unit_engines import chosen_engine
+from amad.engines.shared.unit_engines import engine_choice
 from amad.notify.grouping import causes_on, read_causes
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
@@ -61,7 +61,8 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             log.threshold, log.detector = float(model.detector.threshold), model.digest
             log.alarm_budget = model.detector.params.alarm_budget
             log.health, log.findings = _health(stage, snapshot)
-            _score_dates(stage, request, snapshot, model, log)
+            with engine_choice(stage.profile, request.engine or stage.profile.engine) as choose:
+                _score_dates(stage, request, snapshot, model, log, choose)
             log.causes = 0
             if log.incidents:
                 found = [
@@ -118,7 +119,12 @@ def _goes_on(what: str, then: object, told: object) -> str:
 
 
 def _score_dates(
-    stage: Stage, request: ScoringRequest, snapshot: Snapshot, model: Model, log: JobLog
+    stage: Stage,
+    request: ScoringRequest,
+    snapshot: Snapshot,
+    model: Model,
+    log: JobLog,
+    choose: Callable[[int, int], str],
 ) -> None:
     """Score and publish what is planned, then the dates that this makes stale, each date once."""
     runs, profile, start = stage.runs, stage.profile, log.test_start
@@ -129,7 +135,8 @@ def _score_dates(
     while True:
         _tell(log, plan)
         tried |= set(plan.days) | {item.date for item in plan.refused}
-        engine = _engine(request.engine, profile, snapshot, plan)
+        vehicle_days = sum(day in plan.days for _, day in snapshot.parts)
+        engine = choose(vehicle_days, profile.ray_min_vehicle_days)
         log.engine = log.engine or engine
         for done in score_days(
             snapshot, runs, model, plan, sums, engine, profile,
@@ -219,9 +226,3 @@ def _health(stage: Stage, snapshot: Snapshot) -> tuple[dict[str, list[str]], lis
     except DataError as error:
         return {"unseen": [str(error)]}, None
     return found.sentences(), [trouble.id for trouble in found.troubles]
-
-
-def _engine(wanted: str | None, profile: ClusterProfile, snapshot: Snapshot, plan: Plan) -> str:
-    days = set(plan.days)
-    vehicle_days = sum(day in days for _, day in snapshot.parts)
-    return chosen_engine(wanted or profile.engine, vehicle_days, profile.ray_min_vehicle_days)

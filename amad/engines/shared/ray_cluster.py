@@ -31,6 +31,21 @@ SLOW = "node timed out during startup"  # how Ray tells that its processes start
 CONNECT_SECONDS = 5.0  # the longest wait for a cluster that does not answer
 
 
+class NoLocalRayError(ServiceError):
+    """Ray cannot start on this machine. what: that it cannot and why; the way out follows."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}; run the command again once the machine is less busy, free some memory, "
+            "set RAY_TMPDIR to a short path with free space, or do without Ray (workers: 0 and "
+            "engine: process in conf/cluster/)"
+        )
+
+
 @contextmanager
 def ray_session(profile: ClusterProfile) -> Iterator[None]:
     """Run the body with Ray: a local instance of the profile's size, or a running cluster.
@@ -39,7 +54,8 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     here is closed at the end, also after an error. For the local instance see ``local_cpus``.
 
     Raises:
-        ServiceError: the cluster does not answer, or Ray cannot start on this machine.
+        NoLocalRayError: Ray cannot start on this machine.
+        ServiceError: the cluster does not answer.
     """
     quiet()
     if profile.address is None:
@@ -57,11 +73,7 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
         if profile.address is None:
-            raise ServiceError(
-                f"Ray cannot start on this machine ({reason}); run the command again once "
-                "the machine is less busy, free some memory, set RAY_TMPDIR to a short path with "
-                "free space, or do without Ray (workers: 0 and engine: process in conf/cluster/)"
-            ) from error
+            raise NoLocalRayError(f"Ray cannot start on this machine ({reason})") from error
         raise ServiceError(
             f"the Ray cluster at {profile.address!r} does not answer ({reason}); start it, or "
             "choose the embedded one with AMAD_CLUSTER=local"

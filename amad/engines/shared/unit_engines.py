@@ -12,7 +12,15 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any
 
-from amad.config import AmadError, ServiceError, Stage, threads, usable_error
+from amad.config import (
+    AmadError,
+    ClusterProfile,
+    ServiceError,
+    Stage,
+    threads,
+    usable_error,
+)
+from amad.config.console import say
 from amad.config.units import Result, RunUnits, Unit
 from amad.engines.shared.drivers_disk import Reach, reachable
 
@@ -29,6 +37,34 @@ def chosen_engine(wanted: str, vehicle_days: int, least: int) -> str:
 
 
 @contextmanager
+def engine_choice(profile: ClusterProfile, wanted: str) -> Iterator[Callable[[int, int], str]]:
+    """Yield ``chosen_engine`` for ``wanted``; of ``auto``, Ray is chosen only where it can run.
+
+    Where ``auto`` comes to a local Ray, that is started here and closed at the end. If it cannot
+    start, this process does the work, which takes longer and gives the same bytes.
+    """
+    cannot = False
+    with ExitStack() as opened:
+
+        def choose(vehicle_days: int, least: int) -> str:
+            nonlocal cannot
+            engine = chosen_engine(wanted, vehicle_days, least)
+            if engine == "process" or wanted != "auto" or profile.address is not None:
+                return engine
+            from amad.engines.shared.ray_cluster import NoLocalRayError, ray_session
+
+            try:
+                if not cannot:
+                    opened.enter_context(ray_session(profile))
+            except NoLocalRayError as error:
+                cannot = True
+                say(f"{error.what}; this process does the work, with the same result")
+            return "process" if cannot else engine
+
+        yield choose
+
+
+@contextmanager
 def unit_engine(stage: Stage) -> Iterator[RunUnits]:
     """What runs the units of a stage before training, as its profile says; closes Ray at the end.
 
@@ -36,14 +72,13 @@ def unit_engine(stage: Stage) -> Iterator[RunUnits]:
     """
     profile = stage.profile
     reached: list[Reach] = []  # one, once Ray was started
-    with ExitStack() as opened:
+    with engine_choice(profile, profile.engine) as choose, ExitStack() as opened:
 
         def run(
             work: Callable[[Unit], Result], units: Sequence[Unit], *, vehicle_days: int
         ) -> Iterator[Result]:
             least = LIGHT * profile.ray_min_vehicle_days
-            engine = chosen_engine(profile.engine, vehicle_days, least)
-            if engine == "process" or not units:
+            if not units or choose(vehicle_days, least) == "process":
                 yield from in_this_process(work, units)
                 return
             from amad.engines.shared.ray_cluster import ray_session
