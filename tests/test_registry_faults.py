@@ -5,15 +5,18 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from scoring_kit import FLEET, kit_params, make_artifacts, run_job
 
+from amad.cli.__main__ import run as run_command
 from amad.config import AmadError, DataError, ServiceError, Settings, Stage, usable_error
 from amad.detect import storage
 from amad.engines.register import promotion
+from amad.engines.register.review import review
 from amad.engines.score.dry_run import dry_run
 from amad.engines.score.scoring_plan import EVERYTHING_NEW
 from amad.engines.shared import model_registry
@@ -85,6 +88,39 @@ def test_a_champion_that_a_person_deleted_is_told(place):
     with pytest.raises(ServiceError, match=r"has no champion in .*run 'amad register'"):
         run_job(fleet, settings)
     assert register.run(PARAMS, settings).content()["champion"] == 2
+
+
+def test_a_registry_that_is_gone_is_told_as_gone_and_begun_anew_by_register_alone(
+    place, capsys, monkeypatch
+):
+    """Its file was deleted, or an empty one lies in its place."""
+    fleet, settings = place
+    (settings.home / "params.yaml").write_text(f"fleet: {FLEET}\n")
+    monkeypatch.setenv("AMAD_HOME", str(settings.home))
+    run_job(fleet, settings)
+    deleted = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/deleted.db"})
+    emptied = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/emptied.db"})
+    connect(emptied)
+    gone = r"registry of fleet nights is gone.*version 1 was its champion.*from a backup.*'amad reg"
+    for now in (deleted, emptied):
+        stage = Stage(fleet=fleet, settings=now, params=PARAMS)
+        readers: list[Callable[[], object]] = [
+            partial(run_job, fleet, now),
+            partial(dry_run, stage, EVERYTHING_NEW),
+            partial(promotion.promote, now, FLEET, "1"),
+            partial(promotion.rollback, now, FLEET),
+            partial(review, now, FLEET),
+        ]
+        for work in readers:
+            with pytest.raises(ServiceError, match=gone):
+                work()
+        monkeypatch.setenv("AMAD_MLFLOW_URI", str(now.mlflow_uri))
+        run_command(["doctor", "--fleet", FLEET])
+        assert re.search(gone, " ".join(capsys.readouterr().out.split()))
+    assert not (settings.home / "deleted.db").exists(), "who reads makes no empty registry"
+    assert register.run(PARAMS, emptied).content()["champion"] == 1
+    assert "versions are counted from 1 again" in capsys.readouterr().err
+    assert run_job(fleet, emptied).model_version == "1"
 
 
 @pytest.fixture

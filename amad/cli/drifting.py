@@ -68,18 +68,18 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     """
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
+    from amad.engines.shared.lost_registry import existing_registry
     from amad.engines.shared.model_registry import (
         champion_version,
         fetched,
         scores_from,
         version_title,
     )
-    from amad.engines.shared.tracking import connected
     from amad.scores.step_log import noted
     from amad.storage import step
 
     with step(stage, "drift"), noted(stage.runs, "drift"):
-        with connected(stage.settings) as client:
+        with existing_registry(stage.settings, stage.fleet.name) as client:
             champion = champion_version(client, stage.fleet.name)
         with fetched(client, champion) as folder:
             detector = load_detector(folder, to_score=True, called=version_title(champion))

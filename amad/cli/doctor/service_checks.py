@@ -19,12 +19,15 @@ GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 def tracking_store(stage: Stage) -> Finding:
     """Does MLflow's store answer, with tables of this version?"""
+    from amad.engines.shared.lost_registry import lost_registry
     from amad.engines.shared.tracking import connected
     from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
     uri = tracking_uri(stage.settings)
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
+        if (lost := lost_registry(stage.settings, stage.fleet.name)) is not None:
+            raise lost
         return warn(f"there is no {file} yet", whole_pipeline(stage.fleet.name))
     with connected(stage.settings) as client:
         experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
@@ -34,17 +37,27 @@ def tracking_store(stage: Stage) -> Finding:
 
 def registry(stage: Stage) -> Finding:
     """Is there a champion, and can it be fetched?"""
-    from amad.engines.shared.model_registry import CHALLENGER, CHAMPION, alias_version, fetched
+    from amad.engines.shared.lost_registry import lost_registry
+    from amad.engines.shared.model_registry import (
+        CHALLENGER,
+        CHAMPION,
+        alias_version,
+        fetched,
+        has_model,
+    )
     from amad.engines.shared.tracking import connected
     from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 
+    fleet = stage.fleet.name
     file = sqlite_file(tracking_uri(stage.settings))
     if file is not None and not file.is_file():
-        return warn("no tracking store, so no models", whole_pipeline(stage.fleet.name))
-    fleet = stage.fleet.name
+        return warn("no tracking store, so no models", whole_pipeline(fleet))
     with connected(stage.settings) as client:
         champion = alias_version(client, fleet, CHAMPION)
         challenger = alias_version(client, fleet, CHALLENGER)
+        nothing = champion is None and not has_model(client, fleet)
+    if nothing and (lost := lost_registry(stage.settings, fleet)) is not None:
+        raise lost
     if champion is None:
         trained = (stage.folder / "detector").is_dir()
         remedy = "run 'amad register'" if trained else whole_pipeline(fleet)

@@ -27,20 +27,23 @@ from amad.engines.register.registry_writes import (
     set_tags,
     tenure,
 )
+from amad.engines.shared.lost_registry import existing_registry
 from amad.engines.shared.model_registry import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
+    NoModelError,
     alias_version,
     champion_version,
     fetched,
     get_version,
+    has_model,
     standing,
     version_number,
     version_title,
     versions_of,
 )
-from amad.engines.shared.tracking import connect, model_name
+from amad.engines.shared.tracking import model_name
 
 MOVE, BEFORE = "champion_move", "champion_before"  # tags: time of the move, version before it
 MOVED = f"{CHAMPION} moved "  # how the tags of the model's history begin, with the time of the move
@@ -167,14 +170,14 @@ def promote(
         GateError: the gate refused it or has not judged it, and ``force`` is not set.
         ServiceError: there is no such version.
     """
-    client = connect(settings)
-    with registry_lock(settings, fleet):
+    with existing_registry(settings, fleet) as client, registry_lock(settings, fleet):
         if version is not None:
             candidate: ModelVersion | None = get_version(client, fleet, version)
         else:
             candidate = alias_version(client, fleet, CHALLENGER)
         if candidate is None:
-            raise ServiceError(f"fleet {fleet} has no challenger; {registering(fleet)}")
+            kind = ServiceError if has_model(client, fleet) else NoModelError
+            raise kind(f"fleet {fleet} has no challenger; {registering(fleet)}")
         decision = recorded(candidate)
         refused = decision is None or not decision.promote
         if "rolled_back" in candidate.tags:
@@ -201,8 +204,7 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
         ServiceError: the champion is the first one, there is none, or the version before it cannot
             be loaded any more.
     """
-    client = connect(settings)
-    with registry_lock(settings, fleet):
+    with existing_registry(settings, fleet) as client, registry_lock(settings, fleet):
         settle(client, fleet)
         champion = champion_version(client, fleet)
         target = champion.tags.get("replaced")

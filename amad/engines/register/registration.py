@@ -25,6 +25,7 @@ from amad.engines.register.registry_lock import registry_lock
 from amad.engines.register.registry_writes import find_version, log_detector, move_alias
 from amad.engines.shared.datasets import extent
 from amad.engines.shared.evaluation_run import evaluation_run, training_run
+from amad.engines.shared.lost_registry import known_champion
 from amad.engines.shared.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -32,6 +33,7 @@ from amad.engines.shared.model_registry import (
     DIGEST,
     TEST_START,
     alias_version,
+    has_model,
     version_number,
     version_title,
 )
@@ -70,6 +72,12 @@ def register(stage: Stage) -> RegistrationReceipt:
         promotion.settle(client, name)
         version = find_version(client, name, identity)
         champion = alias_version(client, name, CHAMPION)
+        known = known_champion(stage.settings, name)
+        if known is not None and not has_model(client, name):
+            say(
+                f"the registry has no model of fleet {name}, whose champion was version {known}: "
+                "versions are counted from 1 again"
+            )
         decision = None
         if version is not None and (
             version_number(champion) == version_number(version) or "rolled_back" in version.tags

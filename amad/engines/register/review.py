@@ -17,14 +17,17 @@ from amad.config.wording import registering
 from amad.engines.register.model_card import PROMOTION, standing_of
 from amad.engines.register.promotion import recorded
 from amad.engines.register.registry_writes import CLIPPED
+from amad.engines.shared.lost_registry import existing_registry
 from amad.engines.shared.model_registry import (
     CHALLENGER,
     CHAMPION,
+    NoModelError,
     alias_version,
     get_version,
+    has_model,
     version_title,
 )
-from amad.engines.shared.tracking import connected, public_reason
+from amad.engines.shared.tracking import public_reason
 from amad.telemetry.temporary import temporary_folder
 
 DECIDES = ("Data", "Quality", "Operating point", "Blind spots", "Limits")  # sections, in order
@@ -36,7 +39,7 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
     Raises:
         ServiceError: there is no such version, or the registry does not answer.
     """
-    with connected(settings) as client:
+    with existing_registry(settings, fleet) as client:
         version = _version(client, fleet, number)
         sections = _sections(_card(client, version))
     decision = recorded(version)
@@ -59,7 +62,9 @@ def _version(client: MlflowClient, fleet: str, number: str | None) -> ModelVersi
     if number is None:
         found = alias_version(client, fleet, CHALLENGER) or alias_version(client, fleet, CHAMPION)
         if found is None:
-            raise ServiceError(f"fleet {fleet} has no version yet; {registering(fleet)}")
+            raise (ServiceError if has_model(client, fleet) else NoModelError)(
+                f"fleet {fleet} has no version yet; {registering(fleet)}"
+            )
     # Only a version that is read by its number comes with its aliases.
     return get_version(client, fleet, number or str(found.version if found else ""))
 

@@ -60,9 +60,9 @@ def champion_of(stage: Stage) -> Iterator[tuple[Champion, Path]]:
         yield known, known.folder
         return
     from amad.engines.shared import model_registry as registry
-    from amad.engines.shared.tracking import connected
+    from amad.engines.shared.lost_registry import existing_registry
 
-    with connected(stage.settings) as client:
+    with existing_registry(stage.settings, stage.fleet.name) as client:
         version = registry.champion_version(client, stage.fleet.name)
         found = Champion(
             version=str(version.version),

@@ -1,15 +1,13 @@
 """What a scoring job would do, found out without doing it."""
 
-from amad.config import ServiceError, Stage
-from amad.config.wording import registering
+from amad.config import Stage
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
+from amad.engines.shared.lost_registry import existing_registry
 from amad.engines.shared.model_registry import champion_version, fetched, scores_from, version_title
-from amad.engines.shared.tracking import connected
-from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 from amad.scores.retention import Retention
 from amad.telemetry.checksums import Checksums
 
@@ -26,11 +24,7 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
             asked for.
         ConfigError: the request names vehicles of which the lake has no rows.
     """
-    file = sqlite_file(tracking_uri(stage.settings))
-    if file is not None and not file.is_file():
-        todo = registering(stage.fleet.name)
-        raise ServiceError(f"there is no {file}, so no champion: {todo}")
-    with connected(stage.settings) as client:
+    with existing_registry(stage.settings, stage.fleet.name) as client:
         champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:  # else the job could not score what is predicted
         detector = load_detector(folder, to_score=True, called=version_title(champion))

@@ -74,10 +74,10 @@ def _without_champion(stage: Stage) -> str | None:
         return None
     if refused is None or refused.champion is not None:
         return None
+    from amad.engines.shared.lost_registry import existing_registry
     from amad.engines.shared.model_registry import CHAMPION, alias_version
-    from amad.engines.shared.tracking import connected
 
-    with connected(stage.settings) as client:
+    with existing_registry(stage.settings, stage.fleet.name) as client:
         if alias_version(client, stage.fleet.name, CHAMPION) is not None:
             return None
     return (

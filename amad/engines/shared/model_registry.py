@@ -36,6 +36,15 @@ class LostError(ServiceError):
     """What the registry names was deleted, lost or damaged; a second attempt does not help."""
 
 
+class NoModelError(ServiceError):
+    """The registry has no model of the fleet at all: none was made so far, or it is gone."""
+
+
+def has_model(client: MlflowClient, fleet: str) -> bool:
+    """Was a version of the fleet ever registered here? Also true where all of them were deleted."""
+    return bool(client.search_registered_models(f"name = '{model_name(fleet)}'"))
+
+
 def versions_of(client: MlflowClient, fleet: str, condition: str = "") -> list[ModelVersion]:
     """All versions of the fleet's model, or those that meet a ``condition`` on their tags."""
     return list(client.search_model_versions(f"name = '{model_name(fleet)}'{condition}"))
@@ -121,7 +130,8 @@ def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     """
     version = alias_version(client, fleet, CHAMPION)
     if version is None:
-        raise ServiceError(
+        kind = ServiceError if has_model(client, fleet) else NoModelError
+        raise kind(
             f"fleet {fleet} has no champion in {public(client.tracking_uri)}; "
             f"{registering(fleet)}, or 'amad promote VERSION' if there are versions that were "
             "refused"
@@ -142,7 +152,7 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
         if error.error_code not in UNKNOWN:
             raise
         known = sorted(version_number(v) for v in versions_of(client, fleet))
-        raise ServiceError(
+        raise (ServiceError if has_model(client, fleet) else NoModelError)(
             f"model {name} has no version {version}; it has "
             f"{', '.join(map(str, known)) or 'none: run amad register'}"
         ) from None
