@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from amad.cli.__main__ import run as command
-from amad.config import DataError, Params, Settings
+from amad.config import DataError, Params, Settings, load_fleet
+from amad.telemetry.health import fleet_health
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.manifest import IngestedFile
 from amad.telemetry.refusals import ALL_FILES, NEW_FILES, example, intake_of
@@ -210,7 +211,9 @@ def test_a_vehicle_of_a_shared_file_leaves_the_others_their_night(nights, capsys
         found = nights.validate()
         said = capsys.readouterr().err
         of_all = 300 if vehicle == "a-3" else 400
-        assert f"Warning: {vehicle} " in said and f"{vehicle} in {night}.csv has 100 of 100" in said
+        files = ", ".join(f"{n}.csv" for n in range(3, night + 1))
+        told = f"{vehicle} in {files} has {100 * (night - 2)} of {100 * (night - 2)} rows refused"
+        assert f"Warning: {vehicle} " in said and told in said
         assert found.refused[1]["scope"] == f"{NEW_FILES}, without those of {vehicle}"
         assert (found.refused[1]["rows"], found.refused[1]["refused_rows"]) == (of_all - 100, 0)
     assert found.refused[0]["scope"] == f"{ALL_FILES}, without those of {vehicle}"
@@ -218,6 +221,24 @@ def test_a_vehicle_of_a_shared_file_leaves_the_others_their_night(nights, capsys
     nights.file("a-1_8")
     nights.ingest()
     assert f"45 % of the rows of the {NEW_FILES}" in nights.fails(), "no other vehicle is left"
+
+
+@pytest.mark.parametrize("told_by", ["path", "column"])
+def test_a_logger_that_stays_ahead_is_one_finding_until_a_night_passes_without(nights, told_by):
+    """A file per vehicle and night; meanwhile another vehicle's are sound, or there are none."""
+    nights.fleet(by_path=r"(a-\d)_" if told_by == "path" else None)
+    named = "a-3 in " if told_by == "column" else ""
+    found, bad = [], (1, 2, 3, 6, 9)
+    for night in range(10):
+        nights.file(f"a-1_{night}")
+        if night not in (2, 8):
+            nights.file(f"a-3_{night}", bad=90 * (night in bad))
+        nights.ingest()
+        troubles = fleet_health(load_fleet("tiny", nights.settings), nights.settings).troubles
+        found.append([trouble.id for trouble in troubles if trouble.kind == "rows"])
+    run = [f"rows: {named}a-3_1.csv"]
+    assert found[:4] == [[], run, run, run] and found[4:6] == [[], []]
+    assert found[6:] == [[f"rows: {named}a-3_6.csv"], [], [], [f"rows: {named}a-3_9.csv"]]
 
 
 def test_a_file_that_breaks_off_keeps_what_was_read(nights):

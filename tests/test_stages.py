@@ -23,6 +23,7 @@ EXCEPTIONS = {
     "amad/engines/shared/identity.py": "the name under which a run that was cut short goes on",
     "amad/engines/shared/tracking.py": "what MLflow is told",
     "amad/engines/shared/tracking_store.py": "where MLflow's database lies",
+    "amad/engines/shared/lost_registry.py": "what is told of a registry that is gone",
     "amad/engines/shared/evaluation_run.py": "what MLflow is told",
     "amad/engines/shared/training_curve.py": "what MLflow is told",
     "amad/engines/tune/sweep_log.py": "what MLflow is told",

@@ -1,6 +1,6 @@
 """A registry that is gone is told from one that was never there, and none is made by who reads it.
 
-The receipt of ``register`` and the logs of the jobs say whether the fleet had a champion.
+The receipt of ``register`` and the scores say whether the fleet had a champion.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from amad.config.wording import registering
 from amad.engines.shared.model_registry import NoModelError
 from amad.engines.shared.tracking import connected
 from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
-from amad.scores.job_log import job_logs, last_version
 from amad.scores.receipts import RegistrationReceipt
+from amad.telemetry.files import listed
 
 
 @contextmanager
@@ -54,10 +54,10 @@ def lost_registry(settings: Settings, fleet: str) -> ServiceError | None:
 
 
 def known_champion(settings: Settings, fleet: str) -> str | None:
-    """The version that the newest job scored with, else the champion of the receipt."""
-    logs, _ = job_logs(settings.runs_dir(fleet))
-    if (version := last_version(logs)) is not None:
-        return version
+    """The newest version that scored, else the champion of the receipt."""
+    folders = listed(settings.runs_dir(fleet) / "scores", "model_version=*")
+    if scored := [path.name.partition("=")[2] for path in folders]:
+        return max(scored, key=lambda version: (len(version), version))
     with suppress(DataError):
         receipt = RegistrationReceipt.read(settings.fleet_dir(fleet))
         return str(receipt.champion) if receipt and receipt.champion else None
