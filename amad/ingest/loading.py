@@ -367,11 +367,12 @@ class Loading:
 
     def _finish_files(self) -> None:
         """Complete the files' entries: what was refused, and what became part of another's row."""
+        number = 1 + max((file.ingest for file in self._held.files.values()), default=-1)
         for path in set(self._paths) - self._stays:
-            rejected, merged = dict(self._log.counts.get(path, {})), self._parts.merged[path]
-            ahead = self._log.ahead.get(path, "")
+            rejected, ahead = dict(self._log.counts.get(path, {})), self._log.ahead.get(path, "")
             of = self._log.most_refused(path) if self._rules.vehicle.take == "column" else {}
-            now = {"rejected": rejected, "merged": merged, "ahead": ahead, "rejected_of": of}
+            now = {"rejected": rejected, "ahead": ahead, "rejected_of": of, "ingest": number}
+            now |= {"merged": self._parts.merged[path]}
             self._files[path] = self._files[path].model_copy(update=now)
         if self._plan.anew:
             for path in self._stays:

@@ -22,7 +22,7 @@ from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.other_scale import scale_findings
-from amad.telemetry.refusals import files_of, much_refused
+from amad.telemetry.refusals import files_of, much_refused, refused_runs
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
@@ -347,14 +347,8 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
 
 def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
     return [
-        Trouble(
-            kind="rows",
-            subject=f"{file.vehicle} in {file.path}" if file.vehicle else file.path,
-            text=f"has {file.refused_rows:,} of {count(file.rows, 'row')} refused, most often: "
-            f"{file.reason}",
-        )
-        for file in much_refused(lake, fleet)
-        if file.whole is None
+        Trouble(kind="rows", subject=run.subject, name=run.name, text=run.text)
+        for run in refused_runs(lake, fleet)
     ]
 
 

@@ -19,7 +19,7 @@ class IngestedFile(Entry):
     short: rows with fewer fields than the header. rejected: reason -> rows;
     rejected_of: the same by vehicle, where rows name theirs, of those with most. merged: rows that
     became part of another row of their time. ahead: the first time (ISO, UTC) that was refused
-    since it lay in the future; empty where none was.
+    since it lay in the future; empty where none was. ingest: that read it, counted from 0.
     """
 
     bytes: int
@@ -37,6 +37,7 @@ class IngestedFile(Entry):
     rejected_of: dict[str, dict[str, int]] = {}
     merged: int = 0
     ahead: str = ""
+    ingest: int = 0
 
     @property
     def rows_given(self) -> int:

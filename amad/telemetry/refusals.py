@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
+from amad.config.wording import count, some
 from amad.reading.batch import FileRefusedError
 from amad.reading.rules import reading_rules
 from amad.reading.vehicle_ids import NO_CLASS, vehicle_of_path
@@ -160,6 +161,67 @@ def much_refused(lake: Lake, fleet: Fleet) -> list[FileRefusals]:
         file for file in files if _is_much(file, fleet) and (file.whole or file.path not in told)
     ]
     return [*much, *parts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRun:
+    """Files that were read, and of which much was refused for one reason, of one vehicle.
+
+    files: in the order in which they came.
+    """
+
+    files: list[FileRefusals]
+
+    @property
+    def name(self) -> str:
+        """The same however many files follow the first."""
+        return self._named([self.files[0].path])
+
+    @property
+    def subject(self) -> str:
+        """Whose rows, and in which files."""
+        return self._named([file.path for file in self.files])
+
+    @property
+    def text(self) -> str:
+        """The rest of the sentence."""
+        has = "have" if len(self.files) > 1 and not self.files[0].vehicle else "has"
+        sums = Refusals.of("", self.files)
+        return (
+            f"{has} {sums.refused_rows:,} of {count(sums.rows, 'row')} refused, most often: "
+            f"{self.files[0].reason}"
+        )
+
+    def _named(self, paths: list[str]) -> str:
+        vehicle = self.files[0].vehicle
+        return f"{vehicle} in {some(paths)}" if vehicle else some(paths)
+
+
+def refused_runs(lake: Lake, fleet: Fleet) -> list[RefusedRun]:
+    """The files of which much was refused, and not the whole, by vehicle and reason.
+
+    A logger whose clock is ahead sends such a file every night, which is one finding. It is over
+    once an ingest has brought rows of the vehicle and no such file.
+    """
+    much = [file for file in much_refused(lake, fleet) if file.whole is None]
+    much.sort(key=lambda file: (lake.files[file.path].ingest, file.path))
+    if not much:
+        return []
+    bad, sound = dict[str, set[int]](), dict[str, set[int]]()  # by vehicle; "" is of any
+    runs: dict[tuple[str, str], list[FileRefusals]] = {}
+    for file in much:
+        vehicle = _vehicle(file, fleet) or ""
+        bad.setdefault(vehicle, set()).add(lake.files[file.path].ingest)
+        runs.setdefault((vehicle, file.reason), []).append(file)
+    for row in (row for row in _origins(lake, lake.files).to_pylist() if row["rows_sum"]):
+        for vehicle in ("", row["vehicle"]):
+            sound.setdefault(vehicle, set()).add(lake.files[row["path"]].ingest)
+    found = []
+    for (vehicle, _), files in runs.items():
+        over = max(sound.get(vehicle, set()) - bad[vehicle], default=-1)
+        if lasting := [file for file in files if lake.files[file.path].ingest > over]:
+            found.append(RefusedRun(files=lasting))
+    return found
 
 
 def files_of(vehicle: str, refused: list[FileRefusals], fleet: Fleet) -> list[str]:
