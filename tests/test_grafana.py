@@ -72,7 +72,7 @@ def test_the_figures_are_right(database: str):
     assert (first["vehicles"], first["incidents"], first["ongoing"]) == (3, 3, True)
     assert (first["level"], first["severity"]) == ("critical", 80)
     assert (second["cause"], second["incidents"]) == (
-        "van-1: Coolant temperature (Vehicle.Coolant); high", 1,
+        "van-1: Coolant temperature; high", 1,
     )  # fmt: skip
     all_ = rows(database, SQL["Incidents, the worst first A"])
     assert [row["vehicle"] for row in all_] == ["van-2", "van-3", "van-4", "van-1"]

@@ -168,6 +168,8 @@ def test_incidents_of_one_vehicle_on_shared_channels_within_hours_are_one():
     assert sizes == [1, 1, 1, 3]
     (three,) = (group for group in found if len(group.changes) == 3)
     assert three.channels[0] == COOLANT and three.vehicles == ["van-1"] and not three.reporting
+    notice = notice_of(three, kit_fleet(), "report.html")
+    assert notice.headline == "van-1: 3 new incidents on the same sensors; worst high"
 
 
 @pytest.mark.parametrize(("affected", "whole"), [(4, True), (3, True), (2, False)])
@@ -178,10 +180,9 @@ def test_the_same_channel_on_many_vehicles_at_one_time_is_one_of_the_fleet(affec
     assert len(found) == (1 if whole else affected)
     if whole:
         notice = notice_of(found[0], kit_fleet(), "report.html")
-        assert notice.headline.startswith(
-            f"Whole fleet: new incident on {affected} of 4 vehicles at the same time"
-        )
-        assert "on Coolant temperature (Vehicle.Coolant)" in notice.headline
+        what, where = f"new incident on {affected} of 4 vehicles", "on Coolant temperature"
+        assert notice.headline == f"Whole fleet: {what} at the same time, {where}; worst high"
+        assert "Coolant temperature (Vehicle.Coolant)" in " ".join(notice.sentences)
         assert notice.vehicles_reporting == 4 and len(notice.incidents) == affected
 
 

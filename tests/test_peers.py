@@ -133,11 +133,12 @@ KNOWN = {
          "times its usual spread), 28 kPa below its class that day (11 vehicles)."),
         (Gap(9.0, 2.0, -1.0, -0.2, 1200), "Tyre pressure is 9 kPa above its own past (2 times its "
          "usual spread), and like its class that day (1,200 vehicles)."),
-        (Gap(-0.000631, -0.02, None, None, 0), "Tyre pressure is mostly where it usually is."),
-        (Gap(8.9, 1.99, -28.0, -9.0, 11), "Tyre pressure is mostly where it usually is, 28 kPa "
-         "below its class that day (11 vehicles)."),
-        (Gap(0.0, 0.0, 1.0, 0.2, 3), "Tyre pressure is mostly where it usually is, and like its "
-         "class that day (3 vehicles)."),
+        (Gap(-0.000631, -0.02, None, None, 0), "Tyre pressure is where it usually is (by its "
+         "median)."),
+        (Gap(8.9, 1.99, -28.0, -9.0, 11), "Tyre pressure is where it usually is (by its median), "
+         "28 kPa below its class that day (11 vehicles)."),
+        (Gap(0.0, 0.0, 1.0, 0.2, 3), "Tyre pressure is where it usually is (by its median), and "
+         "like its class that day (3 vehicles)."),
         (Gap(-31.2, -6.04, None, None, 2), "Tyre pressure is 31.2 kPa below its own past (6 "
          "times its usual spread)."),
         (Gap(None, None, 5.0, 2.0, 3), "Tyre pressure is 5 kPa above its class that day (3 "

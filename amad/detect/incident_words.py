@@ -160,8 +160,8 @@ def gap_words(
 
     ``Tyre pressure is 31 kPa below its own past (6 times its usual spread), 28 kPa below its class
     that day (11 vehicles).`` A gap that is small beside what is usual is told as none: of a speed,
-    40 km/h are nothing, and of a voltage 4 V are much. The level is a median, which a spike leaves
-    where it is: so "mostly".
+    40 km/h are nothing, and of a voltage 4 V are much. The level is a median, which may be
+    ordinary while other values are not, as of a spike; the sentence says so.
 
     gaps: of each channel, or empty where nothing was compared.
     """
@@ -174,7 +174,7 @@ def gap_words(
         if gap.past is not None and gap.past_size is not None:
             times = number(abs(gap.past_size), 2)
             away = f"{_away(gap.past, channel)} its own past ({times} times its usual spread)"
-            parts.append("mostly where it usually is" if _like(gap.past_size) else away)
+            parts.append("where it usually is (by its median)" if _like(gap.past_size) else away)
         if gap.class_ is not None and gap.class_size is not None:
             like = _like(gap.class_size)
             where = "like" if like else _away(gap.class_, channel)

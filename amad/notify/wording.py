@@ -184,7 +184,9 @@ def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
         return f"Whole fleet: {what} on {where} at the same time, on {on}; worst {level}"
     vehicle = main[0].told.vehicle
     if len(main) > 1:
-        return f"{vehicle}: {what}, {len(main)} on the same sensors; worst {level}"
+        many = f"{len(main)} {what.replace('incident', 'incidents', 1)}"
+        on = f"{' ' if state == 'new' else ', '}on the same sensors"
+        return f"{vehicle}: {many}{on}; worst {level}"
     going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
     if _sensor(main[0].told):
         what += f", like a fault of the sensor of {fleet.title_of(main[0].told.channels[0])}"
@@ -215,8 +217,6 @@ def _main_sensors(group: Group, fleet: Fleet) -> str:
     names, worst = group.channels, group.worst.told
     if len(group.changes) == 1 or not names:
         names = main_channels(worst.channels, worst.shares)
-    if len(names) == 1:
-        return _title(names[0], fleet)
     return some([fleet.title_of(name) for name in names]) or "no sensor in particular"
 
 
