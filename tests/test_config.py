@@ -147,6 +147,22 @@ def test_settings_are_absolute_and_from_the_environment(home, monkeypatch):
     assert settings.home == home and settings.data_dir == home / "elsewhere"
 
 
+def test_the_users_folder_stands_for_a_tilde_wherever_a_path_is_set(home, monkeypatch):
+    """A shell puts it in; a crontab, a unit of systemd and YAML do not."""
+    monkeypatch.setenv("HOME", str(home.parent))
+    monkeypatch.setenv("AMAD_HOME", f"~/{home.name}")
+    monkeypatch.setenv("AMAD_DATA_DIR", "~/measured")
+    settings = Settings()
+    assert settings.home == home and settings.data_dir == home.parent / "measured"
+    fleet = shipped_demo()
+    source = fleet.source.model_copy(update={"format": "csv", "folder": "~/trucks"})
+    there = fleet.model_copy(update={"source": source}).source_folder(settings)
+    assert there == home.parent / "trucks"
+    monkeypatch.setenv("AMAD_HOME", "~nobody-of-this-name/amad")
+    with pytest.raises(ConfigError, match=r"~nobody-of-this-name.*in full"):
+        Settings()
+
+
 def test_the_contract_digest_follows_the_contract(home):
     before = load_fleet("demo").digest
     edited(home / "conf/fleet/demo.yaml", lambda c: c.update(period_seconds=2.0))

@@ -22,7 +22,7 @@ from pydantic import Field, field_validator, model_validator
 from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
 from amad.config.number_text import number, unit_text
-from amad.config.settings import Settings
+from amad.config.settings import Settings, without_tilde
 from amad.config.source import Source
 from amad.config.yaml_file import Ordered, Seconds, Seed, Strict, cut, parse, read_mapping
 
@@ -345,7 +345,7 @@ class Fleet(Strict):
             return settings.fleet_dir(self.name) / "raw"
         if self.source.is_stored:
             return settings.runs_dir(self.name) / "raw"
-        return settings.data_dir / self.source.folder
+        return settings.data_dir / without_tilde(Path(self.source.folder))
 
     def source_place(self, settings: Settings) -> str:
         """Where the raw files are, for a person: the folder or the address."""

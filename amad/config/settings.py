@@ -26,6 +26,20 @@ def _here() -> Path:
         ) from None
 
 
+def without_tilde(path: Path) -> Path:
+    """The path with the user's folder for ``~``, which a shell replaces and other programs do not.
+
+    Raises:
+        ConfigError: nobody knows that user's folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"the folder that {path} begins with is not known on this machine; write it in full"
+        ) from None
+
+
 class Settings(BaseSettings):
     """Paths and addresses of this machine, each an environment variable ``AMAD_<NAME>``.
 
@@ -46,11 +60,12 @@ class Settings(BaseSettings):
     mlflow_uri: str | None = None
 
     def model_post_init(self, context: object) -> None:
-        """Make every path absolute: Ray workers run in another folder.
+        """Make every path absolute, ``~`` too: Ray workers run in another folder.
 
         In the copy that DVC makes for a temporary experiment the copy is the home, even where
         AMAD_HOME names the project: DVC looks for a stage's outputs there.
         """
+        self.home, self.data_dir = map(without_tilde, (self.home, self.data_dir))
         self.home = self.home.absolute()
         here = _here()
         project = _project_of(here)
