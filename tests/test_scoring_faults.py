@@ -33,7 +33,9 @@ from scoring_kit import (
 
 from amad.cli.ledger import _print as print_ledger
 from amad.config import DataError, Stage
+from amad.engines.score.dry_run import dry_run
 from amad.engines.score.ledger import read_ledger
+from amad.engines.score.scoring_plan import EVERYTHING_NEW
 from amad.engines.validate import fleet_validation
 from amad.engines.validate.fleet_validation import validate_fleet
 from amad.scores import partitions
@@ -236,9 +238,15 @@ def test_scores_of_another_detector_under_the_same_number_do_not_pass_as_its_own
     old = digests(settings)
     settings = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/new.db"})
     register.run(make_artifacts(fleet, settings, alarm_budget=2.0), settings)
+    stage = Stage(fleet=fleet, settings=settings, params=kit_params())
+    plan, _ = dry_run(stage, EVERYTHING_NEW)
+    (told,) = plan.told
+    assert f"scores of {len(first['dates'])} dates by other detectors" in told
+    assert digests(settings) == old, "a dry run moves nothing"
     capsys.readouterr()
     second = score.run(kit_params(), settings).content()
     assert "scored by other detectors" in capsys.readouterr().err
+    assert second["dates"] == [str(day) for day in plan.days]
     assert second["model_version"] == first["model_version"] == "1"
     theirs = {item["detector"] for item in first["by_date"].values()}
     ours = {item["detector"] for item in second["by_date"].values()}

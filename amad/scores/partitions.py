@@ -101,11 +101,18 @@ def finished(found: Mapping[date, Mapping[str, PartitionManifest | None]]) -> Ma
     return {day: versions for day, versions in whole.items() if versions}
 
 
-def begun(runs: Path) -> dict[date, dict[str, PartitionManifest | None]]:
-    """The manifest of every partition folder, by date and version; None: see ``read_manifest``."""
+def begun(
+    runs: Path, left_out: Collection[tuple[date, str]] = ()
+) -> dict[date, dict[str, PartitionManifest | None]]:
+    """The manifest of every partition folder, by date and version; None: see ``read_manifest``.
+
+    left_out: date and version of partitions that count as not there.
+    """
     found: dict[date, dict[str, PartitionManifest | None]] = {}
     for kind in RESULTS:
         for day, version, _ in folders(runs / kind):
+            if (day, version) in left_out:
+                continue
             versions = found.setdefault(day, {})
             if version not in versions:
                 versions[version] = read_manifest(runs, version, day)
@@ -137,25 +144,31 @@ def is_whole(runs: Path, manifest: PartitionManifest, sums: Checksums) -> bool:
     )
 
 
-def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
-    """Move away what another detector scored under a version number that is in use again.
+def of_other_detectors(runs: Path, digests: Mapping[str, str]) -> list[PartitionManifest]:
+    """What another detector scored under a version number that is in use again.
 
-    A registry that was lost and begun anew counts from 1 again. The scores of the earlier versions
-    go to ``set_aside/<digest>/``.
+    A registry that was lost and begun anew counts from 1 again.
 
     digests: of the registry's detectors, by version.
     """
-    moved = 0
-    for versions in manifests(runs).values():
-        for version, manifest in versions.items():
-            if digests.get(version, manifest.detector) == manifest.detector:
-                continue
-            _move_aside(runs, manifest)
-            moved += 1
-    if moved:
+    return [
+        manifest
+        for versions in manifests(runs).values()
+        for version, manifest in versions.items()
+        if digests.get(version, manifest.detector) != manifest.detector
+    ]
+
+
+def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
+    """Move the scores ``of_other_detectors`` to ``set_aside/<digest>/``."""
+    others = of_other_detectors(runs, digests)
+    for manifest in others:
+        _move_aside(runs, manifest)
+    if others:
         say(
-            f"{count(moved, 'date was', 'dates were')} scored by other detectors under the numbers "
-            f"of present versions (the registry was begun anew?): moved to {runs / 'set_aside'}"
+            f"{count(len(others), 'date was', 'dates were')} scored by other detectors under the "
+            "numbers of present versions (the registry was begun anew?): moved to "
+            f"{runs / 'set_aside'}"
         )
 
 

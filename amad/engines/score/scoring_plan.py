@@ -1,5 +1,6 @@
 """Which dates a scoring job scores and why, which it refuses, and what it says of the others."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,8 +60,9 @@ def make_plan(
     start: date,
     sums: Checksums,
     request: ScoringRequest = EVERYTHING_NEW,
+    left_out: Collection[tuple[date, str]] = (),
 ) -> Plan:
-    """The dates to score: those asked for, or everything new.
+    """The dates to score: those asked for, or everything new. left_out: as of ``begun``.
 
     New is a date from ``start`` (of the test part) on that no version has scored, and a scored date
     whose partition is stale, incomplete or damaged.
@@ -70,7 +72,7 @@ def make_plan(
     """
     found = {
         day: versions[partitions.current(versions, champion)]
-        for day, versions in partitions.begun(runs).items()
+        for day, versions in partitions.begun(runs, left_out).items()
     }
     whole = {
         day: manifest
