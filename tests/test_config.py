@@ -187,6 +187,14 @@ def load_params_of(**sections: dict) -> Params:
     return parse(Params, sections, "params.yaml")
 
 
+def test_a_window_is_at_least_twice_as_long_as_a_hidden_block() -> None:
+    for window in (9, 10):
+        assert load_params_of(model={"window": window}, mask={"block": 5}).mask.block == 5
+    told = r"mask\.block 5 is above half of model\.window 8.*window: 10 or more, or mask\.block: 4"
+    with pytest.raises(ConfigError, match=told):
+        load_params_of(model={"window": 8})
+
+
 def test_a_network_that_looks_ahead_has_no_vote_online() -> None:
     online = {"detect": {"smoothing": "trailing", "amad_weight": 1.0}}
     with pytest.raises(ConfigError, match=r"model\.direction: past and train again") as error:

@@ -83,7 +83,7 @@ class MaskParams(Strict):
     ratio: Ratio = 0.5
     """Share of a training window that is hidden"""
     block: int = Field(5, ge=1)
-    """Rows of a hidden block, in training and in scoring"""
+    """Rows of a hidden block, in training and in scoring; at most half of `model.window`"""
 
 
 class LossParams(Strict):
@@ -254,6 +254,17 @@ class _Results(Strict):
     detect: DetectParams = DetectParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
+
+    @model_validator(mode="after")
+    def _a_window_shows_as_much_as_it_hides(self) -> Self:
+        block, window = self.mask.block, self.model.window
+        if 2 * block > window + 1:
+            raise ValueError(
+                f"mask.block {block} is above half of model.window {window}, so that a hidden "
+                f"block would have too little around it; set model.window: {2 * block} or more, "
+                f"or mask.block: {(window + 1) // 2} or less"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_vote_online_looks_back_alone(self) -> Self:
