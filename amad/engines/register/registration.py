@@ -6,6 +6,7 @@ other version is judged again, against the present champion on the present data.
 
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -131,7 +132,7 @@ class _Candidate:
         theirs, problem = defend(self.client, champion, store, stage.fleet, self.lake.events())
         remarks = []
         if theirs is not None:
-            told = changes(champion, theirs.detector, self.detector, self.lineage(store))
+            told = changes(champion, theirs.detector, self.detector, self.lineage)
             remarks = [*theirs.events_found(self.metrics), told]
             remarks += unlike(theirs.detector.fleet, self.detector.fleet)
         return decide(
@@ -144,9 +145,11 @@ class _Candidate:
             class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
 
-    def lineage(self, store: WindowStore) -> dict[str, str]:
-        """What it was made of, as tags."""
-        stage, about = self.stage, extent(store)
+    @cached_property
+    def lineage(self) -> dict[str, str]:
+        """What it was made of, as tags. It reads the whole store, and asks git."""
+        stage, store = self.stage, WindowStore.open(self.stage.folder / "store")
+        about = extent(store)
         return {
             **self.identity,
             **git_state(stage.settings.home),
@@ -170,7 +173,7 @@ class _Candidate:
         )
         run_id = evaluation_run(client, used, store, folder, self.metrics, training)
         data_hash = self.identity[DATA_HASH]
-        lineage = self.lineage(store) | {
+        lineage = self.lineage | {
             "run_id": run_id,
             "training_run_id": training_run(client, fleet.name, training),
             "validation": _verdict(validation, data_hash),
