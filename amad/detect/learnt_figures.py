@@ -18,7 +18,7 @@ from amad.detect.predictability import FULL, Predictability
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import Part, Reader, Series, read
-from amad.windows.short_history import unknown_share
+from amad.windows.short_history import evenly_spaced, unknown_share
 
 FLEET = "fleet"
 PRIOR = "prior/"  # and a class, or nothing for the fleet: figures that others are moved towards
@@ -102,8 +102,7 @@ def pooled(parts: Sequence[Part], reader: Reader = read) -> list[Series]:
 
     reader: reads a part that is taken whole.
     """
-    step = max(1, -(-len(parts) // POOL_VEHICLES))
-    chosen = list(parts[::step])
+    chosen = evenly_spaced(parts, POOL_VEHICLES)
     rows = POOL_ROWS // len(chosen)
     sample = []
     for part in chosen:

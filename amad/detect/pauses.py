@@ -27,7 +27,7 @@ def runs_of_equal(sample: Iterable[Series]) -> Runs:
 def _runs(value_T: np.ndarray, valid_T: np.ndarray) -> np.ndarray:
     value_M = value_T[valid_T == 1]
     edges = np.flatnonzero(value_M[1:] != value_M[:-1]) + 1
-    return np.diff([0, *edges, len(value_M)])
+    return np.diff(edges, prepend=0, append=len(value_M))
 
 
 def only_paused(channels: Iterable[int], series: Series, runs: Runs) -> frozenset[int]:

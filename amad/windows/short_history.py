@@ -129,7 +129,7 @@ class Known:
         self._long_NV = np.isfinite(self._errors_N3VC[:, 0]).any(axis=2)
         self._longest = longest
         self._compared = [
-            _spread(np.flatnonzero(long_V), MOST_VEHICLES) for long_V in self._long_NV
+            evenly_spaced(np.flatnonzero(long_V), MOST_VEHICLES) for long_V in self._long_NV
         ]
 
     @cached_property
@@ -212,10 +212,9 @@ def _at(
     return mean_C, np.sqrt(np.exp(2 * log_C) + (1 - own_C) * differ_C)
 
 
-def _spread(places: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the places, evenly spaced."""
-    step = max(1, -(-len(places) // most))
-    return places[::step]
+def evenly_spaced(items, most: int):
+    """At most so many of the items, of a sequence or an array, evenly spaced."""
+    return items[:: max(1, -(-len(items) // most))]
 
 
 def _mean(error_VC: np.ndarray) -> np.ndarray:
