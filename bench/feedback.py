@@ -27,14 +27,15 @@ from amad.config import Fleet, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
 from amad.detect.incidents import Incident, incidents_of
+from amad.evaluation.units import fitting_parts
 from amad.notify import learnt
 from amad.scores.feedback import Feedback, Judgement
 from amad.windows.series import TEST
 from amad.windows.store import WindowStore
-from bench.drift import fitted
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
 from bench.quality.fleets import find_fleet, prepare_fleet
+from bench.quality.methods import WITHOUT, build, settings_of
 from bench.quality.tables import table
 
 ENGINEERS = {"all": (1.0, 0.0), "half": (0.5, 0.0), "one in ten wrong": (1.0, 0.1)}
@@ -121,7 +122,7 @@ def plain(found: Alarmed, false: int) -> dict[str, int]:
 
 
 @contextmanager
-def settings_of(settings: Mapping[str, float]) -> Iterator[None]:
+def rule_with(settings: Mapping[str, float]) -> Iterator[None]:
     """The rule with other settings."""
     kept = {name: getattr(learnt, name) for name in settings}
     try:
@@ -141,7 +142,7 @@ def figures(found: Alarmed) -> dict:
     settings = []
     for values in product(*TRIED.values()):
         setting = dict(zip(TRIED, values, strict=True))
-        with settings_of(setting):
+        with rule_with(setting):
             settings.append(setting | found.counts(lived(found, 1.0, 0.0, 0)))
     return {
         "events": len(found.events),
@@ -190,7 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         params = load_params(settings.params_file, name)
         _, file = find_fleet(name, settings)
         prepared = prepare_fleet(file, params, options.home, settings.data_dir, [])
-        detector = fitted(prepared.store, prepared.fleet, params)
+        own = settings_of(WITHOUT, "offline", params.seed, params)
+        detector = build(WITHOUT, own, prepared.fleet, prepared.store, None)
+        detector.fit(*fitting_parts(prepared.store))
         fleets[name] = figures(alarmed(prepared.store, prepared.fleet, detector))
         own = fleets[name]
         say(f"{name}: {own['before']} before, {own['engineers']['all']} with verdicts")

@@ -9,7 +9,7 @@ import pytest
 from notify_kit import an_incident
 
 from amad.notify import learnt
-from bench.feedback import TRIED, Alarmed, left_out, lines, lived, plain, settings_of
+from bench.feedback import TRIED, Alarmed, left_out, lines, lived, plain, rule_with
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,7 +30,7 @@ def test_verdicts_of_earlier_dates_alone_count():
     assert found.counts(found.incidents) == {"false": 6, "true": 6, "events": 6}
     assert found.counts(lived(found, 1.0, 0.0, 0)) == {"false": 1, "true": 6, "events": 6}
     assert found.counts(lived(found, 0.0, 0.0, 0)) == found.counts(found.incidents)
-    with settings_of({"SLACK": 0.0}):
+    with rule_with({"SLACK": 0.0}):
         assert found.counts(lived(found, 1.0, 0.0, 0))["false"] == 6, "each is a little stronger"
     assert learnt.SLACK > 0
 

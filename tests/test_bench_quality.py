@@ -21,9 +21,7 @@ from amad.evaluation import vote
 from bench.quality import fleets, jobs, plan, pool
 from bench.quality.__main__ import main, options_of
 from bench.quality.methods import (
-    ABLATIONS,
     AMAD,
-    alone,
     chosen_methods,
     is_random,
     looks_ahead,
@@ -96,22 +94,15 @@ def test_json_has_the_documented_keys_and_no_others(run):
     assert set(run.methods("injected")["amad"]) == keys
     assert set(run.methods("injected")["amad_with_network"]) == keys - {"votes"}
     assert set(run.methods("test")["amad"]) == keys - {"relation"}
-    assert set(run.methods("test")["pca"]) == keys - {"relation", "alone", "votes"}
+    assert set(run.methods("test")["pca"]) == keys - {"relation", "votes"}
 
 
 def test_page_has_a_row_for_each_method(run):
     test = run.page.split("### pumps, test, offline")[1].split("###")[0]
     for name in (*METHODS, "*random*"):
         assert f"| {'**amad**' if name == 'amad' else name} | " in test
-    assert "amad minus:" in test and "Ablations:" not in test
+    assert "amad minus:" in test
     assert "unscorable: unit3: no event in the test part" in test
-
-
-def test_page_has_a_table_of_the_ablations(run):
-    judged = ("--protocols", "test", "--forms", "offline")
-    run.again("amad_with_network", "no_skip", fleets=run.fleets[:1], more=judged)
-    ablations = run.latest_page().split("Ablations:")[1]
-    assert "| amad_with_network | " in ablations and "| no_skip | " in ablations
 
 
 def test_an_unknown_fleet_is_judged_in_every_protocol(run):
@@ -140,7 +131,6 @@ def test_without_the_network_is_the_other_member_and_alone_is_the_network(run):
     for protocol in ("test", "unseen"):
         own = run.methods(protocol)
         assert own["amad_without_network"]["per_unit"] == own["relation"]["per_unit"]
-        assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
         (weight,) = {vote["weight"] for vote in own["amad"]["votes"]}
         decided = {0.0: own["relation"], 1.0: own["amad_with_network"]}[weight]
         assert own["amad"]["per_unit"] == decided["per_unit"]
@@ -250,17 +240,17 @@ def test_lists_are_written_on_end_or_by_repeating():
 def test_groups_of_methods():
     assert chosen_methods(["baselines"]) == baseline_names()
     assert set(chosen_methods(["all"])) == {*baseline_names(), *AMAD}
-    assert chosen_methods(["l2", "l2", "ablations"]) == ["l2", *ABLATIONS]
+    assert chosen_methods(["l2", "l2", "amad"]) == ["l2", "amad"]
 
 
 def test_forms_of_amad_change_what_they_say():
     params = kit_params(members=["innovation", "two_sided", "amad"])
-    online = settings_of("no_skip", "online", 9, params)
-    assert online.model.skip == "none" and online.seed == 9
+    online = settings_of("amad_with_network", "online", 9, params)
+    assert online.detect.amad_weight == 1.0 and online.seed == 9
     assert online.detect.smoothing == "trailing" and online.model.direction == "past"
     offline = settings_of("amad_without_network", "offline", 9, params)
     assert offline.detect.members == ["innovation", "two_sided"]
-    assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
+    assert settings_of("amad_alone", "offline", 9, params).detect.members == ["amad"]
     assert is_random("amad_with_network", params)
     assert is_random("amad", params), "whether its network votes is to be decided"
     silent = kit_params(members=["innovation", "two_sided", "amad"], amad_weight=0.0)

@@ -20,7 +20,6 @@ RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go t
 RELATION = "relation"  # the mean of VUS-PR over these types, a metric beside the others
 AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, DETECTOR)
 IN_THE_MEAN = ("linear", DETECTOR)  # what a mean over fleets is compared with
-ALONE = ("mean", "interval", "spread", "per_unit", RELATION)
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
 
@@ -32,30 +31,19 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
     """
     unscorable: dict[str, str] = {}
     for part in results[FLOOR][0]:
-        unscorable |= part["whole"]["unscorable"]
-    floor, content = _over_seeds(results[FLOOR], "whole"), {}
+        unscorable |= part["unscorable"]
+    floor, content = _over_seeds(results[FLOOR]), {}
     for name, parts in results.items():
-        whole = _method(name, _over_seeds(parts, "whole"), floor, fleet, params, one_fault)
-        content[name] = whole | _costs(parts, "whole")
-        if votes := [
-            vote for seed in parts for part in seed if (vote := part["whole"].get("vote"))
-        ]:
+        own = _method(name, _over_seeds(parts), floor, fleet, params, one_fault)
+        content[name] = own | _costs(parts)
+        if votes := [part["vote"] for seed in parts for part in seed if part["vote"]]:
             content[name]["votes"] = votes  # one per seed, and per half of ``unseen``
-        if all("alone" in part for seed in parts for part in seed):
-            alone = _method(name, _over_seeds(parts, "alone"), floor, fleet, params, one_fault)
-            alone = {key: alone[key] for key in ALONE if key in alone}
-            content[name]["alone"] = alone | _costs(parts, "alone")
     for name, own in content.items():
         own["difference"] = {
             other: differences(own["per_unit"], content[other]["per_unit"], params)
             for other in AGAINST
             if other in content and other != name
         }
-        if "alone" in own and name != WITH and "alone" in content.get(WITH, {}):
-            theirs = content[WITH]["alone"]["per_unit"]
-            own["alone"]["difference"] = {
-                WITH: differences(own["alone"]["per_unit"], theirs, params)
-            }
     share = content[WITH]["difference"].get(WITHOUT) if WITH in content else None
     return {
         "unit": fleet.evaluation.unit,
@@ -104,11 +92,9 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
     return table
 
 
-def _over_seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> MethodResult:
-    """The result of one method on all units over all seeds. key: ``whole`` or ``alone``."""
-    return over_seeds(
-        [joined([part[key]["method_result"] for part in parts]) for parts in parts_by_seed]
-    )
+def _over_seeds(parts_by_seed: Sequence[Sequence[dict]]) -> MethodResult:
+    """The result of one method on all units over all seeds."""
+    return over_seeds([joined([p["method_result"] for p in parts]) for parts in parts_by_seed])
 
 
 def _method(
@@ -159,18 +145,17 @@ def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
     return {unit: float(np.mean(list(kinds.values()))) for unit, kinds in per_unit.items()}
 
 
-def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
+def _costs(parts_by_seed: Sequence[Sequence[dict]]) -> dict:
     """Costs as means over seeds; the seconds of the two halves of ``unseen`` are added up."""
-    seeds = [[part[key] for part in parts] for parts in parts_by_seed]
     sums = {
-        cost: float(np.mean([sum(part[cost] for part in parts) for parts in seeds]))
+        cost: float(np.mean([sum(part[cost] for part in parts) for parts in parts_by_seed]))
         for cost in ("fit_seconds", "train_seconds")
     }
     means = {
-        cost: float(np.mean([part[cost] for parts in seeds for part in parts]))
+        cost: float(np.mean([part[cost] for parts in parts_by_seed for part in parts]))
         for cost in ("rows_per_second", "parameters")
     }
-    return sums | means | {"seeds": len(seeds)}
+    return sums | means | {"seeds": len(parts_by_seed)}
 
 
 def over_fleets(

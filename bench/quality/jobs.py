@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from amad.baselines import baseline_names
-from amad.config import AmadError, DataError, Fleet, Params
+from amad.config import DataError, Fleet, Params
 from amad.detect.detector import Detector
 from amad.detect.members import Member
 from amad.detect.residual_cache import ResidualCache
@@ -29,7 +29,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 from bench.quality.fleets import HALVES, CleanStretches, judged_fleet
-from bench.quality.methods import DETERMINISTIC, alone, build, looks_ahead
+from bench.quality.methods import DETERMINISTIC, build, looks_ahead
 from bench.quality.records import result_to_json
 
 NETWORK_CODE = ("amad.model", "amad.windows")
@@ -113,79 +113,55 @@ class JudgeJob:
             AmadError: the method cannot be fitted, or looks ahead in the online form.
         """
         store = WindowStore.open(self.store)
-        bundle = self._bundle()
-        detectors, costs = self._fitted(store, bundle)
+        detector, costs = self._fitted(store)
         for name, path in self.out.items():
             if path.is_file():
                 continue
             view = CleanStretches.of(store) if name == "injected" else store
             fleet = judged_fleet(self.fleet, name, len(store.vehicles))
             events = Lake(self.lake, self.fleet).events()
-            results, unscorable = judge(detectors, view, fleet, self.params, events, {})
-            if (
-                name in HALVES
-            ):  # the known vehicles have no test rows here; the other half judges them
+            results, unscorable = judge(
+                {self.method: detector}, view, fleet, self.params, events, {}
+            )
+            if name in HALVES:  # the other half judges the known vehicles
                 hidden = store.meta["hidden"]
                 unscorable = {u: why for u, why in unscorable.items() if u in hidden}
             content = {
-                key: {
-                    "method_result": result_to_json(result),
-                    "unscorable": unscorable,
-                    **costs[key],
-                }
-                for key, result in results.items()
+                "method_result": result_to_json(results[self.method]),
+                "unscorable": unscorable,
+                **costs,
             }
             write_json(path, content)
 
-    def _bundle(self):
-        if self.network is None:
-            return None
-        from amad.model import read_bundle
+    def _fitted(self, store: WindowStore) -> tuple[Scorer, dict]:
+        """The fitted method, and what it costs."""
+        params, bundle, vote = self.params, None, None
+        if self.network is not None:
+            from amad.model import read_bundle
 
-        return read_bundle(self.network / "bundle")
-
-    def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Scorer], dict[str, dict]]:
-        """The fitted method as ``whole``, and as ``alone`` its network without other members.
-
-        Returns: the detectors, and what each costs. There is no ``alone`` without other members.
-        """
+            bundle = read_bundle(self.network / "bundle")
         train, calibration = fitting_parts(store)
-        cache = ResidualCache()
-        settings = {"whole": self.params}
-        if bundle is not None and (only := alone(self.params)) is not None:
-            settings = {"alone": only} | settings
-        detectors, costs, seconds = {}, {}, 0.0
-        for name, params in settings.items():
-            started, vote = time.perf_counter(), None
-            if bundle is not None and params.detect.amad_weight == "auto":
-                detect, vote = decide_vote(store, bundle, params)
-                params = params.model_copy(update={"detect": detect})
-            detector = build(self.method, params, self.fleet, store, bundle)
-            self._check(detector)
-            for member in members_of(detector):
-                member.cache = cache
-            try:
-                detector.fit(train, calibration)
-            except AmadError:
-                if name == "whole":
-                    raise
-                continue
-            seconds += (
-                time.perf_counter() - started
-            )  # the second detector finds the residuals of the first
-            self._check(detector)  # some know only after the fit how far they look ahead
-            detectors[name] = detector
-            costs[name] = {
-                "fit_seconds": seconds,
-                "train_seconds": bundle.meta["train_seconds"] if bundle else 0.0,
-                "parameters": numbers_learnt(detector),
-                "vote": vote and vote.model_dump(mode="json"),
-            }
-        for name, detector in detectors.items():
-            cache.clear()
-            costs[name]["rows_per_second"] = _rows_per_second(detector, store)
+        cache, started = ResidualCache(), time.perf_counter()
+        if bundle is not None and params.detect.amad_weight == "auto":
+            detect, vote = decide_vote(store, bundle, params)
+            params = params.model_copy(update={"detect": detect})
+        detector = build(self.method, params, self.fleet, store, bundle)
+        self._check(detector)
+        for member in members_of(detector):
+            member.cache = cache
+        detector.fit(train, calibration)
+        seconds = time.perf_counter() - started
+        self._check(detector)  # some know only after the fit how far they look ahead
         cache.clear()
-        return detectors, costs
+        costs = {
+            "fit_seconds": seconds,
+            "train_seconds": bundle.meta["train_seconds"] if bundle else 0.0,
+            "parameters": numbers_learnt(detector),
+            "vote": vote and vote.model_dump(mode="json"),
+            "rows_per_second": _rows_per_second(detector, store),
+        }
+        cache.clear()
+        return detector, costs
 
     def _check(self, detector: Scorer) -> None:
         if self.form == "online" and (reason := looks_ahead(detector)):

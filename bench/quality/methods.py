@@ -15,7 +15,7 @@ from amad.detect.build_detector import build_detector
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scorer
-from amad.evaluation.harness import WITH
+from amad.evaluation.harness import WITH, WITHOUT
 from amad.windows.store import WindowStore
 
 if TYPE_CHECKING:
@@ -48,29 +48,17 @@ class Form:
     criterion: bool = False
 
 
-VOTE = {"detect.amad_weight": 1.0}
-MAXMIN, CONTRAST = {"loss.maxmin": 0.01}, {"loss.contrast": 0.1}
-NO_SKIP = {"model.skip": "none"}
 AMAD = {
     "amad": Form(),
-    "amad_with_network": Form(changes=VOTE),
+    "amad_with_network": Form(changes={"detect.amad_weight": 1.0}),
     "amad_alone": Form(members="network"),
     "amad_without_network": Form(members="others"),
-    "maxmin": Form(changes=VOTE | MAXMIN),
-    "contrast": Form(changes=VOTE | CONTRAST),
-    "mask_channel": Form(changes=VOTE | {"mask.family": "channel"}),
-    "mask_mixed": Form(changes=VOTE | {"mask.family": "mixed"}),
-    "no_skip": Form(changes=VOTE | NO_SKIP),
-    "no_skip_maxmin": Form(changes=VOTE | NO_SKIP | MAXMIN),
-    "no_skip_contrast": Form(changes=VOTE | NO_SKIP | CONTRAST),
-    "criterion": Form(changes=MAXMIN | CONTRAST, members="network", criterion=True),
-}  # fmt: skip
-ABLATIONS = [
-    name for name, form in AMAD.items() if form.changes and name != WITH and not form.criterion
-]
-VIEWS = {"amad_alone": WITH}  # its result is the ``alone`` of the other method
-GROUPS = ("all", "baselines", "simple", "ablations")
-USUAL = ("baselines", "amad", WITH, "amad_alone", "amad_without_network", "criterion")
+    "criterion": Form(
+        changes={"loss.maxmin": 0.01, "loss.contrast": 0.1}, members="network", criterion=True
+    ),
+}
+GROUPS = ("all", "baselines", "simple")
+USUAL = ("baselines", "amad", WITH, "amad_alone", WITHOUT, "criterion")
 
 
 def method_names() -> list[str]:
@@ -91,7 +79,6 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
     """
     groups = {
         "all": method_names(), "baselines": baseline_names(), "simple": simple_baselines(),
-        "ablations": ABLATIONS,
     }  # fmt: skip
     chosen: list[str] = []
     for name in names:
@@ -137,14 +124,6 @@ def changed(params: Params, changes: Mapping[str, object], what: str) -> Params:
             section = section.setdefault(part, {})  # an unknown section is refused below
         section[last] = value
     return parse(Params, content, what)
-
-
-def alone(params: Params) -> Params | None:
-    """The settings with the network's members alone; None where there are no other members."""
-    if params.detect.members == [NETWORK]:
-        return None
-    changes = {"members": [NETWORK], "amad_weight": params.detect.vote or 1.0}
-    return params.model_copy(update={"detect": params.detect.model_copy(update=changes)})
 
 
 def needs_network(name: str, params: Params) -> bool:

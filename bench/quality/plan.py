@@ -15,7 +15,6 @@ from bench.quality.jobs import JudgeJob, NetworkJob, judge_job, network_job, rea
 from bench.quality.methods import (
     DETECTOR,
     FLOOR,
-    VIEWS,
     is_random,
     left_out,
     needs_network,
@@ -60,7 +59,7 @@ class Plan:
                         self.refused[key] = reason
                         continue
                     self.judgements[key] = [
-                        self._job(fleet, store, passes, form, VIEWS.get(method, method), seed)
+                        self._job(fleet, store, passes, form, method, seed)
                         for seed in self._seeds(method)
                         for store, passes in stores
                     ]
@@ -157,8 +156,6 @@ class Plan:
             by_seed: dict[int, list[dict]] = {}
             for job in jobs:
                 parts = [read_result(job.out[p]) for p in passes if p in job.out]
-                if method in VIEWS:
-                    parts = [{"whole": part.get("alone", part["whole"])} for part in parts]
                 by_seed.setdefault(job.params.seed, []).extend(parts)
             results[method] = list(by_seed.values())
         content = {"unit": judged.evaluation.unit, "units": 0, "unscorable": {}, "methods": {}}

@@ -2,7 +2,7 @@
 
 from amad.evaluation.evaluation_metrics import PRIMARY
 from bench.quality.figures import IN_THE_MEAN, RELATION
-from bench.quality.methods import ABLATIONS, DETECTOR, FLOOR, WITH
+from bench.quality.methods import DETECTOR, FLOOR
 
 COLUMNS = {
     "auc_pr": "AUC-PR", "vus_roc": "VUS-ROC", "auc_roc": "AUC-ROC", "best_f1": "best F1",
@@ -57,10 +57,10 @@ def _form(content: dict) -> list[str]:
         lines += [
             f"{noun} judged: {content['units']}.",
             "",
-            *methods_table(content["methods"], costs=True),
+            *_methods(content["methods"]),
             "",
+            *_paired(content["methods"]),
         ]
-        lines += ablations(content["methods"]) + _paired(content["methods"])
     for unit, reason in content["unscorable"].items():
         lines.append(f"- unscorable: {unit}: {reason}")
     for method, reason in content["failed"].items():
@@ -70,12 +70,12 @@ def _form(content: dict) -> list[str]:
     return lines
 
 
-def methods_table(methods: dict, *, costs: bool = False) -> list[str]:
-    """A table of all methods, best first. costs: with the training and the numbers learnt."""
+def _methods(methods: dict) -> list[str]:
+    """A table of all methods, best first."""
     relation = any(RELATION in own for own in methods.values())
     head = [
         "method", "VUS-PR", *COLUMNS.values(), *([RELATION] if relation else []), "recall",
-        "false per day", "fit s", "rows per s", *(["train s", "numbers"] if costs else []),
+        "false per day", "fit s", "rows per s", "train s", "numbers",
     ]  # fmt: skip
     rows = []
     for name, own in sorted(methods.items(), key=lambda item: -item[1]["mean"][PRIMARY]):
@@ -89,31 +89,10 @@ def methods_table(methods: dict, *, costs: bool = False) -> list[str]:
             or_dash(point["normal_test"]["incidents_per_vehicle_day"], ".2f"),
             f"{own['fit_seconds'] + own['train_seconds']:.0f}",
             f"{own['rows_per_second']:,.0f}",
-            *([f"{own['train_seconds']:.0f}", f"{own['parameters']:,.0f}"] if costs else []),
+            f"{own['train_seconds']:.0f}",
+            f"{own['parameters']:,.0f}",
         ])  # fmt: skip
     return table(head, rows)
-
-
-def ablations(methods: dict) -> list[str]:
-    """A table of forms of AMAD against AMAD: the whole detector, and its network alone."""
-    if WITH not in methods or not any(name in methods for name in ABLATIONS):
-        return []
-    rows = []
-    for name in (WITH, *(n for n in ABLATIONS if n in methods)):
-        own = methods[name]
-        only = own.get("alone", {})
-        rows.append([
-            name,
-            f"{own['mean'][PRIMARY]:.3f}",
-            signed(own["difference"].get(WITH, {}).get(PRIMARY)),
-            or_dash(own["spread"].get(PRIMARY), ".3f"),
-            or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
-            signed(only.get("difference", {}).get(WITH, {}).get(PRIMARY)),
-            or_dash(only.get("spread", {}).get(PRIMARY), ".3f"),
-        ])  # fmt: skip
-    columns = ["minus the first", "over seeds"]
-    head = ["form", "VUS-PR", *columns, "network alone", *columns]
-    return ["Ablations:", "", *table(head, rows), ""]
 
 
 def _paired(methods: dict) -> list[str]:
