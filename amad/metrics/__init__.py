@@ -1,9 +1,9 @@
-"""Metrics of scores, with numpy alone: each takes ``(label, score)`` and gives a float or an array.
+"""Metrics of scores: each takes ``(label, score)`` and gives a float or an array.
 
-Every metric of a score depends on its order alone: a strictly increasing map changes nothing. Rows
-are in time order; ``label`` is 1 in an event. Labels of one class only, or scores that are not
-finite, raise ``ValueError("unscorable: ...")``. The definitions are in
-docs/explanation/evaluation.md.
+They need numpy and scipy alone. Every metric of a score depends on its order alone: a strictly
+increasing map changes nothing. Rows are in time order; ``label`` is 1 in an event. Labels of one
+class only, or scores that are not finite, raise ``ValueError("unscorable: ...")``. The definitions
+are in docs/explanation/evaluation.md.
 """
 
 from amad.metrics.affiliation import affiliation_f1

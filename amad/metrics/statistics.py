@@ -11,11 +11,8 @@ Shape legend: U units (vehicles or cases), N resamples.
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 
 import numpy as np
-
-ANGLES = 20_001  # points of the integral of Student's t
 
 
 def bootstrap_mean(
@@ -68,24 +65,12 @@ def _freedom(variances: Sequence[float], freedoms: Sequence[int]) -> float:
 
 def _ends(deviation_N: np.ndarray, confidence: float, freedom: float) -> tuple[float, float]:
     """The quantiles of the deviations from the mean, stretched as Student's t asks for."""
+    from scipy.special import stdtrit  # on demand: it takes a quarter of a second
+
     tail = (1 - confidence) / 2
-    stretch = student_quantile(1 - tail, freedom) / NormalDist().inv_cdf(1 - tail)
+    stretch = stdtrit(freedom, 1 - tail) / stdtrit(math.inf, 1 - tail)
     low, high = stretch * np.quantile(deviation_N, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def student_quantile(share: float, freedom: float) -> float:
-    """The value below which Student's t of ``freedom`` degrees (>= 1) lies with this probability.
-
-    With x = sqrt(freedom) tan(a) its density is proportional to cos(a) ** (freedom - 1), which is
-    summed from -90 to 90 degrees.
-    """
-    if freedom > 1e4:  # so many are normal, and the peak would be too narrow for the sum
-        return NormalDist().inv_cdf(share)
-    angle = np.linspace(-math.pi / 2, math.pi / 2, ANGLES)
-    density = np.abs(np.cos(angle)) ** (freedom - 1)
-    below = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return math.sqrt(freedom) * math.tan(np.interp(share * below[-1], below, angle))
 
 
 def bootstrap_nested_mean(
