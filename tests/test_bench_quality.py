@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from detect_kit import linear_members
 from evaluation_kit import kit_fleet, kit_params
@@ -47,7 +46,6 @@ class Run:
         self.report = self.again(*METHODS, fleets=[pumps])
         self.written, self.page = (folder / "out.json").read_text(), self.latest_page()
         self.both = self.again("pca")  # the lone vehicle by one method: AMAD takes its time
-        self.page_of_both = self.latest_page()
 
     def again(self, *methods: str, fleets: Sequence[str] = (), more: Sequence[str] = ()) -> dict:
         return main([
@@ -142,16 +140,6 @@ def test_without_the_network_is_the_other_member_and_alone_is_the_network(run):
     whole = run.report["fleets"]["pumps"]["protocols"]["test"]["offline"]
     shared = whole["methods"]["amad_with_network"]["difference"]["amad_without_network"]
     assert whole["share_of_amad"] == shared
-
-
-def test_mean_of_fleets_weighs_fleets_alike(run):
-    table = run.both["mean_of_fleets"]["test"]["offline"]
-    assert table["fleets"] == ["lone", "pumps"]
-    means = [run.both_methods(fleet)["pca"]["mean"]["vus_pr"] for fleet in table["fleets"]]
-    mean, low, high = table["methods"]["pca"]["vus_pr"]
-    assert mean == pytest.approx(np.mean(means), abs=2e-6) and low <= mean <= high
-    assert run.both["mean_of_fleets"]["injected"]["offline"]["fleets"] == ["pumps"]
-    assert "## Mean of the fleets, test, offline" in run.page_of_both
 
 
 def test_a_second_run_finds_everything_done(run, monkeypatch):

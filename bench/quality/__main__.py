@@ -18,7 +18,6 @@ from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
 from bench.options import parser_of, positive, run
 from bench.present import origin
-from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
 from bench.quality.plan import Plan
@@ -72,8 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     plan.run(options.jobs)
     fleets = {name: plan.report(fleet) for name, fleet in prepared.items()}
     fleets |= {name: {"error": error} for name, error in errors.items()}
-    protocols = {name: f["protocols"] for name, f in fleets.items() if "protocols" in f}
-    real = {n: p for n, p in protocols.items() if not fleets[n]["simulated"]}
     report = rounded({
         **origin(),
         "params": params.model_dump(mode="json"),
@@ -81,8 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "seeds": options.seeds,
         "methods": methods,
         "fleets": fleets,
-        "mean_of_fleets": mean_of_fleets(protocols, params),
-        "mean_of_real_fleets": mean_of_fleets(real, params),
     })  # fmt: skip
     page = options.out.with_suffix(".md")
     # One space of indentation: the lists are deep, and two would make the file half as large again.

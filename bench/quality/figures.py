@@ -19,7 +19,6 @@ from bench.quality.records import joined
 RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go together
 RELATION = "relation"  # the mean of VUS-PR over these types, a metric beside the others
 AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, DETECTOR)
-IN_THE_MEAN = ("linear", DETECTOR)  # what a mean over fleets is compared with
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
 
@@ -52,44 +51,6 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
         "methods": content,
         "share_of_amad": share,
     }
-
-
-def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
-    """Means over fleets, as protocol -> form -> method -> figures.
-
-    Only methods that were judged on every fleet get one. Every fleet weighs the same, and the
-    bootstrap draws units within each fleet. figures: by fleet, protocol -> form ->
-    ``form_figures``.
-    """
-    table: dict = {}
-    places = {(p, f) for fleet in figures.values() for p, forms in fleet.items() for f in forms}
-    for protocol, form in sorted(places):
-        cells = {
-            name: {m: own["per_unit"] for m, own in fleet[protocol][form]["methods"].items()}
-            for name, fleet in sorted(figures.items())
-            if form in fleet.get(protocol, {}) and fleet[protocol][form]["units"]
-        }
-        if not cells:
-            continue
-        shared = set.intersection(*(set(methods) for methods in cells.values()))
-        rows = {}
-        for method in sorted(shared):
-            own = [methods[method] for methods in cells.values()]
-            rows[method] = {m: over_fleets(own, None, m, params) for m in (PRIMARY, RELATION)}
-            rows[method]["difference"] = {
-                other: {
-                    PRIMARY: over_fleets(
-                        own, [methods[other] for methods in cells.values()], PRIMARY, params
-                    )
-                }
-                for other in IN_THE_MEAN
-                if other in shared and other != method
-            }
-        left = sorted({m for methods in cells.values() for m in methods} - shared)
-        table.setdefault(protocol, {})[form] = {
-            "fleets": list(cells), "methods": rows, "not_in_all_fleets": left,
-        }  # fmt: skip
-    return table
 
 
 def _over_seeds(parts_by_seed: Sequence[Sequence[dict]]) -> MethodResult:

@@ -114,7 +114,6 @@ class Plan:
         content = {
             "description": fleet.description,
             "digest": fleet.digest,
-            "simulated": fleet.source.format == "simulator",
             "period_seconds": fleet.period_seconds,
             "buffer_rows": fleet.evaluation.buffer_rows,
             "labels": fleet.labels.kind,

@@ -1,7 +1,7 @@
 """The report as a Markdown page, made from the JSON alone."""
 
 from amad.evaluation.evaluation_metrics import PRIMARY
-from bench.quality.figures import IN_THE_MEAN, RELATION
+from bench.quality.figures import RELATION
 from bench.quality.methods import DETECTOR, FLOOR
 
 COLUMNS = {
@@ -24,10 +24,6 @@ def markdown(report: dict) -> str:
     ]
     for name, fleet in report["fleets"].items():
         lines += _fleet(name, fleet)
-    whole, real = report["mean_of_fleets"], report["mean_of_real_fleets"]
-    lines += _means("Mean of the fleets", whole)
-    if real != whole:
-        lines += _means("Mean of the real fleets", real)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -105,27 +101,6 @@ def _paired(methods: dict) -> list[str]:
     rows = [[other, *(signed(f.get(m)) for m in metrics)] for other, f in found.items()]
     lines = ["Paired differences, amad minus:", ""]
     return [*lines, *table(["other", *(titles[m] for m in metrics)], rows), ""]
-
-
-def _means(title: str, means: dict) -> list[str]:
-    lines = []
-    for protocol, forms in means.items():
-        for form, content in forms.items():
-            if len(content["fleets"]) < 2:
-                continue
-            rows = [
-                [name, interval(own[PRIMARY]), interval(own[RELATION])]
-                + [signed(own["difference"].get(o, {}).get(PRIMARY)) for o in IN_THE_MEAN]
-                for name, own in sorted(
-                    content["methods"].items(), key=lambda item: -item[1][PRIMARY][0]
-                )
-            ]
-            head = ["method", "VUS-PR", RELATION, *(f"minus {other}" for other in IN_THE_MEAN)]
-            lines += [f"## {title}, {protocol}, {form}", "", ", ".join(content["fleets"]) + ".", ""]
-            lines += [*table(head, rows), ""]
-            if left := content["not_in_all_fleets"]:
-                lines += [f"Not judged on all of them: {', '.join(left)}.", ""]
-    return lines
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
