@@ -10,8 +10,10 @@ nights of the scoring job.
 import json
 from pathlib import Path
 
-from bench import kinds_page, limits, nights_page, severity
+from bench import limits, severity
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
+from bench.kinds import page as kinds
+from bench.nights import page as nights
 from bench.options import parser_of
 from bench.present import dated
 
@@ -41,10 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if short := _read(options.results / "short_histories.json"):
         pages["carry_over"] += dated(short_histories_table(short), short)
-    for name, page in {"kinds": kinds_page, "severity": severity}.items():
+    for name, page in {"kinds": kinds, "severity": severity}.items():
         if found := _read(options.results / f"{name}.json"):
             pages[name] = dated(page.page(found), found)
-    for name, page in {"limits": limits, "nights": nights_page}.items():
+    for name, page in {"limits": limits, "nights": nights}.items():
         if found := _read(options.results / f"{name}.json"):
             pages[name] = page.page(found)  # no figures of detection quality
     options.out.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,9 @@ import pytest
 from quality_kit import write_params
 
 from amad.config import load_fleet
-from bench import kinds, kinds_page
-from bench.kinds_fleets import KINDS, Kind, write_fleet
+from bench.kinds import __main__ as kinds
+from bench.kinds import page as kinds_page
+from bench.kinds.fleets import KINDS, Kind, write_fleet
 from bench.quality import plan
 from bench.tables import main as write_pages
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.nights import SMALL, measure
+from bench.nights.__main__ import SMALL, measure
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -8,10 +8,11 @@ from pkgutil import walk_packages
 import pytest
 
 import bench
-from bench import nights, performance
+from bench import performance
+from bench.nights import __main__ as nights
 from bench.options import positive
 
-BENCH = Path(nights.__file__).parent
+BENCH = Path(performance.__file__).parent
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many"])

@@ -8,7 +8,7 @@ import pytest
 from test_bench_kinds import by_name
 
 from bench import severity
-from bench.kinds_fleets import write_fleet
+from bench.kinds.fleets import write_fleet
 from bench.tables import main as write_pages
 
 

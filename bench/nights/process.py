@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 SECONDS = 600  # that a command may take
 CONTEXT = multiprocessing.get_context("forkserver")
-SCORING = ["pipelines.score", "amad.cli.app", "amad.notify.delivery", "bench.nights_process"]
+SCORING = ["pipelines.score", "amad.cli.app", "amad.notify.delivery", "bench.nights.process"]
 ALL = [
     *SCORING, "pipelines.ingest", "pipelines.validate", "pipelines.register",
     "great_expectations", "amad.engines.validate.quality", "amad.engines.validate.datadocs",

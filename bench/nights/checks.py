@@ -28,7 +28,7 @@ from amad.notify.published import Window, read_window
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs
 from amad.telemetry.lake import Lake
-from bench.nights_fleet import (
+from bench.nights.fleet import (
     AHEAD,
     CHANNELS,
     CLASSLESS,
@@ -40,11 +40,11 @@ from bench.nights_fleet import (
     Fault,
     RawYard,
 )
-from bench.nights_process import Ended, Receiver, run
-from bench.nights_scratch import FILES, from_scratch
+from bench.nights.process import Ended, Receiver, run
+from bench.nights.steps import FILES, from_scratch
 
 if TYPE_CHECKING:
-    from bench.nights import Script
+    from bench.nights.__main__ import Script
 
 NAMED = 20  # violations that are written out
 REASONS = (DUPLICATE, AHEAD, CLASSLESS)

@@ -8,7 +8,7 @@ changes a unit, the receiver of messages is down, a second model is registered a
 later rolled back. A file and a webhook on a real HTTP server are told what changed.
 
 After each night, and at the end, it is checked that nothing is lost and nothing is there twice; see
-bench/nights_checks.py. The exit code is 1 if anything is violated.
+bench/nights/checks.py. The exit code is 1 if anything is violated.
 """
 
 import random
@@ -19,9 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.facts import machine_facts, write_result
-from bench.nights_checks import Checks
-from bench.nights_fleet import (
-    FLEET,
+from bench.nights.checks import Checks
+from bench.nights.fleet import (
     NEW,
     OLD,
     PARAMS,
@@ -32,7 +31,8 @@ from bench.nights_fleet import (
     prepare_home,
     rows_of,
 )
-from bench.nights_process import ALL, SCORING, Ended, Receiver, amad, preload, run
+from bench.nights.process import ALL, SCORING, Ended, Receiver, amad, preload, run
+from bench.nights.steps import make_artifacts
 from bench.options import parser_of, positive
 
 NIGHTS = 14
@@ -106,7 +106,7 @@ class Nights:
     """The nights of one seed in a home.
 
     brief: the job alone is killed, and what is not killed runs in this process. kills, commands:
-    how many there were. moments: of each command when it ran last, see ``nights_process``.
+    how many there were. moments: of each command when it ran last, see ``bench.nights.process``.
     """
 
     home: Path
@@ -221,36 +221,6 @@ class Nights:
         if ended.moments and not more:
             self.moments[command] = ended.moments
         return ended
-
-
-def make_artifacts(home: Path) -> int:
-    """What the stages before ``register`` leave: store, detector of closed form, evaluation."""
-    from amad.config import Settings, load_fleet, load_params
-    from amad.detect.build_members import build_members
-    from amad.detect.detector import Detector
-    from amad.detect.storage import detector_digest, save_detector
-    from amad.engines.shared.datasets import data_hash
-    from amad.evaluation.harness import examine
-    from amad.evaluation.units import fitting_parts
-    from amad.telemetry.files import write_json
-    from amad.telemetry.lake import Lake
-    from amad.windows.store import WindowStore
-    from pipelines import prepare
-
-    settings = Settings(home=home, data_dir=home / "raw")
-    params, fleet = load_params(settings.params_file, FLEET), load_fleet(FLEET, settings)
-    folder = settings.fleet_dir(FLEET)
-    prepare.run(params, settings)
-    store = WindowStore.open(folder / "store")
-    detector = Detector(build_members(params.detect), params.detect, fleet, store.scaler)
-    detector.fit(*fitting_parts(store))
-    save_detector(detector, folder / "detector")
-    events = Lake(folder / "lake", fleet).events()
-    metrics = examine(store, detector, fleet, params, events).metrics
-    named = {"detector_digest": detector_digest(detector), "data_hash": data_hash(store)}
-    metrics.model_copy(update=named).write(folder)
-    write_json(folder / "train.json", {"digest": None, "epochs": [{"loss": 0.5}]})
-    return 0
 
 
 def measure(home: Path, script: Script, seed: int, brief: bool = False) -> dict:

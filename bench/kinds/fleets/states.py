@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle
 
 CHANNELS, STATES = 16, 4
 SENSOR_FAULTS = ("offset", "scale", "stuck", "noise", "delay")

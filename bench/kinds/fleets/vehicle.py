@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.stats import poisson
 
-from bench.kinds_fleets.events import event_channels
+from bench.kinds.fleets.events import event_channels
 
 STRENGTHS = (0.5, 1.0, 2.0)
 CALM_END = 50  # rows without a fault at the end of a vehicle

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle, lagged
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle, lagged
 
 DAY = 288  # rows
 STRINGS = 3

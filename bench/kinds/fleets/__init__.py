@@ -6,15 +6,15 @@ Each vehicle has a train part without faults and a test part in which faults com
 between them. Everything is drawn from fixed seeds: the same code makes the same rows.
 """
 
-from bench.kinds_fleets.heating import HEATING
-from bench.kinds_fleets.press import PRESS
-from bench.kinds_fleets.pump import PUMP
-from bench.kinds_fleets.solar import SOLAR
-from bench.kinds_fleets.states import HIDDEN
-from bench.kinds_fleets.vehicle import Kind
-from bench.kinds_fleets.web import WEB
-from bench.kinds_fleets.wind import WIND
-from bench.kinds_fleets.written import write_fleet
+from bench.kinds.fleets.heating import HEATING
+from bench.kinds.fleets.press import PRESS
+from bench.kinds.fleets.pump import PUMP
+from bench.kinds.fleets.solar import SOLAR
+from bench.kinds.fleets.states import HIDDEN
+from bench.kinds.fleets.vehicle import Kind
+from bench.kinds.fleets.web import WEB
+from bench.kinds.fleets.wind import WIND
+from bench.kinds.fleets.written import write_fleet
 
 PLAIN = (WIND, SOLAR, PUMP, HEATING, PRESS, WEB, *HIDDEN)
 WITH_EVENTS = ("pump", "web", "fast")

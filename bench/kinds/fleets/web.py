@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle
 
 DAY = 1440  # rows
 BURSTS = 0.004  # share of the rows

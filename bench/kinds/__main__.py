@@ -2,7 +2,7 @@
 
 Does the detector hold on kinds of machine on which nothing was settled?
 
-Fifteen fleets are simulated, with labelled faults in their test parts (``bench.kinds_fleets``):
+Fifteen fleets are simulated, with labelled faults in their test parts (``bench.kinds.fleets``):
 wind turbines, photovoltaic inverters, pumps, heating, presses, web servers, six whose channels are
 mixtures of hidden states, and three of these once more with channels of events. The detector in
 closed form and simple methods are judged on them by the jobs of ``bench.quality``, so with --home
@@ -28,7 +28,7 @@ from amad.evaluation.harness import WITHOUT
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.carry_over import compared, say_means
-from bench.kinds_fleets import KINDS, Kind, write_fleet
+from bench.kinds.fleets import KINDS, Kind, write_fleet
 from bench.options import parser_of, positive, run
 from bench.present import origin
 from bench.quality.fleets import prepare_fleets

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from bench.kinds_fleets.events import NOT_CONTINUOUS
-from bench.kinds_fleets.vehicle import Kind
+from bench.kinds.fleets.events import NOT_CONTINUOUS
+from bench.kinds.fleets.vehicle import Kind
 
 START = "2024-06-01T00:00:00Z"
 PARTS = ("train", "test")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle, lagged
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle, lagged
 
 STROKE = (55, 65)  # rows
 PAUSES, SHARES = (0, 5, 80), (0.8, 0.1, 0.1)  # rows, and how often

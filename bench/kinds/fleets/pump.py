@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle, lagged
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle, lagged
 
 DAY = 1440  # rows
 TANK = 30  # the level of the tank is refilled after so much

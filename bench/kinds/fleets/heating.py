@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle, lagged
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle, lagged
 
 HOUR, DAY = 4, 96  # rows
 ZONES = 5

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bench.carry_over_tables import differences_table, means_table
-from bench.kinds_fleets import KINDS
+from bench.kinds.fleets import KINDS
 from bench.quality.tables import named, or_dash, table
 
 DAY = 86_400  # seconds

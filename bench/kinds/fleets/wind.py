@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.kinds_fleets.vehicle import Channels, Kind, Vehicle, lagged
+from bench.kinds.fleets.vehicle import Channels, Kind, Vehicle, lagged
 
 DAY = 144  # rows
 RATED = 2000  # kW

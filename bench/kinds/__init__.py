@@ -1,0 +1,1 @@
+"""The detector on simulated fleets of kinds on which nothing was settled."""
