@@ -16,9 +16,9 @@ from amad.export.database import address_of
 from amad.export.export import export
 from amad.export.tables import INCIDENTS
 from amad.notify.grouping import by_cause, causes, causes_on, read_causes
-from amad.notify.hushed import not_told
 from amad.notify.metrics import job_metrics
 from amad.notify.published import DAYS, read_window
+from amad.notify.suppressed import not_told
 from amad.scores import partitions
 from amad.scores.feedback import Said, keep
 
@@ -78,9 +78,9 @@ def test_the_metrics_count_causes_that_somebody_is_told_of(yard):
     window = read_window(yard.runs, "1")
     assert 'amad_open_causes{fleet="kit",level="critical"} 1.0' in figures()
     (of_fleet,) = causes(window)
-    log.hushed = {change.incident_id: "campaign" for change in of_fleet.changes[1:]}
+    log.suppressed = {change.incident_id: "campaign" for change in of_fleet.changes[1:]}
     assert 'amad_open_causes{fleet="kit",level="critical"} 1.0' in figures(), "one is told of"
-    log.hushed |= {of_fleet.id: "campaign"}
+    log.suppressed |= {of_fleet.id: "campaign"}
     assert 'amad_open_causes{fleet="kit",level="critical"} 0.0' in figures()
 
 

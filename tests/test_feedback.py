@@ -13,8 +13,8 @@ from amad.cli.__main__ import run
 from amad.config import ConfigError, NotifyError
 from amad.config.sinks import Rule
 from amad.notify.delivery import preview, tell
-from amad.notify.hushed import applies
 from amad.notify.published import read_window
+from amad.notify.suppressed import applies
 from amad.report.verdicts import Verdicts
 from amad.scores.feedback import Feedback, find_incident, read_feedback
 from amad.scores.partitions import manifests
@@ -39,7 +39,7 @@ def test_of_an_incident_that_was_none_nobody_is_told_any_more(yard, verdict):
     yard.publish(1)
     tell(yard.stage)
     assert [line["state"] for line in lines(yard)] == ["new"]
-    assert job(yard)["hushed"] == {going.incident_id: f"judged as {verdict}"}
+    assert job(yard)["suppressed"] == {going.incident_id: f"judged as {verdict}"}
     judge(yard.runs, going.incident_id, "true")
     tell(yard.stage)
     assert [line["state"] for line in lines(yard)] == ["new", "over"]
@@ -94,7 +94,7 @@ def test_a_verdict_stays_with_an_incident_whose_start_moves(yard):
     moved = an_incident(hour=21.5, hours=2.5)
     yard.publish(0, moved)
     tell(yard.stage)
-    assert job(yard)["hushed"] == {moved.incident_id: "judged as false"}
+    assert job(yard)["suppressed"] == {moved.incident_id: "judged as false"}
     yard.publish(0, early, an_incident("van-2", hour=8.0))
     (yard.runs / Feedback.FILE).unlink()
     tell(yard.stage)
@@ -114,7 +114,7 @@ def test_a_verdict_on_a_small_part_hushes_nothing_of_the_whole(yard):
     whole = an_incident(hour=10.0, hours=4.5, severity=80.0)
     yard.publish(0, whole)
     tell(yard.stage)
-    assert job(yard)["hushed"] == {}
+    assert job(yard)["suppressed"] == {}
     states = {(item["state"], item["part_of"]) for line in lines(yard)[1:]
               for item in line["incidents"]}  # fmt: skip
     assert states == {("over", None), ("withdrawn", whole.incident_id)}
@@ -216,7 +216,7 @@ def test_rules_are_honoured_and_listed(yard, capsys):
     tell(yard.stage)
     assert [line["incidents"][0]["vehicle"] for line in lines(yard)] == ["van-3"]
     assert "not told: 2 incidents, rule 'campaign'" in capsys.readouterr().err
-    assert set(job(yard)["hushed"].values()) == {"rule 'campaign'"}
+    assert set(job(yard)["suppressed"].values()) == {"rule 'campaign'"}
     judge(yard.runs, an_incident("van-1", hour=5).incident_id, "true")
     tell(yard.stage)
     assert len(lines(yard)) == 2, "what a person says comes before a rule"

@@ -177,7 +177,7 @@ def test_the_next_job_honours_it_lists_it_and_a_verdict_takes_it_back(home, caps
     tell(yard.stage)
     assert [line["incidents"][0]["vehicle"] for line in lines(yard)[1:]] == ["van-2"]
     job = json.loads(max((yard.runs / "jobs").glob("*.json")).read_text())
-    assert job["hushed"][quiet.incident_id] == REASON
+    assert job["suppressed"][quiet.incident_id] == REASON
     verdicts = Verdicts.read(yard.stage).with_lessons(None)
     assert verdicts.said(quiet.incident_id) == ""
     capsys.readouterr()

@@ -134,9 +134,9 @@ def feedback(
 
 def _say_learnt(stage: "Stage", found: "Feedback") -> None:
     """The incidents of which nobody is told for the sake of verdicts on others."""
-    from amad.notify.hushed import followed
     from amad.notify.learnt import in_words, learnt
     from amad.notify.published import read_window
+    from amad.notify.suppressed import followed
     from amad.scores.job_log import job_logs, last_version
 
     window = read_window(stage.runs, last_version(job_logs(stage.runs)[0]))

@@ -95,16 +95,16 @@ def find_changes(
     told: Mapping[str, NotifiedIncident],
     window: Window,
     least_level: str,
-    hushed: Collection[str] = (),
+    suppressed: Collection[str] = (),
 ) -> list[Change]:
     """What changed, in the order of the incidents' start.
 
-    least_level: an incident that is below it, and of which nobody was told, is left out. hushed:
-    ids of incidents of which nobody is to be told.
+    least_level: an incident that is below it, and of which nobody was told, is left out.
+    suppressed: ids of incidents of which nobody is to be told.
     """
     found = []
     for name, item in window.incidents.items():
-        if name in hushed:
+        if name in suppressed:
             continue
         before = told.get(name)
         known = before is not None and before.state != "withdrawn"

@@ -28,11 +28,11 @@ from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
 from amad.notify.health_notices import HealthNotice, Look, health_notices
-from amad.notify.hushed import followed, hushed, not_told
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
+from amad.notify.suppressed import followed, not_told, suppressed
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import FAILED, NO_SINKS, JobLog, job_logs, last_version, save
@@ -49,15 +49,15 @@ LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same
 class News:
     """What may be told.
 
-    hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, for the sake of verdicts on others. look: what is wrong beside
-    incidents; None before any job or step.
+    suppressed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is
+    told unless somebody was told before, for the sake of verdicts on others. look: what is wrong
+    beside incidents; None before any job or step.
     """
 
     stage: Stage
     sinks: Sinks
     window: Window
-    hushed: dict[str, str]
+    suppressed: dict[str, str]
     quiet: frozenset[str]
     look: Look | None
 
@@ -74,17 +74,17 @@ class News:
             feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
             raise NotifyError(f"nobody is told, since {error}") from None
-        silent = hushed(window, sinks.suppress, feedback)
-        quiet = frozenset(set(learnt(window, feedback)) - set(silent))
+        by_rule = suppressed(window, sinks.suppress, feedback)
+        quiet = frozenset(set(learnt(window, feedback)) - set(by_rule))
         return cls(
-            stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet,
+            stage=stage, sinks=sinks, window=window, suppressed=by_rule, quiet=quiet,
             look=Look.of(stage.runs, jobs),
         )  # fmt: skip
 
     @property
     def reasons(self) -> dict[str, str]:
         """By id, the incidents of which nobody is told, and why."""
-        return self.hushed | dict.fromkeys(sorted(self.quiet), REASON)
+        return self.suppressed | dict.fromkeys(sorted(self.quiet), REASON)
 
     def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
         """The ledger with a parcel, or a parcel per notice, of what is to be told now.
@@ -94,7 +94,7 @@ class News:
         """
         told = brought_up_to_date(ledger.told, self.window)
         known = {name for name, item in told.items() if item.state != "withdrawn"}
-        silent = {*self.hushed, *(self.quiet - known)}
+        silent = {*self.suppressed, *(self.quiet - known)}
         changes = find_changes(told, self.window, self.sinks.least_level, silent)
         groups = grouped(changes, self.window)
         fleet = self.stage.fleet
@@ -190,7 +190,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
             with waiting_for(f"telling the sink {channel.name}"):
                 outcomes[channel.name] = _guarded(_deliver, channel, news)
         if jobs:
-            jobs[-1].hushed = news.reasons
+            jobs[-1].suppressed = news.reasons
         for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
             with waiting_for(f"telling the sink {name}"):
                 outcomes[name] = _guarded(work)

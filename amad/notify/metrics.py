@@ -74,9 +74,9 @@ def job_metrics(
             gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))
-    hushed = jobs[-1].hushed if jobs else {}
+    suppressed = jobs[-1].suppressed if jobs else {}
     going_on = (
-        [c.told.level for c in cause.changes if c.ongoing and c.incident_id not in hushed]
+        [c.told.level for c in cause.changes if c.ongoing and c.incident_id not in suppressed]
         for cause in causes(window)
     )
     open_ = [max(levels, key=RANK.__getitem__) for levels in going_on if levels]

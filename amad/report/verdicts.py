@@ -6,9 +6,9 @@ from typing import Self
 from amad.config import Stage
 from amad.config.number_text import share
 from amad.config.wording import count
-from amad.notify.hushed import followed
 from amad.notify.learnt import REASON, in_words, learnt
 from amad.notify.published import Window
+from amad.notify.suppressed import followed
 from amad.scores.feedback import Feedback, Judgement, read_feedback
 
 

@@ -76,7 +76,7 @@ class JobLog(RunLog):
     the ids of that; None where the job could not look. told: the sentences that were printed about
     dates. sinks: by sink, what became of telling it what changed; empty where nobody is told. Where
     the sinks cannot be known, ``NO_SINKS`` stands for all.
-    hushed: by id, incidents of which nobody is told, and why.
+    suppressed: by id, incidents of which nobody is told, and why.
     """
 
     FILE: ClassVar[str] = "jobs"
@@ -113,7 +113,7 @@ class JobLog(RunLog):
     failed: list[Failed] = []
     refused: list[Refused] = []
     sinks: dict[str, str] = {}
-    hushed: dict[str, str] = {}
+    suppressed: dict[str, str] = {}
 
     @property
     def is_shown(self) -> bool:

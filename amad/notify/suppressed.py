@@ -40,7 +40,7 @@ def followed(feedback: Feedback, window: Window) -> Feedback:
     return Feedback(incidents=found)
 
 
-def hushed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, str]:
+def suppressed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, str]:
     """By id of the incident, why nobody is told of it; a person's verdict comes before a rule."""
     found = {}
     for name, item in window.incidents.items():
