@@ -186,7 +186,7 @@ def test_what_works_on_one_fleet_takes_one(arguments, home, capsys):
         ([], None, None),
         (["--date", "2026-01-31"], date(2026, 1, 31), date(2026, 1, 31)),
         (["--from", "2026-01-01", "--to", "2026-01-31"], date(2026, 1, 1), date(2026, 1, 31)),
-        (["--since", "2026-01-01"], date(2026, 1, 1), date.max),
+        (["--from", "2026-01-01"], date(2026, 1, 1), date.max),
     ],
 )
 def test_score_takes_a_date_a_range_or_what_is_new(arguments, first, last, home, called):

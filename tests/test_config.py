@@ -231,6 +231,7 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
     ("content", "said"),
     [
         ({"worker": 2}, ["worker: unknown key", "min_workers"]),
+        ({"allowed_lateness_hours": 2}, ["allowed_lateness_hours", "delete this line"]),
         ({"cpus": 0}, ["cpus", "greater than or equal to 1"]),
         ({"address": ""}, ["address", "at least 1 character"]),
         ({"device": "tpu"}, ["device", "'cpu' or 'cuda'", "'tpu'"]),

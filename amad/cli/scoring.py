@@ -30,7 +30,7 @@ def score(
     context: typer.Context,
     date: DateOption = None,
     from_: Annotated[
-        date | None, typer.Option("--from", "--since", help="First date to score.", **DAY)
+        date | None, typer.Option("--from", help="First date to score.", **DAY)
     ] = None,
     to: Annotated[
         date | None, typer.Option("--to", help="Last date to score; default: the lake's.", **DAY)

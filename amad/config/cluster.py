@@ -5,7 +5,7 @@ Apart from ``precision``, it is not meant to change a result.
 
 import re
 from pathlib import PurePosixPath
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -23,6 +23,9 @@ ADDRESSES = ("storage", "checkpoints", "tracking_uri")
 class ClusterProfile(Strict):
     """Where the work runs: one file in ``conf/cluster/``."""
 
+    moved: ClassVar = {
+        "allowed_lateness_hours": "was removed, scores never waited for it; delete this line",
+    }
     address: str | None = Field(None, min_length=1)
     """Address of a running Ray cluster; default: a local Ray is started"""
     cpus: int | None = Field(None, ge=1)
@@ -61,8 +64,6 @@ class ClusterProfile(Strict):
     """What ingests, validates, prepares and scores: this process, or Ray; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)
     """Vehicle-days from which `auto` scores over Ray; the lighter stages from 10 times that"""
-    allowed_lateness_hours: float = Field(0, ge=0, le=8760)
-    """A date is over once the lake has a row this long after its end; scores do not wait for it"""
 
     @model_validator(mode="before")
     @classmethod

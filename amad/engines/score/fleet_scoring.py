@@ -71,7 +71,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 log.incidents = len({item.incident_id for items in found for item in items})
                 causes = read_causes(runs, champion.version, log.dates)
                 log.causes = len(causes_on(causes, log.dates))
-    _tell_rows(stage, snapshot, log)
+    _tell_rows(snapshot, log)
     return log
 
 
@@ -155,10 +155,9 @@ def _score_dates(
     sums.save()
 
 
-def _tell_rows(stage: Stage, snapshot: Snapshot, log: JobLog) -> None:
+def _tell_rows(snapshot: Snapshot, log: JobLog) -> None:
     """Print which dates are not over, and which values and channels were left out."""
-    open_dates = unfinished(snapshot.lake, stage.profile.allowed_lateness_hours)
-    if scored := sorted(set(open_dates) & set(log.dates)):
+    if scored := sorted(set(unfinished(snapshot.lake)) & set(log.dates)):
         say(f"not over in the lake, and scored again once there is more of it: {some(scored)}")
     for channel, cells in log.made_null.items():
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")

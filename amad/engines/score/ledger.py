@@ -172,14 +172,13 @@ def read_ledger(stage: Stage) -> Ledger:
     first, touches = first_date(logs, runs), _touches(logs)
     found = partitions.begun(runs)
     newest = newest_row(snapshot.lake)
-    lateness = stage.profile.allowed_lateness_hours
     sums = Checksums(runs)
     entries = []
     for day in sorted({*snapshot.dates(), *found}):
         if day not in found and first is not None and day < first:
             continue
         entry = _entry(snapshot, stage, day, found.get(day, {}), version, sums)
-        entry.over = newest is None or is_over(day, newest, lateness)
+        entry.over = newest is None or is_over(day, newest)
         _add_jobs(entry, touches.get(day, []))
         entries.append(entry)
     _count_causes(entries, window_of(runs, partitions.finished(found), version, sums))
