@@ -1,14 +1,16 @@
 """python -m bench.performance
 
-Writes the pages of docs/performance from the measurements in bench/results, so that no figure of a
-table is typed. ``make bench`` measures first.
+Writes the pages of docs/performance, and their pictures, from the measurements in bench/results, so
+that no figure of a table is typed. ``make bench`` measures first.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from amad.evaluation.canvas import ALARM, OURS, QUIET, bare, figure_of, save, title
 from bench import scale_page
+from bench.data_plane import BAR
 from bench.facts import facts_line
 from bench.growth import DAYS, HOURS, LIMIT, STAGES
 from bench.mounts import lines_of
@@ -16,6 +18,7 @@ from bench.options import parser_of
 from bench.quality.tables import table
 
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
+COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
 UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3), "night": ("µs", 1e6)}
 READING = """\
 Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).
@@ -38,9 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     }
     lines = ["# Performance", "", READING]
     if report := found.get("data_plane"):
-        lines += data_plane(report)
+        lines += data_plane(report, options.out)
     if report := found.get("growth"):
-        lines += growth(report)
+        lines += growth(report, options.out)
     if report := found.get("scoring"):
         lines += scoring(report)
     if report := found.get("mounts"):
@@ -61,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         ]
     _write(options.out / "index.md", lines)
     if report := found.get("scale"):
-        _write(options.out / "scale.md", scale_page.page(report))
+        _write(options.out / "scale.md", scale_page.page(report, options.out))
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
@@ -89,7 +92,7 @@ def _why(one: dict) -> str:
     return f"a copy reaches {copy:.2f}; {_parts(one)}"
 
 
-def data_plane(report: dict) -> list[str]:
+def data_plane(report: dict, out: Path) -> list[str]:
     """Rows per second of the stages that move rows, against Arrow alone."""
     stages = report["stages"]
     rows = [
@@ -99,6 +102,7 @@ def data_plane(report: dict) -> list[str]:
         ]
         for name, one in stages.items()
     ]  # fmt: skip
+    _data_plane_picture(stages, out / "data_plane.png")
     short = [name for name, one in stages.items() if not one["reaches_a_third_of_read"]]
     lines = [
         "## Data plane",
@@ -110,6 +114,8 @@ def data_plane(report: dict) -> list[str]:
         "slows a read more than the rest.",
         "",
         *table(["stage", "rows/s", "bare read, rows/s", "of a read", "of a copy"], rows),
+        "",
+        "![shares of a bare read](data_plane.png)",
         "",
     ]
     if short:
@@ -124,7 +130,23 @@ def data_plane(report: dict) -> list[str]:
     return lines
 
 
-def growth(report: dict) -> list[str]:
+def _data_plane_picture(stages: dict, path: Path) -> None:
+    figure = figure_of(7.5, 3.2)
+    axes = figure.subplots()
+    at = range(len(stages))
+    shares = [one["share_of_read"] for one in stages.values()]
+    copies = [one.get("share_of_copy", 0.0) for one in stages.values()]
+    axes.bar([x - 0.2 for x in at], shares, 0.38, color=OURS, label="of a read")
+    axes.bar([x + 0.2 for x in at], copies, 0.38, color=QUIET, label="of a copy")
+    axes.axhline(BAR, color=ALARM, linewidth=1, label="a third")
+    axes.set_xticks(list(at), list(stages))
+    axes.legend(frameon=False, fontsize=9)
+    bare(axes)
+    title(axes, "Rows per second, as a share of what Arrow alone does", "copy: read and write")
+    save(figure, path)
+
+
+def growth(report: dict, out: Path) -> list[str]:
     """Cost per row and memory as a fleet grows."""
     lines = ["## Growth", "", "Each stage of each fleet in a process of its own; memory is what "
              "the stage adds. A stage that is measured anew replaces its own figures alone, so the "
@@ -152,7 +174,8 @@ def growth(report: dict) -> list[str]:
             *table(["stage", *heads, "times", *more], rows),
             "",
         ]
-    return lines
+    _growth_picture(report, out / "growth.png")
+    return [*lines, "![seconds of each stage](growth.png)", ""]
 
 
 def _growth_rows(report: dict, per: str, size: str) -> list[list[str]]:
@@ -175,6 +198,28 @@ def _growth_rows(report: dict, per: str, size: str) -> list[list[str]]:
         told = "" if times is None else f"{times[f'cost_per_{size}_times']:.2f}"
         rows.append([name, *cost, told, *memory])
     return rows
+
+
+def _growth_picture(report: dict, path: Path) -> None:
+    figure = figure_of(9, 3.6)
+    for axes, per in zip(figure.subplots(1, 2), ("rows", "vehicles"), strict=True):
+        for name in STAGES:
+            points = [
+                (one[per], one["stages"][name]["cpu_seconds"])
+                for one in report[per]["fleets"]
+                if name in one["stages"]
+            ]
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, "o-", color=COLOURS[name], label=name, markersize=4)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(per, fontsize=9)
+        axes.set_ylabel("seconds of the processor", fontsize=9)
+        bare(axes, "both")
+        title(axes, f"Cost as a fleet grows in {per}", "straight at 45 degrees: linear")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside right upper")
+    save(figure, path)
 
 
 def scoring(report: dict) -> list[str]:

@@ -1,7 +1,9 @@
 """The page of what a fleet of any size takes, from the result of bench.scale."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from amad.evaluation.canvas import OURS, bare, figure_of, save, title
 from bench.facts import facts_line
 from bench.quality.tables import table
 
@@ -26,7 +28,7 @@ PER_DAY: dict[str, Callable[[dict], str]] = {  # rows of the table of a day
 }
 
 
-def page(report: dict) -> list[str]:
+def page(report: dict, out: Path) -> list[str]:
     """What fleets of several sizes take per day."""
     days = report["per_day"]
     heads = [f"{one['vehicles']:,} x {one['hours']:g} h" for one in days]
@@ -37,6 +39,7 @@ def page(report: dict) -> list[str]:
         for name, one in report["stages"].items()
     ]  # fmt: skip
     first = report["first_to_break"]
+    _scale_picture(first, out / "scale.png")
     trained, prices = report["training"], report["prices"]
     return [
         "# What a fleet of any size takes",
@@ -65,6 +68,8 @@ def page(report: dict) -> list[str]:
             [[one["what"], f"{one['vehicles']:,}"] for one in first],
         ),
         "",
+        "![what breaks first](scale.png)",
+        "",
         "## The rates behind it",
         "",
         "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days.",
@@ -83,3 +88,15 @@ def page(report: dict) -> list[str]:
             ],
         ),
     ]  # fmt: skip
+
+
+def _scale_picture(first: list[dict], path: Path) -> None:
+    figure = figure_of(8.5, 3.4)
+    axes = figure.subplots()
+    names = [one["what"].split(" (")[0] for one in first][::-1]
+    axes.barh(names, [one["vehicles"] for one in first][::-1], color=OURS)
+    axes.set_xscale("log")
+    axes.set_xlabel("vehicles", fontsize=9)
+    bare(axes, "x")
+    title(axes, "What one machine stops doing", "2 h per day, 50 channels at 1 Hz")
+    save(figure, path)

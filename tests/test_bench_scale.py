@@ -130,3 +130,4 @@ def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch
     (results / "scale.json").write_text(json.dumps(found))
     write_pages(["--results", str(results), "--out", str(results / "pages")])
     assert "| 86,400,000,000 |" in (results / "pages/scale.md").read_text()
+    assert "growth.png" in (results / "pages/index.md").read_text()
