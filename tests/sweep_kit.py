@@ -19,7 +19,7 @@ from amad.engines.tune.trial import CURVE, EPOCH, NUMBER, OBJECTIVE, run_trial
 from amad.model import LocalReporter
 from amad.windows import WindowStore
 
-OUTPUTS = ("best.json", "sweep/trials.csv")
+OUTPUTS = ("best.json", "sweep/trials.csv", "sweep/sweep.png")
 
 
 def outputs(folder: Path) -> list[bytes]:
@@ -56,7 +56,7 @@ def expected_outputs(store: WindowStore, params: Params) -> list[bytes]:
         for number, (one, curve) in enumerate(zip(known, curves, strict=True))
     ]
     with TemporaryDirectory() as folder:
-        write_outputs(found, Path(folder))
+        write_outputs(found, searched.space, Path(folder))
         return outputs(Path(folder))
 
 

@@ -122,7 +122,7 @@ def test_outputs_are_a_function_of_the_trials_without_times_and_paths(tmp_path: 
         trial(3, None, "failed", mask_family="mixed"),
     ]
     for home in ("one", "two"):
-        result = write_outputs(found, tmp_path / home / DATA)
+        result = write_outputs(found, Params().tune.space, tmp_path / home / DATA)
         assert SweepResult.read(tmp_path / home / DATA) == result
     assert outputs(tmp_path / "one" / DATA) == outputs(tmp_path / "two" / DATA)
     best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
@@ -130,6 +130,7 @@ def test_outputs_are_a_function_of_the_trials_without_times_and_paths(tmp_path: 
     table = trials(tmp_path / "one")
     assert [r["state"] for r in table] == ["complete", "stopped", "failed"]
     assert table[0]["objective"] == "0.512345" and table[2]["objective"] == ""
+    assert (tmp_path / "one" / DATA / "sweep" / "sweep.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_trial_is_described_in_one_line() -> None:
@@ -203,7 +204,7 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
     best = json.loads((tmp_path / DATA / "best.json").read_text())
     assert parents[0].data.metrics["best_objective"] == best["objective"]
     assert {a.path for a in client.list_artifacts(parents[0].info.run_id, "sweep")} >= {
-        "sweep/trials.csv",
+        "sweep/sweep.png",
         "sweep/best.json",
     }
     # Finished: taken as it is, without Ray.

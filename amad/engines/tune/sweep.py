@@ -61,7 +61,7 @@ ENVIRONMENT = {
 
 
 def sweep_fleet(stage: Stage) -> SweepResult:
-    """Search ``params.tune.space`` and write ``best.json`` and ``trials.csv``.
+    """Search ``params.tune.space`` and write ``best.json``, ``trials.csv`` and ``sweep.png``.
 
     An interrupted sweep of the same settings, data and code goes on: finished trials are not run
     again, failed ones are. The result of a finished one is used again. Where no trial could be
@@ -97,7 +97,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
                 state.put("trials", [trial.model_dump() for trial in trials])
         else:
             say(f"sweep {name} was finished before; taking its {count(len(trials), 'trial')}")
-        result = write_outputs(trials, stage.folder)
+        result = write_outputs(trials, params.tune.space, stage.folder)
         assert result.objective is not None, "a sweep with trials has a best one"
         client.log_metric(run.info.run_id, "best_objective", result.objective)
         client.set_tag(run.info.run_id, "best_trial", str(result.trial))
