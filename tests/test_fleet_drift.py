@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from amad.drift.findings import ChannelDrift, Drift, decide
 from amad.drift.inputs import Periods
 from amad.drift.measure import measure
 from amad.drift.scores import score_drift
+from amad.telemetry.lake import Lake
+from amad.windows.series import TEST, TRAIN
 
 TEST_START = START + timedelta(days=4)
 POINT = OperatingPoint(threshold=5.0, budget=1.0, vehicle_days=9.0, tail_level=3.0, tail_rate=1.0)
@@ -258,3 +261,33 @@ def test_a_retraining_ends_at_the_gate(place, monkeypatch, capfd):
     (home / "data" / FLEET / "detector" / "detector.json").unlink()
     assert run(["retrain", "--force"]) == 4
     assert "the champion, version 1, goes on scoring" in capfd.readouterr().err
+
+
+def test_the_benchmark_moves_what_it_says(tmp_path):
+    """Its copies differ from the fleet in the test part alone."""
+    from bench.drift import later, shifted
+
+    fleet, settings = scoring_kit.make_lake(tmp_path / "home")
+    lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
+    whole = scoring_kit.series_of(fleet, lake)
+    moved = shifted(whole[0], fleet)
+    train, test = (whole[0].split_T == part for part in (TRAIN, TEST))
+    assert np.array_equal(moved.value_TC[train], whole[0].value_TC[train])
+    step = np.nanmean(moved.value_TC[test] - whole[0].value_TC[test], axis=0)
+    assert step[0] == pytest.approx(np.std(whole[0].value_TC[train, 0])) and not step[1:].any()
+
+    away = 181 * 86_400_000_000
+    summer = [replace(s, timestamp_T=s.timestamp_T + away, value_TC=s.value_TC + 9) for s in whole]
+    for cold, warm in zip(whole, later(whole, summer), strict=True):
+        known = cold.split_T == TEST
+        assert np.array_equal(warm.timestamp_T, cold.timestamp_T)
+        np.testing.assert_allclose(warm.value_TC - cold.value_TC, 9.0 * known[:, None] * np.ones(4))
+        assert np.array_equal(warm.split_T, cold.split_T)
+
+
+def test_the_guide_has_the_figures_that_were_measured():
+    from bench.drift import lines
+
+    root = Path(__file__).resolve().parent.parent
+    rows = json.loads((root / "bench" / "results" / "drift.json").read_text())["rows"]
+    assert "\n".join(lines(rows)) in (root / "docs" / "guide" / "drift.md").read_text("utf-8")

@@ -1,7 +1,7 @@
 """What was found about drift, and whether that is a reason to retrain.
 
-The limits were chosen once, on data sets and on simulated fleets (docs/experiments.md, 2026-11-30):
-on healthy days they hardly ever call for a retraining, and on fleets that have drifted they do.
+The limits were chosen once, by ``python -m bench.drift``: on healthy days they hardly ever call for
+a retraining, and on a copy of the simulated fleet that has drifted they do.
 """
 
 from collections.abc import Callable
