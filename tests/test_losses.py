@@ -67,13 +67,15 @@ def test_what_has_no_weight_is_not_computed() -> None:
     asked = []
     forward = model.network.forward
 
-    def spy(x_BLC, hidden_BLC, need_discrepancy, _):
-        asked.append(need_discrepancy)
-        return forward(x_BLC, hidden_BLC, need_discrepancy)
+    def spy(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL):
+        asked.append((need_discrepancy, asked_BL))
+        return forward(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL)
 
     model.network.forward = spy
-    losses = model(*batch())
-    assert asked == [False]
+    data = batch()
+    losses = model(*data)
+    [(need_discrepancy, asked_BL)] = asked
+    assert not need_discrepancy and torch.equal(asked_BL, data[2].any(2))
     assert losses.discrepancy == 0 and losses.contrast == 0
     assert not any("project" in name for name, _ in model.named_parameters())
     losses.total.backward()

@@ -294,7 +294,7 @@ def _validate(
             if model.direction == "past":
                 counted_BLC[:, :-block] = False  # scoring looks at the last block alone
             with autocast(job.precision, reporter.device):
-                output = network(x_BLC, hidden_BLC, need_discrepancy=False, owner_B=owner_B)
+                output = network(x_BLC, hidden_BLC, False, owner_B, asked_BL=counted_BLC.any(2))
             sums = squared_error(x_BLC, output.recon_BLC, counted_BLC)
             sums_2 += torch.stack([s.double() for s in sums])
     total, count = _sum_over_ranks(sums_2, reporter).tolist()
