@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from amad.config import ConfigError
+from amad.config import DivergenceError
 from amad.config.console import say, until_next
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
@@ -79,7 +79,7 @@ def train(
 
     Raises:
         DataError: no window fits, or the checkpoint is another run's.
-        ConfigError: the training diverged.
+        DivergenceError: the loss is no number.
     """
     params, device = job.params, reporter.device
     store = WindowStore.open(job.store)
@@ -262,7 +262,7 @@ def _train_epoch(
             )
     means = (_sum_over_ranks(sums_4, reporter) / (seen * world_size)).tolist()
     if not math.isfinite(means[0]):
-        raise ConfigError(
+        raise DivergenceError(
             f"the training diverged in epoch {epoch + 1}: the loss is {means[0]}; "
             f"lower train.learning_rate (now {settings.learning_rate}) in params.yaml"
         )
