@@ -119,6 +119,18 @@ def test_two_views_equal_two_fused_calls() -> None:
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
+def test_the_maps_of_two_views_are_given_back_and_made_again_where_they_are_needed_twice() -> None:
+    """A loss that is still known during the next step would hold those of every layer."""
+    parts = operands(asked=12, dtype=torch.float64)
+    mixed = two_views(*parts)[0]
+    loss, node = mixed.square().sum(), mixed.grad_fn
+    assert len(node.maps) == 3  # one piece of work per head
+    first = torch.autograd.grad(loss, parts, retain_graph=True)
+    assert node.maps == []
+    for a, b in zip(first, torch.autograd.grad(loss, parts), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("kernel", [AutoMask, GaussianPrior])
 def test_steps_that_ask_alone_get_what_they_get_among_all(kernel: MakeKernel) -> None:
     layer, x_BLD = attention(kernel)

@@ -90,11 +90,13 @@ class _TwoViews(torch.autograd.Function):
             *_operands(d_q_BNHE, d_qkv_BLJHE), d_psi_BNHR,
         )  # fmt: skip
         factors = cycle(zip(phi_HLR, d_phi_HLR, strict=True))
-        for number, (piece, (phi_LR, d_phi_LR)) in enumerate(zip(pieces, factors, strict=False)):
+        # Given back as they are used: a loss that is still known would hold them for another step.
+        kept, ctx.maps = ctx.maps, []
+        for piece, (phi_LR, d_phi_LR) in zip(pieces, factors, strict=False):
             q_BNE, k_BLE, v_BLE, psi_BNR, d_mixed_BNE, *of_views = piece[:-4]
             d_q_BNE, d_k_BLE, d_v_out_BLE, d_psi_BNR = piece[-4:]
             share, row, d_own = of_views[:2], of_views[2:4], of_views[4:]
-            maps = ctx.maps[number] if ctx.maps else _maps(q_BNE, k_BLE, psi_BNR, phi_LR)
+            maps = kept.pop(0) if kept else _maps(q_BNE, k_BLE, psi_BNR, phi_LR)
             both_BNL = torch.lerp(maps[1], maps[0], share[0])
             d_v_BLE = both_BNL.mT @ d_mixed_BNE
             d_both_BNL = torch.bmm(d_mixed_BNE, v_BLE.mT, out=both_BNL)
