@@ -65,9 +65,10 @@ def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None
 
 MIXED = {"mask": {"family": "mixed"}}
 ONLINE = MIXED | {"model": {"direction": "past"}}
+SHIPPED = {"loss": {"maxmin": 0.0, "contrast": 0.0}}  # the last layer then computes some steps
 
 
-@pytest.fixture(scope="module", params=[{}, {"model": {"skip": "none"}}, MIXED, ONLINE])
+@pytest.fixture(scope="module", params=[{}, {"model": {"skip": "none"}}, MIXED, ONLINE, SHIPPED])
 def whole(
     job: TrainJob, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainJob, list[dict], Checkpoint]:
@@ -214,7 +215,9 @@ def test_weight_decay_is_on_matrices_alone(job: TrainJob) -> None:
 
 
 # Three workers cannot have equal shares of 8 windows, nor shares of the one that is the rest.
-FORMS = {"usual": {}, "mixed": MIXED, "a rest": {"train": {"max_windows": 33}}}
+FORMS = {
+    "every loss": {}, "shipped": SHIPPED, "mixed": MIXED, "a rest": {"train": {"max_windows": 33}},
+}  # fmt: skip
 
 
 def _worker(rank: int, workers: int, job: TrainJob, folder: Path, port: int) -> None:
