@@ -126,13 +126,21 @@ class MixupAttention(nn.Module):
 
 def steps_of(x_BLX: Tensor, step_BN: Tensor) -> Tensor:
     """The rows of each window at its steps ``step_BN``, (B, N, X)."""
-    return x_BLX.flatten(0, 1).index_select(0, flat_steps(step_BN, x_BLX)).view(*step_BN.shape, -1)
+    row_BN = _row_numbers(step_BN, x_BLX.shape[1])
+    return x_BLX.flatten(0, 1).index_select(0, row_BN.flatten()).view(*step_BN.shape, -1)
 
 
-def flat_steps(step_BN: Tensor, x_BLX: Tensor) -> Tensor:
-    """The numbers of the steps in the rows of all windows, one window after the other, (B N,)."""
-    B, L, _ = x_BLX.shape
-    return (step_BN + L * torch.arange(B, device=step_BN.device)[:, None]).flatten()
+def put_at_steps(x_BNX: Tensor, step_BN: Tensor, length: int) -> Tensor:
+    """Windows of ``length`` steps with these rows at their steps and zeros elsewhere, (B, L, X)."""
+    row_BN = _row_numbers(step_BN, length)
+    zeros = x_BNX.new_zeros(len(x_BNX) * length, x_BNX.shape[2])
+    rows = zeros.index_copy(0, row_BN.flatten(), x_BNX.flatten(0, 1))
+    return rows.view(len(x_BNX), length, -1)
+
+
+def _row_numbers(step_BN: Tensor, length: int) -> Tensor:
+    """The numbers of steps among the rows of all windows, one window after the other."""
+    return step_BN + length * torch.arange(len(step_BN), device=step_BN.device)[:, None]
 
 
 def fused(q_BHLX: Tensor, k_BHLX: Tensor, v_BHLE: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MakeKernel, MixupAttention, flat_steps, steps_of
+from amad.model.attention import MakeKernel, MixupAttention, put_at_steps, steps_of
 from amad.model.kernel import AutoMask
 from amad.model.owners import FLEET, Owners
 from amad.model.skip import LinearSkip
@@ -111,32 +111,21 @@ class Amad(nn.Module):
         for layer in before:
             token_BLD, _, _, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
-        step_BN = None
-        if asked_BL is not None and x_BLC.device.type == "cpu" and not need_discrepancy:
-            step_BN = _steps(asked_BL)
+        step_BN = None if need_discrepancy else _steps(asked_BL)
         token_BND, local_BND, global_BND, discrepancy_BL = last(
             token_BLD, need_discrepancy, step_BN
         )
         distances.append(discrepancy_BL)
-        said_BNC = self.head(self.norm(token_BND))
-        if step_BN is None:
-            recon_BLC = skip_BLC + unit_BLC * said_BNC
-        else:
-            recon_BLC = self._placed(said_BNC, step_BN, skip_BLC, unit_BLC)
+        said_BLC = self.head(self.norm(token_BND))
+        if step_BN is not None:
+            said_BLC = put_at_steps(said_BLC, step_BN, self.params.window)
         return AmadOutput(
-            recon_BLC=recon_BLC,
+            recon_BLC=skip_BLC + unit_BLC * said_BLC,
             unit_BLC=unit_BLC,
             discrepancy_BL=torch.stack(distances).mean(0) if need_discrepancy else None,
             local_BND=local_BND,
             global_BND=global_BND,
         )
-
-    @staticmethod
-    def _placed(said_BNC, step_BN, skip_BLC, unit_BLC):
-        flat_X = flat_steps(step_BN, skip_BLC)
-        out_BLC = torch.zeros_like(skip_BLC, dtype=said_BNC.dtype).flatten(0, 1)
-        out_BLC = out_BLC.index_copy(0, flat_X, said_BNC.flatten(0, 1)).view_as(skip_BLC)
-        return skip_BLC + unit_BLC * out_BLC
 
     def _skip(
         self, x_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
@@ -173,11 +162,14 @@ class _Layer(nn.Module):
         return token_BND + fed_BND, local_BND, global_BND, discrepancy_BL
 
 
-def _steps(asked_BL: Tensor) -> Tensor | None:
+def _steps(asked_BL: Tensor | None) -> Tensor | None:
     """The steps that the last layer computes: those asked for, and others up to a common number.
 
-    In order, (B, N); None where N would be nearly all of them.
+    In order, (B, N); None for all of them: where N would be nearly all, and on a GPU, where a step
+    at the default width is many small kernels and fewer operations save nothing.
     """
+    if asked_BL is None or asked_BL.device.type != "cpu":
+        return None
     count = max(1, int(asked_BL.sum(1).max()))
     if count > MOST_STEPS * asked_BL.shape[1]:
         return None
