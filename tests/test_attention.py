@@ -15,6 +15,7 @@ from amad.model.attention import (
     bounded,
     fused,
     reverse_gradient,
+    steps_of,
 )
 from amad.model.kernel import AutoMask
 from amad.model.views import two_views
@@ -59,49 +60,92 @@ def test_the_explicit_form_does_not_depend_on_how_the_batch_is_cut(monkeypatch) 
         torch.testing.assert_close(a, b)
 
 
-def operands(*, dtype: torch.dtype) -> list[torch.Tensor]:
-    """qkv_BL3HE, psi_BLHR, phi_HLR and gate_BLH of 5 windows, 30 steps, 3 heads, E 8, R 4."""
+def operands(*, asked: int, dtype: torch.dtype) -> list[torch.Tensor | None]:
+    """What ``two_views`` takes, of 5 windows, 30 steps, 3 heads, E 8, R 4. asked: N."""
     torch.manual_seed(0)
-    shapes = [(5, 30, 3, 3, 8), (5, 30, 3, 4), (3, 30, 4), (5, 30, 3)]
-    parts = [torch.randn(shape, dtype=dtype) for shape in shapes]
-    return [part.requires_grad_() for part in [*parts[:3], parts[3].sigmoid()]]
+    apart = asked < 30
+    shapes = [(5, 30, 2 if apart else 3, 3, 8), (5, asked, 3, 4), (3, 30, 4), (5, asked, 3)]
+    parts = [torch.randn(shape, dtype=dtype) for shape in [(5, asked, 3, 8), *shapes]]
+    own = [part.requires_grad_() for part in [*parts[:4], parts[4].sigmoid()]]
+    return own if apart else [None, *own[1:]]
 
 
-def views_by_definition(qkv, psi, phi, gate) -> tuple[torch.Tensor, ...]:
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+def views_by_definition(queries, qkv, psi, phi, gate) -> tuple[torch.Tensor, ...]:
+    *q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    q = q[0] if queries is None else queries.transpose(1, 2)
     s, m = q @ k.mT * q.shape[-1] ** -0.5, psi.transpose(1, 2) @ phi.mT
     local, world = ((a.softmax(-1) @ v).transpose(1, 2) for a in (s + m, s))
     return gate[..., None] * local + (1 - gate[..., None]) * world, local, world
 
 
-def gradients_of(form, used: tuple[int, ...], dtype: torch.dtype) -> list[torch.Tensor]:
+def gradients_of(
+    form, used: tuple[int, ...], *, asked: int = 30, dtype: torch.dtype
+) -> list[torch.Tensor]:
     """The outputs of ``form`` and their gradient, of a random sum of those that are ``used``."""
-    parts = operands(dtype=dtype)
+    parts = operands(asked=asked, dtype=dtype)
     outputs = form(*parts)
-    weight = torch.randn(5, 30, 3, 8, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(5, asked, 3, 8, dtype=dtype, generator=torch.Generator().manual_seed(1))
     loss = sum((number + 1) * (weight * outputs[number]).sum() for number in used)
+    parts = [part for part in parts if part is not None]
     gradients = torch.autograd.grad(loss, parts, allow_unused=True, materialize_grads=True)
     return [output.detach() for output in outputs] + list(gradients)
 
 
 @pytest.mark.parametrize("kept", [0, 10**9])
 @pytest.mark.parametrize("used", [(0,), (0, 1, 2), (1,)])
-def test_two_views_and_their_gradients_are_the_definition(monkeypatch, kept, used) -> None:
-    """Kept or made again, in several pieces; the outputs that a loss may use, alone or together."""
+@pytest.mark.parametrize("asked", [30, 12])
+def test_two_views_and_their_gradients_are_the_definition(monkeypatch, kept, used, asked) -> None:
+    """Kept or made again, in several pieces; the outputs that a loss may use, alone or together.
+
+    Where every step asks, and where some do.
+    """
     monkeypatch.setattr("amad.model.views.KEPT", kept)
     monkeypatch.setattr("amad.model.views.CACHED", 2 * 30 * 30)
-    want = gradients_of(views_by_definition, used, torch.float64)
-    for a, b in zip(want, gradients_of(two_views, used, torch.float64), strict=True):
+    want = gradients_of(views_by_definition, used, asked=asked, dtype=torch.float64)
+    found = gradients_of(two_views, used, asked=asked, dtype=torch.float64)
+    for a, b in zip(want, found, strict=True):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
 
 
 def test_two_views_equal_two_fused_calls() -> None:
     layer = MixupAttention(ModelParams(window=30, width=24, heads=3))
     want = gradients_of(
-        lambda *parts: layer._by_heads(*parts, explicit=False)[:3], (0, 1, 2), torch.float32
+        lambda _, *parts: layer._by_heads(*parts, explicit=False)[:3],
+        (0, 1, 2),
+        dtype=torch.float32,
     )
-    for a, b in zip(want, gradients_of(two_views, (0, 1, 2), torch.float32), strict=True):
+    found = gradients_of(two_views, (0, 1, 2), dtype=torch.float32)
+    for a, b in zip(want, found, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_the_maps_of_two_views_are_given_back_and_made_again_where_they_are_needed_twice() -> None:
+    """A loss that is still known during the next step would hold those of every layer."""
+    parts = operands(asked=12, dtype=torch.float64)
+    mixed = two_views(*parts)[0]
+    loss, node = mixed.square().sum(), mixed.grad_fn
+    assert len(node.maps) == 3  # one piece of work per head
+    first = torch.autograd.grad(loss, parts, retain_graph=True)
+    assert node.maps == []
+    for a, b in zip(first, torch.autograd.grad(loss, parts), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("kernel", [AutoMask, GaussianPrior])
+def test_steps_that_ask_alone_get_what_they_get_among_all(kernel: MakeKernel) -> None:
+    layer, x_BLD = attention(kernel)
+    step_BN = torch.rand(3, 30).argsort(1)[:, :11]
+    outputs = layer(x_BLD, need_discrepancy=False)[:3]
+    gradients = []
+    for found in (
+        [steps_of(whole_BLD, step_BN) for whole_BLD in outputs],
+        layer(x_BLD, need_discrepancy=False, step_BN=step_BN)[:3],
+    ):
+        layer.zero_grad()
+        sum((part_BND.square()).sum() for part_BND in found).backward()
+        gradients.append([*found, *(weight.grad.clone() for weight in layer.parameters())])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (8, 8)])

@@ -67,17 +67,34 @@ def test_what_has_no_weight_is_not_computed() -> None:
     asked = []
     forward = model.network.forward
 
-    def spy(x_BLC, hidden_BLC, need_discrepancy, _):
-        asked.append(need_discrepancy)
-        return forward(x_BLC, hidden_BLC, need_discrepancy)
+    def spy(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL):
+        asked.append((need_discrepancy, asked_BL))
+        return forward(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL)
 
     model.network.forward = spy
-    losses = model(*batch())
-    assert asked == [False]
+    data = batch()
+    losses = model(*data)
+    [(need_discrepancy, asked_BL)] = asked
+    assert not need_discrepancy and torch.equal(asked_BL, data[2].any(2))
     assert losses.discrepancy == 0 and losses.contrast == 0
     assert not any("project" in name for name, _ in model.named_parameters())
     losses.total.backward()
     assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_the_gradient_is_that_of_a_network_that_reconstructs_every_step(monkeypatch) -> None:
+    model, data = objective(maxmin=0, contrast=0), list(batch())
+    data[2] = data[2] & (torch.rand(4, 20, 1) < 0.5)  # whole steps that count nowhere
+    found = []
+    for most in (0.9, 0.0):
+        monkeypatch.setattr("amad.model.network.MOST_STEPS", most)
+        model.zero_grad()
+        losses = model(*data)
+        losses.total.backward()
+        found.append([losses.total, *(weight.grad.clone() for weight in model.parameters())])
+    assert 0 < data[2].any(2).sum(1).max() < 18
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

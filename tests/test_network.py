@@ -22,7 +22,7 @@ def network(channels: int = 3, **changes: object) -> Amad:
 def test_shapes_for_every_setting(skip: str) -> None:
     output = network(skip=skip)(torch.randn(5, 20, 3))
     assert output.recon_BLC.shape == (5, 20, 3)
-    assert output.local_BLD.shape == output.global_BLD.shape == (5, 20, 16)
+    assert output.local_BND.shape == output.global_BND.shape == (5, 20, 16)
     assert output.discrepancy_BL.shape == (5, 20)
     assert (output.discrepancy_BL >= 0).all() and (output.discrepancy_BL < 1).all()
 
@@ -39,6 +39,39 @@ def test_the_discrepancy_changes_no_reconstruction() -> None:
     slow, fast = model(x_BLC), model(x_BLC, need_discrepancy=False)
     assert fast.discrepancy_BL is None
     torch.testing.assert_close(slow.recon_BLC, fast.recon_BLC, atol=1e-5, rtol=1e-5)
+
+
+def test_only_the_steps_that_are_asked_for_are_reconstructed_and_as_without_asking() -> None:
+    model = trained()
+    x_BLC, hidden_BLC = torch.randn(4, 20, 3), torch.rand(4, 20, 3) < 0.3
+    asked_BL = torch.rand(4, 20) < 0.4
+    asked_BL[2] = False  # nothing is read of a window that has nothing hidden
+    whole = model(x_BLC, hidden_BLC, need_discrepancy=False)
+    asked = model(x_BLC, hidden_BLC, need_discrepancy=False, asked_BL=asked_BL)
+    torch.testing.assert_close(asked.recon_BLC[asked_BL], whole.recon_BLC[asked_BL])
+    assert asked.local_BND.shape == (4, asked_BL.sum(1).max(), 16)
+    left_BL = (asked.recon_BLC != whole.recon_BLC).any(2)
+    assert left_BL.sum() > 4
+    skip_BLC = network()(x_BLC, hidden_BLC).recon_BLC
+    assert torch.equal(asked.recon_BLC[left_BL], skip_BLC[left_BL])
+
+
+def test_asking_for_nothing_still_gives_every_weight_a_gradient() -> None:
+    """A worker whose windows count nowhere must not leave the others waiting for its gradients."""
+    model = network().train()
+    nothing_BL = torch.zeros(2, 20, dtype=torch.bool)
+    output = model(torch.randn(2, 20, 3), need_discrepancy=False, asked_BL=nothing_BL)
+    (0 * output.recon_BLC.sum()).backward()
+    assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize("changed", ["discrepancy", "most"])
+def test_steps_are_not_taken_apart_where_that_saves_nothing(changed: str) -> None:
+    model, x_BLC = trained(), torch.randn(2, 20, 3)
+    asked_BL = torch.arange(20).expand(2, 20) < (5 if changed == "discrepancy" else 19)
+    need = changed == "discrepancy"
+    asked = model(x_BLC, need_discrepancy=need, asked_BL=asked_BL)
+    assert torch.equal(asked.recon_BLC, model(x_BLC, need_discrepancy=need).recon_BLC)
 
 
 def trained(**changes: object) -> Amad:

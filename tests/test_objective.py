@@ -32,7 +32,7 @@ class Interpolator(torch.nn.Module):
         self.nothing = torch.nn.Parameter(torch.zeros(1))
         self.params, self.owners = kit_params().model, Owners()
 
-    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None):
+    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None, asked_BL=None):
         seen_BLC = torch.where(hidden_BLC, torch.nan, x_BLC)
         guess_BL = torch.nanmean(seen_BLC[..., [0, 1]], dim=-1)
         middle_B1 = torch.nanmean(guess_BL, dim=1, keepdim=True)

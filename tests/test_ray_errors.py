@@ -13,8 +13,10 @@ from test_full_disk import disk, fails_for_want_of_space  # noqa: F401
 from amad.config import ClusterProfile, ConfigError, Settings
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.train import training
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep import sweep_fleet
+from amad.model import Trained
 from amad.windows import WindowStore
 
 pytestmark = pytest.mark.engine
@@ -50,10 +52,26 @@ def test_a_full_disk_in_a_worker_is_a_sentence_and_the_next_run_goes_on(
     assert shutil.disk_usage(disk).used > 0
 
 
-def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
-    stage = toy_stage(tmp_path, engine_params(train={"learning_rate": 1e30}), ALONE, store)
+def test_a_worker_tells_the_user_what_is_wrong_and_is_not_started_again(
+    store: WindowStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts, sound = tmp_path / "attempts", training.run_worker
+
+    def run_worker(config: dict) -> Trained:
+        with attempts.open("a") as stream:
+            stream.write("x")
+        return sound(config)
+
+    monkeypatch.setattr(training, "run_worker", run_worker)
+    profile = ALONE.model_copy(update={"max_failures": 2})
+    stage = toy_stage(tmp_path, engine_params(train={"learning_rate": 1e30}), profile, store)
     with pytest.raises(ConfigError, match=r"^the training diverged .*in params\.yaml$"):
         train_fleet(stage)
+    assert attempts.read_text() == "x", "another attempt would end the same"
+    assert "going on" not in capsys.readouterr().err
     client = connect(Settings(home=tmp_path))
     (run,) = client.search_runs([experiment_id(client, "toy")])
     assert run.info.status == "FAILED"

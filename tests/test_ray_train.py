@@ -138,8 +138,8 @@ def test_what_is_overridden_of_ray_is_still_there(
     )
     assert rays - ours == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
     monkeypatch.setattr(TorchTrainer, "_initialize_and_run_controller", lambda _, **given: given)
-    policy = trainer._initialize_and_run_controller()["scaling_policy"]
-    for made in (trainer, policy):
+    given = trainer._initialize_and_run_controller()
+    for made in (trainer, given["scaling_policy"], given["failure_policy"]):
         own, base = vars(type(made)), type(made).__base__
         assert [name for name in own if not hasattr(base, name)] == [], base
 

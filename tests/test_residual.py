@@ -66,6 +66,22 @@ def test_it_is_what_the_network_says_mask_by_mask(network: Amad) -> None:
     np.testing.assert_allclose(hidden_residual(network, series, L, BLOCK), want, atol=1e-5)
 
 
+@pytest.mark.parametrize(("direction", "family", "most"), [
+    ("both", "time", L - 2 * BLOCK), ("past", "time", BLOCK), ("past", "channel", BLOCK),
+])  # fmt: skip
+def test_the_head_reconstructs_what_windows_answer_for_and_as_whole_windows_do(
+    direction: str, family: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, series, steps = trained(direction=direction), noise(5 * L + 7), []
+    model.head.register_forward_hook(lambda _, given, __: steps.append(given[0].shape[1]))
+    found = hidden_residual(model, series, L, BLOCK, batch=4, family=family)
+    assert max(steps) <= most
+    monkeypatch.setattr("amad.model.network.MOST_STEPS", 0.0)
+    whole = hidden_residual(model, series, L, BLOCK, batch=4, family=family)
+    assert steps[-1] == L
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
 def test_what_was_not_measured_is_no_evidence_and_is_not_looked_at(network: Amad) -> None:
     series = noise(2 * L)
     series.valid_TC[5:8, 1] = 0

@@ -301,6 +301,43 @@ def test_a_trial_that_fails_or_whose_worker_dies_before_its_first_report_goes_on
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_diverges_is_tried_once_and_the_sweep_is_finished(
+    store: WindowStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts = tmp_path / "attempts"
+
+    def run_trial(config: dict, *, params: Params, **more: object) -> None:
+        if config[NUMBER] == 1:
+            with attempts.open("a") as stream:
+                stream.write("x")
+            train = params.train.model_copy(update={"learning_rate": 1e30})
+            params = params.model_copy(update={"train": train})
+        sound(config, params=params, **more)
+
+    sound = sweep.run_trial
+    params = engine_params(tune={"trials": 3, "batch": 1, "epochs": 1, "cases": 4})
+    monkeypatch.setattr(sweep, "run_trial", run_trial)
+    search(store, tmp_path, params, 1, max_failures=2)
+    told = capsys.readouterr().err
+    assert "trial 2/3 failed, mask_family=" in told
+    assert told.count("the training diverged in epoch 1: the loss is nan") == 1
+    assert attempts.read_text() == "x"
+    table = trials(tmp_path)
+    assert [row["state"] for row in table] == ["complete", "diverged", "complete"]
+    assert (table[1]["objective"], table[1]["epochs"]) == ("", "0")
+    client = connect(Settings(home=tmp_path))
+    runs = client.search_runs([experiment_id(client, "toy")])
+    children = [run.info for run in runs if run.data.tags["stage"] == "trial"]
+    assert [run.run_name for run in children if run.status == "FAILED"] == ["trial-002"]
+    search(store, tmp_path, params, 1, max_failures=2)
+    assert "was finished before; taking its 3 trials" in capsys.readouterr().err
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
 def test_a_sweep_of_which_nothing_runs_tells_why(
     store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -13,8 +13,8 @@ import torch
 from model_kit import toy_params, toy_store
 from stop_kit import CONTEXT
 
-from amad.config import ConfigError, DataError
-from amad.model import Checkpoint, LocalReporter, TrainJob, train
+from amad.config import ConfigError, DataError, DivergenceError
+from amad.model import Checkpoint, LocalReporter, TrainJob, train, training
 from amad.model.training import learning_rate, make_optimiser
 
 
@@ -65,9 +65,10 @@ def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None
 
 MIXED = {"mask": {"family": "mixed"}}
 ONLINE = MIXED | {"model": {"direction": "past"}}
+SHIPPED = {"loss": {"maxmin": 0.0, "contrast": 0.0}}  # the last layer then computes some steps
 
 
-@pytest.fixture(scope="module", params=[{}, {"model": {"skip": "none"}}, MIXED, ONLINE])
+@pytest.fixture(scope="module", params=[{}, {"model": {"skip": "none"}}, MIXED, ONLINE, SHIPPED])
 def whole(
     job: TrainJob, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainJob, list[dict], Checkpoint]:
@@ -135,6 +136,28 @@ def test_a_diverging_run_says_what_to_change(job: TrainJob, tmp_path: Path) -> N
         train(replace(job, params=params), LocalReporter(tmp_path))
 
 
+def test_weights_that_the_very_last_step_breaks_are_no_result(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loss is of the weights before the step, so no loss of the training shows it."""
+
+    def step(optimiser, parameters: list, loss: torch.Tensor, **settings: float) -> None:
+        sound(optimiser, parameters, loss, **settings)
+        rates.append(settings["rate"])
+        if len(rates) == 2 * steps:
+            parameters[0].data.fill_(torch.nan)
+
+    rates, sound, reporter = [], training.minimising_step, LocalReporter(tmp_path)
+    monkeypatch.setattr(training, "minimising_step", step)
+    steps = 10**9
+    train(of_epochs(job, 1), LocalReporter(tmp_path / "one"))
+    steps, rates[:] = len(rates), []
+    with pytest.raises(DivergenceError, match=r"epoch 2: the hidden-position error .* is nan; "):
+        train(of_epochs(job, 2), reporter)
+    assert len(rates) == 2 * steps
+    assert len(reporter.latest("d1").epochs) == 1, "what came before is kept"
+
+
 @pytest.mark.parametrize("family", ["time", "channel", "mixed"])
 def test_every_mask_family_trains_in_mixed_precision(
     job: TrainJob, tmp_path: Path, family: str
@@ -192,7 +215,9 @@ def test_weight_decay_is_on_matrices_alone(job: TrainJob) -> None:
 
 
 # Three workers cannot have equal shares of 8 windows, nor shares of the one that is the rest.
-FORMS = {"usual": {}, "mixed": MIXED, "a rest": {"train": {"max_windows": 33}}}
+FORMS = {
+    "every loss": {}, "shipped": SHIPPED, "mixed": MIXED, "a rest": {"train": {"max_windows": 33}},
+}  # fmt: skip
 
 
 def _worker(rank: int, workers: int, job: TrainJob, folder: Path, port: int) -> None:

@@ -35,7 +35,7 @@ class Between(torch.nn.Module):
         self.params, self.owners, self.linear = inner.params, inner.owners, inner.linear
         self.channels = inner.channels
 
-    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None):
+    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None, asked_BL=None):
         skip_BLC = self.inner(x_BLC, hidden_BLC, owner_B=owner_B).recon_BLC
         return SimpleNamespace(recon_BLC=torch.lerp(skip_BLC, x_BLC, self.at))
 

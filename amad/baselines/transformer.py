@@ -48,17 +48,19 @@ class GaussianPrior(nn.Module):
 
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
+        self.window = params.window
         self.width_of_peak = nn.Linear(params.width, params.heads)
 
-    def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BLHR and phi_HLR with R = 2; x_BLD are the layer's normalised tokens."""
-        s_BLH = self.width_of_peak(x_BLD)
-        sigma_BLH = (3.0 ** (torch.sigmoid(5 * s_BLH) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
-        step_L = centred_steps(x_BLD)
-        slope_BLH = sigma_BLH.square().reciprocal()
-        psi_BLHR = torch.stack([slope_BLH * step_L[:, None], -0.5 * slope_BLH], dim=-1)
+    def forward(self, x_BND: Tensor, step_BN: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return psi_BNHR and phi_HLR with R = 2; the arguments are those of ``AutoMask``."""
+        s_BNH = self.width_of_peak(x_BND)
+        sigma_BNH = (3.0 ** (torch.sigmoid(5 * s_BNH) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
+        step_L = centred_steps(self.window, x_BND)
+        slope_BNH = sigma_BNH.square().reciprocal()
+        own_BN = step_L if step_BN is None else step_L[step_BN]
+        psi_BNHR = torch.stack([slope_BNH * own_BN[..., None], -0.5 * slope_BNH], dim=-1)
         phi_LR = torch.stack([step_L, step_L.square()], dim=-1)
-        return psi_BLHR, phi_LR.expand(s_BLH.shape[2], *phi_LR.shape)
+        return psi_BNHR, phi_LR.expand(s_BNH.shape[2], *phi_LR.shape)
 
 
 def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:

@@ -5,6 +5,7 @@ from amad.config.errors import (
     AmadError,
     ConfigError,
     DataError,
+    DivergenceError,
     GateError,
     InterruptionError,
     NothingScoredError,
@@ -19,8 +20,8 @@ from amad.config.settings import Settings
 from amad.config.stage import Stage
 
 __all__ = [
-    "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "InterruptionError", "NothingScoredError", "NotifyError", "Params", "PartlyDoneError",
-    "ServiceError", "Settings",
+    "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "DivergenceError",
+    "Fleet", "GateError", "InterruptionError", "NothingScoredError", "NotifyError", "Params",
+    "PartlyDoneError", "ServiceError", "Settings",
     "Stage", "load_cluster", "load_fleet", "load_params", "read_params", "usable_error",
 ]  # fmt: skip

@@ -35,6 +35,10 @@ class ConfigError(AmadError):
     exit_code = 2
 
 
+class DivergenceError(ConfigError):
+    """The loss of a training is no number any more, and would not be one in another attempt."""
+
+
 class DataError(AmadError):
     """The data is missing, unreadable, or fails its contract."""
 

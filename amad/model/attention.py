@@ -8,8 +8,8 @@ Where the association discrepancy is asked for, the maps are formed. Otherwise, 
 are made together in the cache (``amad.model.views``); elsewhere they are one fused call each, the
 local one with queries [Q, psi] and keys [K, phi]. All ways give the same output.
 
-Shape legend: B windows, L steps, D model width, H heads, E width of a head (D / H), R rank of the
-kernel's factors, X any of E, R and E + R, i query step, j key step.
+Shape legend: B windows, L steps, N steps that ask (queries), D model width, H heads, E width of a
+head (D / H), R rank of the kernel's factors, X any of E, R and E + R, i query step, j key step.
 """
 
 from collections.abc import Callable
@@ -24,16 +24,18 @@ from amad.model.views import two_views
 
 LOGIT_RANGE = 20.0  # below the largest of a row; what is cut off has less than 1e-8 of its weight
 CACHED_MAP = 2**18  # elements of a map that the cache of a CPU core holds: 1.6 times faster
-# From the settings to the kernel of a layer, a module that gives psi_BLHR and phi_HLR for x_BLD.
+# From the settings to the kernel of a layer, a module that is called as ``AutoMask`` is.
 MakeKernel = Callable[[ModelParams], nn.Module]
 
 
 class MixupAttention(nn.Module):
     """One attention layer that mixes a local and a global view of the window.
 
-    Input: tokens x_BLD. Output: (mixed_BLD, local_BLD, global_BLD, discrepancy_BL), the last None
+    Input: tokens x_BLD. Output: (mixed_BND, local_BND, global_BND, discrepancy_BL), the last None
     unless it is asked for. A gate mixes the views of each query: g local + (1 - g) global with
     g = sigmoid(linear(token)), one g per head.
+
+    Every step asks (N = L), or on a CPU those of step_BN alone; keys and values are of every step.
     """
 
     def __init__(self, params: ModelParams, kernel: MakeKernel = AutoMask) -> None:
@@ -45,24 +47,37 @@ class MixupAttention(nn.Module):
         self.gate = nn.Linear(width, params.heads)
 
     def forward(
-        self, x_BLD: Tensor, need_discrepancy: bool = True
+        self, x_BLD: Tensor, need_discrepancy: bool = True, step_BN: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Attend; see the class. With ``need_discrepancy`` the maps are formed."""
-        B, L, _ = x_BLD.shape
-        qkv_BL3HE = self.qkv(x_BLD).view(B, L, 3, self.heads, -1)
-        gate_BLH, discrepancy_BL = self.gate(x_BLD).sigmoid(), None
+        """Attend; see the class. With ``need_discrepancy`` the maps are formed, of every step."""
+        x_BND = x_BLD if step_BN is None else steps_of(x_BLD, step_BN)
+        q_BNHE, qkv_BLJHE = self._projections(x_BLD, None if step_BN is None else x_BND)
+        gate_BNH, discrepancy_BL = self.gate(x_BND).sigmoid(), None
         # In float32 even under autocast, as a kernel's logits are small differences of large terms.
         with torch.autocast(x_BLD.device.type, enabled=False):
-            psi_BLHR, phi_HLR = self.kernel(x_BLD.float())
-            parts = qkv_BL3HE.float(), psi_BLHR, phi_HLR, gate_BLH.float()
+            psi_BNHR, phi_HLR = self.kernel(x_BND.float(), step_BN)
+            parts = qkv_BLJHE.float(), psi_BNHR, phi_HLR, gate_BNH.float()
             if x_BLD.device.type == "cpu" and not need_discrepancy:
-                mixed_BLHE, local_BLHE, global_BLHE = two_views(*parts)
+                q_BNHE = None if q_BNHE is None else q_BNHE.float()
+                mixed_BNHE, local_BNHE, global_BNHE = two_views(q_BNHE, *parts)
             else:
-                mixed_BLHE, local_BLHE, global_BLHE, discrepancy_BL = self._by_heads(
+                assert step_BN is None
+                mixed_BNHE, local_BNHE, global_BNHE, discrepancy_BL = self._by_heads(
                     *parts, explicit=need_discrepancy
                 )
-        mixed_BLD, local_BLD = mixed_BLHE.flatten(2), local_BLHE.flatten(2)
-        return self.out(mixed_BLD), local_BLD, global_BLHE.flatten(2), discrepancy_BL
+        mixed_BND, local_BND = mixed_BNHE.flatten(2), local_BNHE.flatten(2)
+        return self.out(mixed_BND), local_BND, global_BNHE.flatten(2), discrepancy_BL
+
+    def _projections(self, x_BLD: Tensor, x_BND: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """What ``two_views`` takes first: with x_BND the queries are of these tokens alone."""
+        width = x_BLD.shape[-1]
+        heads = (self.heads, width // self.heads)
+        if x_BND is None:
+            return None, self.qkv(x_BLD).unflatten(-1, (3, *heads))
+        parts = (part.split([width, 2 * width]) for part in (self.qkv.weight, self.qkv.bias))
+        of_q, of_kv = zip(*parts, strict=True)
+        q_BNHE = functional.linear(x_BND, *of_q).unflatten(-1, heads)
+        return q_BNHE, functional.linear(x_BLD, *of_kv).unflatten(-1, (2, *heads))
 
     def _by_heads(
         self,
@@ -107,6 +122,25 @@ class MixupAttention(nn.Module):
         global_BHLE = s_BHLL.softmax(-1) @ v_BHLE
         distance_BHL = association_discrepancy(m_BHLL, reverse_gradient(s_BHLL))
         return local_BHLE, global_BHLE, bounded(distance_BHL).mean(1)
+
+
+def steps_of(x_BLX: Tensor, step_BN: Tensor) -> Tensor:
+    """The rows of each window at its steps ``step_BN``, (B, N, X)."""
+    row_BN = _row_numbers(step_BN, x_BLX.shape[1])
+    return x_BLX.flatten(0, 1).index_select(0, row_BN.flatten()).view(*step_BN.shape, -1)
+
+
+def put_at_steps(x_BNX: Tensor, step_BN: Tensor, length: int) -> Tensor:
+    """Windows of ``length`` steps with these rows at their steps and zeros elsewhere, (B, L, X)."""
+    row_BN = _row_numbers(step_BN, length)
+    zeros = x_BNX.new_zeros(len(x_BNX) * length, x_BNX.shape[2])
+    rows = zeros.index_copy(0, row_BN.flatten(), x_BNX.flatten(0, 1))
+    return rows.view(len(x_BNX), length, -1)
+
+
+def _row_numbers(step_BN: Tensor, length: int) -> Tensor:
+    """The numbers of steps among the rows of all windows, one window after the other."""
+    return step_BN + length * torch.arange(len(step_BN), device=step_BN.device)[:, None]
 
 
 def fused(q_BHLX: Tensor, k_BHLX: Tensor, v_BHLE: Tensor) -> Tensor:

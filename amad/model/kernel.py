@@ -6,14 +6,15 @@ A kernel adds the logits M_ij to those of the attention. It factors,
 
 so no L x L map is needed to use one: psi is appended to the queries and phi to the keys.
 
-Shape legend: B windows, L steps, D model width, H heads, S scales, F frequencies, R rank of the
-factors (2F), K lags, i query step, j key step.
+Shape legend: B windows, L steps, N steps that ask (queries), D model width, H heads, S scales, F
+frequencies, R rank of the factors (2F), K lags, i query step, j key step.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from amad.config.params import ModelParams
 
@@ -42,7 +43,7 @@ class AutoMask(nn.Module):
 
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
-        self.heads = params.heads
+        self.window, self.heads = params.window, params.heads
         scales = min(SCALES, self.heads)
         frequency_SF = torch.stack([frequency_bank(params.window, s) for s in range(scales)])
         self.log_frequency_SF = nn.Parameter(frequency_SF.log().float())
@@ -58,24 +59,37 @@ class AutoMask(nn.Module):
             # At the start a token changes the shape of the Gaussian only a little.
             self.coefficient.weight.mul_(0.1)
 
-    def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BLHR and phi_HLR with R = 2F; x_BLD are the layer's normalised tokens."""
-        B, L, _ = x_BLD.shape
+    def forward(self, x_BND: Tensor, step_BN: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return psi_BNHR and phi_HLR with R = 2F.
+
+        x_BND: the layer's normalised tokens that ask. step_BN: which steps of the window they are;
+        default: all of them.
+        """
         frequency_HF = self.log_frequency_SF.exp()[self.scale_H]
-        angle_LHF = centred_steps(x_BLD)[:, None, None] * frequency_HF
+        angle_LHF = centred_steps(self.window, x_BND)[:, None, None] * frequency_HF
         cos_LHF, sin_LHF = angle_LHF.cos(), angle_LHF.sin()
-        coefficient_BLHR = self.coefficient(x_BLD).view(B, L, self.heads, -1)
+        coefficient_BNHR = self.coefficient(x_BND).unflatten(-1, (self.heads, -1))
         # psi = [a cos + b sin, a sin - b cos] from [a, b] and [b, a]
-        psi_BLHR = coefficient_BLHR * torch.cat([cos_LHF, -cos_LHF], dim=-1)
-        swapped_BLHR = coefficient_BLHR.roll(FREQUENCIES, dims=-1)
-        psi_BLHR = torch.addcmul(psi_BLHR, swapped_BLHR, torch.cat([sin_LHF, sin_LHF], dim=-1))
-        return psi_BLHR, torch.cat([cos_LHF, sin_LHF], dim=-1).transpose(0, 1)
+        own_LHR = torch.cat([cos_LHF, -cos_LHF], dim=-1)
+        swapped_LHR = torch.cat([sin_LHF, sin_LHF], dim=-1)
+        psi_BNHR = coefficient_BNHR * at_steps(own_LHR, step_BN)
+        swapped_BNHR = coefficient_BNHR.roll(FREQUENCIES, dims=-1)
+        psi_BNHR = torch.addcmul(psi_BNHR, swapped_BNHR, at_steps(swapped_LHR, step_BN))
+        return psi_BNHR, torch.cat([cos_LHF, sin_LHF], dim=-1).transpose(0, 1)
 
 
-def centred_steps(x_BLD: Tensor) -> Tensor:
-    """The numbers of the steps (L,) float32, 0 in the middle of the window."""
-    L = x_BLD.shape[1]
-    return torch.arange(L, device=x_BLD.device, dtype=x_BLD.dtype) - (L - 1) / 2
+def centred_steps(length: int, like: Tensor) -> Tensor:
+    """The numbers of the steps (L,), 0 in the middle of the window. length: L."""
+    return torch.arange(length, device=like.device, dtype=like.dtype) - (length - 1) / 2
+
+
+def at_steps(table_LHR: Tensor, step_BN: Tensor | None) -> Tensor:
+    """The rows of a table at some steps, (B, N, H, R); the table itself where all are meant."""
+    if step_BN is None:
+        return table_LHR
+    # As an embedding, whose gradient is summed several times faster than that of an index.
+    row_BNX = functional.embedding(step_BN, table_LHR.flatten(1))
+    return row_BNX.unflatten(-1, table_LHR.shape[1:])
 
 
 def frequency_bank(length: int, scale: int) -> Tensor:

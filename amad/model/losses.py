@@ -76,7 +76,9 @@ class Objective(nn.Module):
         the ratio of their windows to the mean, so that their averaged gradient is that of the whole
         batch. owner_B: see ``Amad``.
         """
-        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, owner_B)
+        # The contrast reads the views of every step, the reconstruction loss only what counts.
+        asked_BL = None if self.use_contrast else counted_BLC.any(2)
+        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, owner_B, asked_BL)
         error_sum, error_count = squared_error(
             x_BLC / output.unit_BLC, output.recon_BLC / output.unit_BLC, counted_BLC
         )
@@ -98,8 +100,8 @@ class Objective(nn.Module):
         )
 
     def _contrast(self, output: AmadOutput) -> Tensor:
-        local_BLD = self.project_local(output.local_BLD).float()
-        global_BLD = self.project_global(output.global_BLD).float()
+        local_BLD = self.project_local(output.local_BND).float()
+        global_BLD = self.project_global(output.global_BND).float()
         with torch.autocast(local_BLD.device.type, enabled=False):
             return info_nce(local_BLD, global_BLD, self.params.temperature)
 

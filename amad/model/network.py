@@ -1,6 +1,7 @@
 """The AMAD network: embed a window, mix local and global attention, reconstruct what was hidden.
 
-Shape legend: B windows, L steps, C channels, D model width, X inputs of the embedding.
+Shape legend: B windows, L steps, N steps that are asked for, C channels, D model width, X inputs of
+the embedding.
 """
 
 import math
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MakeKernel, MixupAttention
+from amad.model.attention import MakeKernel, MixupAttention, put_at_steps, steps_of
 from amad.model.kernel import AutoMask
 from amad.model.owners import FLEET, Owners
 from amad.model.skip import LinearSkip
 
+MOST_STEPS = 0.9  # share of a window; with more of it, taking it out costs what it saves
 INPUT_LIMIT = 10.0  # train spreads; limits what a broken sensor does to the other channels
 
 
@@ -24,15 +26,16 @@ class AmadOutput:
     """What the network says about a batch of windows.
 
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
-    mean over layers and heads; None where it was not asked for. local_BLD, global_BLD: the two
-    views of the last layer, before they are mixed. unit_BLC: the unit of each error, in scaled
-    units: the error that the linear skip should have; 1 without a skip.
+    mean over layers and heads; None where it was not asked for. local_BND, global_BND: the two
+    views of the last layer, before they are mixed, of the steps that it computed. unit_BLC: the
+    unit of each error, in scaled units: the error that the linear skip should have; 1 without a
+    skip.
     """
 
     recon_BLC: Tensor
     discrepancy_BL: Tensor | None
-    local_BLD: Tensor
-    global_BLD: Tensor
+    local_BND: Tensor
+    global_BND: Tensor
     unit_BLC: Tensor | float = 1.0
 
 
@@ -86,11 +89,14 @@ class Amad(nn.Module):
         hidden_BLC: Tensor | None = None,
         need_discrepancy: bool = True,
         owner_B: Tensor | None = None,
+        asked_BL: Tensor | None = None,
     ) -> AmadOutput:
         """Reconstruct; L is ``params.window``.
 
         need_discrepancy: without it the pass needs less memory. owner_B: long, the number of each
-        window's owner (``owners.index``); default: the fleet's.
+        window's owner (``owners.index``); default: the fleet's. asked_BL: bool, the steps whose
+        reconstruction is read; default: all. At others it may be the skip alone, because on a CPU
+        the last layer then computes little more than these.
         """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
@@ -101,15 +107,24 @@ class Amad(nn.Module):
         value_BLC = torch.where(hidden_BLC, skip_BLC, x_BLC).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         token_BLD = self._embed(value_BLC, hidden_BLC)
         distances = []
-        for layer in self.layers:
-            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
+        *before, last = self.layers
+        for layer in before:
+            token_BLD, _, _, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
+        step_BN = None if need_discrepancy else _steps(asked_BL)
+        token_BND, local_BND, global_BND, discrepancy_BL = last(
+            token_BLD, need_discrepancy, step_BN
+        )
+        distances.append(discrepancy_BL)
+        said_BLC = self.head(self.norm(token_BND))
+        if step_BN is not None:
+            said_BLC = put_at_steps(said_BLC, step_BN, self.params.window)
         return AmadOutput(
-            recon_BLC=skip_BLC + unit_BLC * self.head(self.norm(token_BLD)),
+            recon_BLC=skip_BLC + unit_BLC * said_BLC,
             unit_BLC=unit_BLC,
             discrepancy_BL=torch.stack(distances).mean(0) if need_discrepancy else None,
-            local_BLD=local_BLD,
-            global_BLD=global_BLD,
+            local_BND=local_BND,
+            global_BND=global_BND,
         )
 
     def _skip(
@@ -137,13 +152,28 @@ class _Layer(nn.Module):
         self.feed_in = nn.Linear(params.width, 2 * params.width)
         self.feed_out = nn.Linear(2 * params.width, params.width)
 
-    def forward(self, token_BLD: Tensor, need_discrepancy: bool):
-        mixed_BLD, local_BLD, global_BLD, discrepancy_BL = self.attention(
-            self.attention_norm(token_BLD), need_discrepancy
+    def forward(self, token_BLD: Tensor, need_discrepancy: bool, step_BN: Tensor | None = None):
+        mixed_BND, local_BND, global_BND, discrepancy_BL = self.attention(
+            self.attention_norm(token_BLD), need_discrepancy, step_BN
         )
-        token_BLD = token_BLD + mixed_BLD
-        fed_BLD = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BLD))))
-        return token_BLD + fed_BLD, local_BLD, global_BLD, discrepancy_BL
+        token_BND = token_BLD if step_BN is None else steps_of(token_BLD, step_BN)
+        token_BND = token_BND + mixed_BND
+        fed_BND = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BND))))
+        return token_BND + fed_BND, local_BND, global_BND, discrepancy_BL
+
+
+def _steps(asked_BL: Tensor | None) -> Tensor | None:
+    """The steps that the last layer computes: those asked for, and others up to a common number.
+
+    In order, (B, N); None for all of them: where N would be nearly all, and on a GPU, where a step
+    at the default width is many small kernels and fewer operations save nothing.
+    """
+    if asked_BL is None or asked_BL.device.type != "cpu":
+        return None
+    count = max(1, int(asked_BL.sum(1).max()))
+    if count > MOST_STEPS * asked_BL.shape[1]:
+        return None
+    return asked_BL.byte().argsort(dim=1, descending=True, stable=True)[:, :count].sort(1).values
 
 
 def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:

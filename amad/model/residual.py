@@ -80,11 +80,13 @@ def hidden_residual(
         part = todo[at : at + size]
         x_BLC, valid_BLC = (found.to(device) for found in gather_tiles(series, part, window))
         hidden_KBLC = mask_KLC[:, None] | ~valid_BLC
+        asked_KBL = mask_KLC.any(2)[:, None] & _answered(part, window).to(device)
         output = model(
             x_BLC.expand_as(hidden_KBLC).flatten(0, 1),
             hidden_KBLC.flatten(0, 1),
             need_discrepancy=False,
             owner_B=torch.full((len(mask_KLC) * len(part),), owner, device=device),
+            asked_BL=asked_KBL.flatten(0, 1),
         )
         recon_KBLC = output.recon_BLC.unflatten(0, hidden_KBLC.shape[:2])
         recon_BLC = (recon_KBLC * mask_KLC[:, None]).sum(0)
@@ -101,6 +103,14 @@ def gather_tiles(series: Series, part: Sequence[Tile], window: int) -> tuple[Ten
     row_BL = np.minimum(row_BL, series.rows - 1)
     valid_BLC = (series.valid_TC[row_BL] == 1) & inside_BL[..., None]
     return torch.from_numpy(series.value_TC[row_BL]), torch.from_numpy(valid_BLC)
+
+
+def _answered(part: Sequence[Tile], window: int) -> Tensor:
+    """Which steps of its window each tile answers for, bool (B, L)."""
+    answered_BL = torch.zeros(len(part), window, dtype=torch.bool)
+    for tile, own_L in zip(part, answered_BL, strict=True):
+        own_L[tile.steps] = True
+    return answered_BL
 
 
 def tiles(series: Series, window: int, block: int) -> list[Tile]:

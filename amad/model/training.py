@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from amad.config import ConfigError
+from amad.config import DivergenceError
 from amad.config.console import say, until_next
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
@@ -32,6 +32,7 @@ from amad.model.owners import Owners
 from amad.windows import WindowStore
 
 WARM_UP = 0.05  # share of all steps in which the learning rate rises
+ERROR_NAME = "hidden-position error on hold-out rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def train(
 
     Raises:
         DataError: no window fits, or the checkpoint is another run's.
-        ConfigError: the training diverged.
+        DivergenceError: the loss, or the error after an epoch, is no number.
     """
     params, device = job.params, reporter.device
     store = WindowStore.open(job.store)
@@ -110,6 +111,7 @@ def train(
         metrics["validation"] = _validate(job, reporter, network, windows, "time")
         if params.mask.family in ("channel", "mixed"):
             metrics["validation_channel"] = _validate(job, reporter, network, windows, "channel")
+        _refuse_diverged(metrics, params)
         metrics |= on_epoch(network) if on_epoch else {}
         history.append(metrics)
         if reporter.rank == 0:
@@ -171,7 +173,7 @@ def epoch_line(metrics: dict, epochs: int) -> str:
     """What the person who waits is told of an epoch. epochs: of the whole training."""
     return (
         f"epoch {metrics['epoch']} of {epochs}: loss {metrics['loss']:.4f}, "
-        f"hidden-position error on hold-out rows {metrics['validation']:.4f}, "
+        f"{ERROR_NAME} {metrics['validation']:.4f}, "
         f"{metrics['windows_per_second']:.0f} windows/s"
     )
 
@@ -261,11 +263,6 @@ def _train_epoch(
                 f"loss {sums_4[0].item() / seen:.4f}, {speed:.0f} windows/s"
             )
     means = (_sum_over_ranks(sums_4, reporter) / (seen * world_size)).tolist()
-    if not math.isfinite(means[0]):
-        raise ConfigError(
-            f"the training diverged in epoch {epoch + 1}: the loss is {means[0]}; "
-            f"lower train.learning_rate (now {settings.learning_rate}) in params.yaml"
-        )
     seconds = time.perf_counter() - started
     names = ("loss", "reconstruction", "discrepancy", "contrast")
     return {
@@ -274,6 +271,21 @@ def _train_epoch(
         "learning_rate": rate,
         "windows_per_second": seen / seconds,
     }
+
+
+def _refuse_diverged(metrics: dict, params: Params) -> None:
+    """Raise where an epoch gave no number; its last step may break the weights after its loss."""
+    named = {
+        "loss": "loss",
+        "validation": ERROR_NAME,
+        "validation_channel": f"{ERROR_NAME} with whole channels hidden",
+    }
+    for name, words in named.items():
+        if not math.isfinite(value := metrics.get(name, 0.0)):
+            raise DivergenceError(
+                f"the training diverged in epoch {metrics['epoch']}: the {words} is {value}; "
+                f"lower train.learning_rate (now {params.train.learning_rate}) in params.yaml"
+            )
 
 
 @torch.inference_mode()
@@ -294,7 +306,7 @@ def _validate(
             if model.direction == "past":
                 counted_BLC[:, :-block] = False  # scoring looks at the last block alone
             with autocast(job.precision, reporter.device):
-                output = network(x_BLC, hidden_BLC, need_discrepancy=False, owner_B=owner_B)
+                output = network(x_BLC, hidden_BLC, False, owner_B, asked_BL=counted_BLC.any(2))
             sums = squared_error(x_BLC, output.recon_BLC, counted_BLC)
             sums_2 += torch.stack([s.double() for s in sums])
     total, count = _sum_over_ranks(sums_2, reporter).tolist()

@@ -7,7 +7,15 @@ driver that watches. See docs/explanation/training.md for the reasons.
 from dataclasses import asdict
 from pathlib import Path
 
-from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
+from amad.config import (
+    AmadError,
+    ClusterProfile,
+    ConfigError,
+    DataError,
+    Params,
+    ServiceError,
+    Stage,
+)
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_checkpoint import own_copy
@@ -154,9 +162,14 @@ def _train_with_ray(
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     events = stage.runs / "ray" / f"{name}.jsonl"
 
+    failures: list[dict] = []
+
     def handle(event: dict) -> None:
         if "failure" in event:
-            say(f"a worker failed ({event['failure']}); going on from the last checkpoint")
+            failures.append(event)
+            more = len(failures) <= profile.max_failures
+            then = "going on from the last checkpoint" if more else "no attempt is left"
+            say(f"a worker failed ({event['failure']}); {then}")
             return
         say(epoch_line(event, epochs))
         curve.log(event)
@@ -213,6 +226,8 @@ def _watch(events: Path):
             append_event(events, metrics[0])
 
         def after_exception(self, run_context, worker_exceptions) -> None:
+            if any(_comes_again(error) for error in worker_exceptions.values()):
+                return
             error = next(iter(worker_exceptions.values()))
             append_event(events, {"failure": str(error).splitlines()[0][:200]})
 
@@ -221,6 +236,8 @@ def _watch(events: Path):
 
 def _trainer_class(*, one_machine: bool, fixed: bool):
     """Ray's trainer without what costs seconds, or the exit code, and does nothing here.
+
+    It restarts workers that crashed and not those whose error would come again.
 
     one_machine: on this machine's own Ray. fixed: with a number of workers that does not change.
     Ray has no public way to leave these out; a test compares the names that are overridden with
@@ -231,7 +248,19 @@ def _trainer_class(*, one_machine: bool, fixed: bool):
     from ray.train.v2._internal.callbacks.placement_group_callback import (
         PlacementGroupCleanerCallback,
     )
+    from ray.train.v2._internal.execution.failure_handling import (
+        DefaultFailurePolicy,
+        FailureDecision,
+    )
     from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+
+    class CrashesAlone(DefaultFailurePolicy):
+        """Begins again after a crash, but not where another attempt would end the same."""
+
+        def make_decision(self, training_failed_error) -> FailureDecision:
+            if _comes_again(training_failed_error):
+                return FailureDecision.RAISE
+            return super().make_decision(training_failed_error)
 
     class OneMachine(FixedScalingPolicy):
         """Without the process, of three seconds, that asks an autoscaler for machines."""
@@ -248,6 +277,7 @@ def _trainer_class(*, one_machine: bool, fixed: bool):
             pass
 
         def _initialize_and_run_controller(self, **arguments):
+            arguments["failure_policy"] = CrashesAlone(self.run_config.failure_config)
             if fixed:
                 arguments["scaling_policy"] = OneMachine(self.scaling_config)
             return super()._initialize_and_run_controller(**arguments)  # type: ignore[misc]
@@ -261,6 +291,11 @@ def _trainer_class(*, one_machine: bool, fixed: bool):
             return [callback for callback in known if type(callback) not in unneeded]
 
     return Trainer
+
+
+def _comes_again(error: BaseException) -> bool:
+    """Whether another attempt would end with the same error: the training diverged, for example."""
+    return isinstance(told_by_worker(error, ""), (ConfigError, DataError))
 
 
 def _explained(error: Exception, name: str, profile: ClusterProfile, storage: str) -> AmadError:

@@ -15,7 +15,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from amad.engines.tune.trial import CURVE, EPOCH, NUMBER, OBJECTIVE
+from amad.engines.tune.trial import CURVE, DIVERGED, EPOCH, NUMBER, OBJECTIVE
 
 REDUCTION = 2  # of ASHA: at each rung the worse half stops
 
@@ -43,7 +43,7 @@ class BatchedSearch(Searcher):
         if number == first:
             for known in self.order[max(0, first - self.batch) : first]:
                 result, error = self.done[known]
-                self.inner.on_trial_complete(known, result=result, error=error)
+                self.inner.on_trial_complete(known, result=result, error=error or result is None)
         config = self.inner.suggest(trial_id)
         assert config is not None, "Optuna always has a suggestion"
         self.order.append(trial_id)
@@ -52,8 +52,10 @@ class BatchedSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False
     ) -> None:
-        """Keep the result until the batch is complete."""
-        kept = None if result is None else {OBJECTIVE: result.get(OBJECTIVE)}
+        """Keep the result until the batch is complete; a trial that diverged has none."""
+        kept = None
+        if result is not None and DIVERGED not in result:
+            kept = {OBJECTIVE: result.get(OBJECTIVE)}
         self.done[trial_id] = (kept, error)
 
     def save(self, checkpoint_path: str) -> None:

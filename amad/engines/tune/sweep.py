@@ -20,6 +20,7 @@ from ray.tune.result import TRIAL_ID
 from amad.config import (
     ClusterProfile,
     DataError,
+    DivergenceError,
     InterruptionError,
     Params,
     ServiceError,
@@ -44,7 +45,7 @@ from amad.engines.tune.sweep_result import (
     is_range,
     present_settings,
 )
-from amad.engines.tune.trial import CURVE, NUMBER, OBJECTIVE, run_trial
+from amad.engines.tune.trial import CURVE, DIVERGED, NUMBER, OBJECTIVE, run_trial
 from amad.evaluation.objective import judged_vehicles, too_few_rows
 from amad.windows import WindowStore, why_none_fits
 
@@ -64,11 +65,13 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     """Search ``params.tune.space`` and write ``best.json``, ``trials.csv`` and ``sweep.png``.
 
     An interrupted sweep of the same settings, data and code goes on: finished trials are not run
-    again, failed ones are. The result of a finished one is used again. Where no trial could be
-    trained or judged, there is none, and the network keeps the settings of params.yaml.
+    again, failed ones are, unless their training diverged. The result of a finished one is used
+    again. Where no trial could be trained or judged, there is none, and the network keeps the
+    settings of params.yaml.
 
     Raises:
-        ConfigError: the machine lacks the GPUs of the profile.
+        ConfigError: the machine lacks the GPUs of the profile, or the trainings of all trials
+            diverged.
         DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
@@ -207,8 +210,13 @@ def _results(grid: tune.ResultGrid) -> list[tune.Result]:
 
 
 def _check_one_worked(grid: tune.ResultGrid, path: str, name: str) -> None:
-    """Raise the error of the first trial where every trial failed."""
-    failed = [result.error for result in _results(grid) if result.error is not None]
+    """Raise the error of the first trial where every trial failed or diverged."""
+    failed: list[Exception] = []
+    for result in _results(grid):
+        if result.error is not None:
+            failed.append(result.error)
+        elif reason := (result.metrics or {}).get(DIVERGED):
+            failed.append(DivergenceError(reason))
     if len(failed) < len(grid):
         return
     told = told_by_worker(failed[0], path)
@@ -318,10 +326,14 @@ def _trial_of(settings: dict, result, epochs: int) -> Trial:
     metrics = result.metrics or {}
     objectives = metrics.get(CURVE, [])
     state: State = "complete" if len(objectives) >= epochs else "stopped"
+    if result.error is not None:
+        state = "failed"
+    elif DIVERGED in metrics:
+        state = "diverged"
     return Trial(
         trial=settings[NUMBER] + 1,
         **{name: settings[name] for name in PLACES},
         objective=metrics.get(OBJECTIVE),
         epochs=len(objectives),
-        state="failed" if result.error is not None else state,
+        state=state,
     )

@@ -16,7 +16,7 @@ from amad.engines.shared.tracking import connect, experiment_id, run_exists
 from amad.engines.shared.training_curve import TrainingCurve
 from amad.engines.tune.search import trial_name
 from amad.engines.tune.sweep_result import described
-from amad.engines.tune.trial import CURVE, NUMBER, OBJECTIVE
+from amad.engines.tune.trial import CURVE, DIVERGED, NUMBER, OBJECTIVE
 
 
 class SweepLog(Callback):
@@ -40,17 +40,22 @@ class SweepLog(Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial, result: dict, **info) -> None:
         """Log each epoch and say it, as a trial may take minutes."""
+        if DIVERGED in result:
+            return
         objective = f"objective={result[OBJECTIVE]:.4f}"
         say(f"{self._position(trial)}, epoch {result['epoch']}: {objective}")
         names = ("epoch", OBJECTIVE, "loss", "validation", "windows_per_second")
         self._curve(trial).log({name: result[name] for name in names})
 
     def on_trial_complete(self, iteration: int, trials: list, trial, **info) -> None:
-        """Close the child run and say the result of the trial."""
+        """Close the child run and say the result of the trial, or that its training diverged."""
         objectives = trial.last_result.get(CURVE, [])
         # After a kill, some of them may not have been logged.
         for epoch, value in enumerate(objectives, start=1):
             self._curve(trial).log({"epoch": epoch, OBJECTIVE: value})
+        if reason := trial.last_result.get(DIVERGED):
+            self._failed(trial, f": {reason}")
+            return
         self._end(trial, "FINISHED")
         last = f"{objectives[-1]:.4f}" if objectives else "none"
         say(
@@ -74,6 +79,9 @@ class SweepLog(Callback):
                 return
             told = told_by_worker(error, trial.local_path)
             why = f": {told or (str(error).strip().splitlines() or [type(error).__name__])[-1]}"
+        self._failed(trial, why)
+
+    def _failed(self, trial, why: str) -> None:
         self._end(trial, "FAILED")
         say(f"{self._position(trial)} failed, {described(trial.config)}{why}")
 

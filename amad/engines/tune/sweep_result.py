@@ -16,14 +16,15 @@ PLACES = {
     "temperature": ("loss", "temperature"),
     "maxmin": ("loss", "maxmin"),
 }
-State = Literal["complete", "stopped", "failed"]
+State = Literal["complete", "stopped", "diverged", "failed"]
 
 
 class Trial(BaseModel):
     """A trial and its result; the fields are the columns of ``trials.csv``.
 
     trial: its number, from 1. mask_family to maxmin: its settings, by name in ``tune.space``.
-    objective: after its last epoch; None where it had none.
+    objective: after its last epoch; None where it had none. state: ``diverged`` where the loss of
+    its training became no number, ``failed`` by any other error, after which it is tried again.
     """
 
     model_config = ConfigDict(frozen=True)

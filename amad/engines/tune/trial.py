@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ray import tune
 
-from amad.config import DataError, Params
+from amad.config import DataError, DivergenceError, Params
 from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amad.model.checkpoint import Checkpoint
 
 EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
+DIVERGED = "diverged"  # the reason, in the last report of a trial whose training diverged
 
 
 class TuneReporter:
@@ -39,6 +40,11 @@ class TuneReporter:
         assert checkpoint is not None
         kept = tune.Checkpoint.from_directory(str(checkpoint))
         tune.report(metrics | {CURVE: list(self._curve)}, checkpoint=kept)
+
+    def diverged(self, reason: str) -> None:
+        """Report the end of the trial: as an error, Tune would try it again, to the same end."""
+        objective = self._curve[-1] if self._curve else None
+        tune.report({DIVERGED: reason, OBJECTIVE: objective, CURVE: list(self._curve)})
 
     def latest(self, digest: str) -> "Checkpoint | None":
         """The trial's checkpoint, after a restart; with a damaged one the trial begins anew."""
@@ -73,4 +79,8 @@ def run_trial(
         digest=f"{name}-{config[NUMBER]}",
         precision=precision,
     )
-    train(job, TuneReporter(device), lambda network: {OBJECTIVE: objective(network)})
+    reporter = TuneReporter(device)
+    try:
+        train(job, reporter, lambda network: {OBJECTIVE: objective(network)})
+    except DivergenceError as error:
+        reporter.diverged(str(error))
