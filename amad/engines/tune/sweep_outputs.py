@@ -118,7 +118,7 @@ def _plot(trials: list[Trial], winner: Trial, space: SearchSpace, path: Path) ->
     panels[0].set_ylabel("objective")
     figure.suptitle(
         f"{count(len(trials), 'trial')}; star: the best (trial {winner.trial}, objective "
-        f"{winner.objective:.3f}); hollow: stopped early",
+        f"{winner.objective:.3f}); hollow: ended early",
         fontsize=11,
     )
     figure.savefig(path, dpi=110, metadata={"Software": None})
