@@ -258,7 +258,7 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     for _, why in told.refused:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")
-    if told.refused and (first := _first_refused(column, told)).lstrip().startswith("{"):
+    if told.refused and (first := _first_refused(column, told)).lstrip()[:1] in ("{", "["):
         raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
     return told
 

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 from amad.draft.clock_rule import NAMED, TIME
 from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
 from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
+from amad.reading.json_file import JSON
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks, refuse_bytes
 from amad.reading.unpack import unpacked
@@ -33,9 +35,10 @@ class Dialect:
     """What ``source`` must say so that the file is split into fields, and its first lines."""
 
     encoding: str
-    delimiter: str
-    headers: tuple[str, ...]
-    preamble: tuple[str, ...]
+    format: Literal["csv", "json"] = "csv"
+    delimiter: str = ","
+    headers: tuple[str, ...] = ()  # of JSON, the whole file tells them
+    preamble: tuple[str, ...] = ()
 
 
 def dialect_of(path: Path) -> Dialect:
@@ -46,6 +49,8 @@ def dialect_of(path: Path) -> Dialect:
     """
     encoding, lines = _lines(path)
     refuse_bytes("\n".join(lines))
+    if JSON.match("\n".join(lines)):
+        return Dialect(encoding=encoding, format="json")
     told = foreign(lines)
     if told is not None:
         raise FileRefusedError(f"it is {told}")

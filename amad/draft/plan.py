@@ -48,7 +48,8 @@ class Plan:
     @property
     def format(self) -> str:
         """The source's format."""
-        kind = "parquet" if self.samples[0].dialect is None else "csv"
+        dialect = self.samples[0].dialect
+        kind = "parquet" if dialect is None else dialect.format
         if self.columns.long is not None:
             return f"{kind}_long"
         return f"{kind}_sparse" if self.sparse else kind
