@@ -222,7 +222,8 @@ def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
     """
     if plan.owner.keys["take"] not in ("constant", "path") or "folder" in plan.owner.seen:
         return None
-    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
+    signal = plan.columns.long[0] if plan.columns.long else None
+    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"), signal)
     if apart is None:
         return None
     before = plan.owner, plan.channels

@@ -112,14 +112,14 @@ def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[s
 
 
 def _lines(path: Path) -> tuple[str, list[str]]:
-    encoding, data = "utf-8", b""
-    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-        try:
-            data = _beginning(path, encoding)
-            break
-        except FileRefusedError as error:
-            if "UTF-16" not in str(error) or encoding == "utf-16-be":
-                raise
+    encoding = "utf-8"
+    try:
+        data = _beginning(path, encoding)
+    except FileRefusedError as error:
+        if "UTF-16" not in str(error):
+            raise
+        encoding = str(error).split()[-1]
+        data = _beginning(path, encoding)
     try:
         data.decode()
     except UnicodeDecodeError:

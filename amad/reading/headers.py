@@ -18,6 +18,12 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
+# What a query names a column, as in avg(cpu): no unit stands in the brackets.
+OF_A_QUERY = re.compile(
+    r"(avg|mean|median|stdev|stddev|var|sum|perc?\d+|p\d\d|last|first|latest|earliest|values|rate)"
+    r"\([\w.:*/ -]+\)",
+    re.I,
+)
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
 NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
@@ -157,5 +163,5 @@ def _repair(text: str) -> str:
 
 
 def _split_unit(tidied: str) -> tuple[str, str]:
-    match = UNIT.match(tidied)
+    match = None if OF_A_QUERY.fullmatch(tidied) else UNIT.match(tidied)
     return (match["name"], match["unit"].strip()) if match else (tidied, "")
