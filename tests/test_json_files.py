@@ -15,11 +15,6 @@ ROW = {"id": "van1", "values": {"speed": 50.5, "ok": True}}
 LINE = json.dumps(ROW)
 
 
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
-
-
 def read(tmp_path, data, **changes):
     path = tmp_path / "a.json"
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -188,3 +183,23 @@ def test_values_of_json_are_those_of_the_file(field):
     field.ingest(fleet)
     table = field.lake(fleet).read("x")
     assert table["v.speed"].to_pylist() == pytest.approx(speeds, rel=1e-6)
+
+
+def test_messages_of_json_may_each_hold_other_keys(field):
+    for n in range(ROWS):
+        told = {"temp": wave(n)} if n % 3 else {"level": wave(n), "fault": int(n > 200)}
+        row = {"device": f"d{n % 2}", "time": stamp(10 * n)} | told
+        field.write(f"in/{n:04d}.json", [json.dumps(row)])
+    field.write("about.json", [json.dumps({"name": "x", "version": 2})])
+    fleet, told = field.draft()
+    assert fleet.source.format == "json_sparse" and fleet.labels.kind == "column"
+    assert {channel.name for channel in fleet.channels} == {"temp", "level"}
+    assert "about.json: it has no column of the other files" in told
+    field.write("in/9999.json", [json.dumps({"device": "d1", "time": stamp(9999), "beat": 1})])
+    field.write("in/9998.json", [json.dumps({"time": stamp(9998), "temp": 1})])
+    result = field.ingest(fleet)
+    assert (result.rows_lake, result.rows_rejected) == (ROWS + 1, 1)
+    assert "missing column: 'device'" in result.files_refused[0].reason
+    lake = field.lake(fleet)
+    temps = [v for name in ("d0", "d1") for v in lake.read(name)["temp"].to_pylist()]
+    assert sum(v is not None for v in temps) == ROWS * 2 // 3

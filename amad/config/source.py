@@ -266,7 +266,8 @@ class Source(Strict):
     """Where the raw data is and how to read it.
 
     - ``parquet`` (also Arrow and Feather files), ``csv`` and ``json``: a row has all channels.
-    - ``csv_sparse`` and ``json_sparse``: a row has the channels that were read at that moment.
+    - ``csv_sparse`` and ``json_sparse``: a row has the channels that were read at that moment. A
+      file of ``json_sparse`` may lack the keys of channels of which it has no value.
     - ``csv_long``, ``parquet_long`` and ``json_long``: a row has one value, and a column names its
       signal. The ``column`` of a channel is then the name of its signal.
 
@@ -342,6 +343,11 @@ class Source(Strict):
     def is_sparse(self) -> bool:
         """Does a row have only the channels that were read at its moment?"""
         return self.is_long or self.format.endswith("_sparse")
+
+    @property
+    def may_leave_out(self) -> bool:
+        """May a file lack the columns of channels of which it has no value?"""
+        return self.format == "json_sparse"
 
     @property
     def container(self) -> str:

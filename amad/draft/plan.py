@@ -35,6 +35,9 @@ class Plan:
     period: float = 1.0
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.sparse = any(sample.lacking for sample in self.samples)
+
     @property
     def parts(self) -> dict[str, str]:
         """The part of each file."""

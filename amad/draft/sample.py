@@ -63,6 +63,7 @@ class Sampled:
     restarts: tuple[str, ...]  # other lines before the header where that is repeated further below
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
+    lacking: tuple[str, ...] = ()  # of ``headers``, keys of other files of JSON
 
     def header_of(self, header: str) -> str | None:
         """How a column's header is spelt here, as ingest finds it; None if it does not find one."""
@@ -189,7 +190,23 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
             refused[name] = str(error)
         except OSError as error:
             refused[name] = (error.strerror or "not readable").lower()
+    _add_keys_of_others([s for s in found if s.dialect and s.dialect.format == "json"])
     return found, refused
+
+
+def _add_keys_of_others(found: list[Sampled]) -> None:
+    """Give each file of JSON the keys of the others, as a row leaves out what has no value then.
+
+    Not to files that lack more than half of the keys which most have: these are something else.
+    """
+    often = Counter(header for sample in found for header in sample.headers)
+    usual = {header for header, files in often.items() if 2 * files > len(found)}
+    alike = [s for s in found if 2 * len(usual.intersection(s.headers)) > len(usual)]
+    every = dict.fromkeys(header for sample in alike for header in sample.headers)
+    for sample in alike:
+        sample.lacking = tuple(header for header in every if sample.header_of(header) is None)
+        sample.columns |= {tidy(header): pa.nulls(sample.rows) for header in sample.lacking}
+        sample.headers += sample.lacking
 
 
 def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:

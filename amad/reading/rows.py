@@ -149,16 +149,16 @@ class FileParser:
         if self._rules.vehicle.take == "column":
             wanted["vehicle"] = self._rules.vehicle.column
         wanted |= self._times.columns()
-        if self._fleet.labels.kind == "column" and self._part != "train":
+        may_lack_label = self._part == "train" or self._rules.may_leave_out
+        if self._fleet.labels.kind == "column" and not may_lack_label:
             wanted["label"] = self._fleet.labels.column
         if self._long is not None:
             wanted |= self._long.columns()
         required = set(wanted)
         channels = [] if self._long is not None else self._fleet.channels
-        for channel, has in zip(channels, self._may_lack(), strict=False):
-            wanted[channel.name] = channel.header
-            if not has:
-                required.add(channel.name)
+        wanted |= {channel.name: channel.header for channel in channels}
+        lacks = zip(channels, self._may_lack(), strict=False)
+        required |= {c.name for c, may in lacks if not (may or self._rules.may_leave_out)}
         if self._fleet.labels.kind == "column":
             wanted.setdefault("label", self._fleet.labels.column)
         try:
@@ -327,7 +327,8 @@ class FileParser:
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
             if channel.name not in batch.columns:
-                refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
+                if not self._rules.may_leave_out:
+                    refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
             read = self._numbers(
                 batch,
@@ -349,10 +350,8 @@ class FileParser:
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
         """Does a vehicle's class lack a channel? (V + 1, C); the last row is for code -1."""
         nothing = [False] * len(self._fleet.channels)
-        rows = []
-        for vehicle in vehicles:
-            kind = self._class(vehicle)
-            rows.append([not has for has in self._fleet.has_channel(kind)] if kind else nothing)
+        kinds = map(self._class, vehicles)
+        rows = [[not h for h in self._fleet.has_channel(k)] if k else nothing for k in kinds]
         return np.array([*rows, nothing], bool)
 
     def _class(self, vehicle: str) -> str | None:
