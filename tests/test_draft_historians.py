@@ -1,7 +1,9 @@
 """Drafts of exports of historians, monitoring and robots: what their columns are."""
 
+from datetime import timedelta
+
 import pytest
-from draft_kit import ROWS, log, wave
+from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 
 @pytest.mark.parametrize(
@@ -39,4 +41,44 @@ def test_wide_text_without_a_byte_order_mark_is_drafted(field, encoding):
     field.write("a.csv", log(), encoding)
     fleet, _ = field.draft()
     assert fleet.source.encoding == encoding
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_what_tells_the_logger_of_a_column_is_no_unit(field):
+    for serial in ("10234", "10777"):
+        header = f'"#","Date Time, GMT+01:00","Temp, °C (LGR S/N: {serial})","RH (S/N: {serial})"'
+        rows = [f"{n + 1},{stamp(n)},{wave(n)},{wave(n)}" for n in range(ROWS)]
+        field.write(f"{serial}.csv", [f'"Plot Title: {serial}"', header, *rows])
+    fleet, _ = field.draft()
+    assert [(c.name, c.unit) for c in fleet.channels] == [("Temp", "celsius"), ("RH", "")]
+    assert field.ingest(fleet).vehicles == {"10234": ROWS, "10777": ROWS}
+
+
+@pytest.mark.parametrize(
+    ("day", "clock"),
+    [
+        ("%d.%m.%Y", "%H%M%S"),
+        ("%m/%d/%Y", "%H%M"),
+        ("%Y-%m-%d", "%H%M%S"),
+        ("%y%m%d", "%H%M"),
+    ],
+)
+def test_a_date_beside_a_time_of_day_in_digits_is_read(field, day, clock):
+    times = [MONDAY.replace(day=20) + timedelta(minutes=15 * n) for n in range(ROWS)]
+    rows = [f"{t:{day}};{t:{clock}};{wave(n)}" for n, t in enumerate(times)]
+    field.write("a.csv", ["Datum;Uhrzeit;Wert", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.column == ["Datum", "Uhrzeit"]
+    field.ingest(fleet)
+    told = field.lake(fleet).read("vans")["timestamp"].to_pylist()
+    assert [t.replace(tzinfo=None) for t in told] == times
+
+
+def test_rows_may_lack_the_comment_that_a_header_names_last(field):
+    rows = [f"{n / 10:.1f}\t{wave(n)}\t{wave(n + 9)}" for n in range(ROWS)]
+    head = ["LabVIEW Measurement", "Date\t2026/01/05", "Time\t08:00:00.0", "***End_of_Header***"]
+    field.write("a.lvm", [*head, "X_Value\tVoltage\tCurrent\tComment", *rows])
+    fleet, told = field.draft()
+    assert [channel.name for channel in fleet.channels] == ["Voltage", "Current"]
+    assert "fewer fields than the header" in told
     assert field.ingest(fleet).rows_lake == ROWS

@@ -24,6 +24,7 @@ RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 # Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
 ENCODINGS = ("cp1252", "cp932")
+COMMENT = re.compile("comments?|remarks?|notes?|kommentar|bemerkung", re.I)  # a last column
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -162,8 +163,9 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if at > end and not any(map(NAMED.search, told)):
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
+        least = len(told) - bool(COMMENT.fullmatch(told[-1].strip()))  # which rows may lack
         fit = [
-            len(row) >= len(told)
+            len(row) >= least
             and len(without_empty_end(row)) <= len(fields)
             and any(character.isdigit() for text in row for character in text)
             for row in after

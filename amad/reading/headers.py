@@ -7,7 +7,7 @@ Latin-1). So headers are compared in three steps, and the first step that finds 
 2. tidied: mojibake repaired, Unicode compatibility forms and case folded, an underscore taken for
    a space, spaces collapsed;
 3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit, or
-   both name the same one.
+   both name the same one. Brackets with a colon tell no unit but a logger (``S/N: 1234``).
 
 Two different units never match: a speed in mph is not a speed in km/h.
 """
@@ -16,6 +16,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
+
+from amad.reading.units import is_known
 
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 # What a query names a column, as in avg(cpu): no unit stands in the brackets.
@@ -164,4 +166,7 @@ def _repair(text: str) -> str:
 
 def _split_unit(tidied: str) -> tuple[str, str]:
     match = None if OF_A_QUERY.fullmatch(tidied) else UNIT.match(tidied)
+    if match and ":" in match["unit"]:  # of which logger, as in Temp, °C (LGR S/N: 1234)
+        name, _, unit = match["name"].rpartition(",")
+        return (name, unit.strip()) if is_known(unit) else (match["name"], "")
     return (match["name"], match["unit"].strip()) if match else (tidied, "")
