@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import ConfigError, Fleet
+from amad.config import Channel, ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.codes import UNKNOWN, with_codes
@@ -36,7 +36,7 @@ from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
-from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
+from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different, is_known, spellings
 from amad.reading.vehicle_ids import (
     NO_CLASS,
     SEVERAL,
@@ -101,6 +101,7 @@ class FileParser:
         self._name_of = names_of(self._rules)
         self.ignored: Counter = Counter()  # kind of line that is no row -> how many
         self.unread: dict[str, None] = {}  # headers of columns that are not read
+        self.units: dict[str, None] = {}  # speed in mph, where the fleet file tells no unit
         self.short = 0  # rows with fewer fields than the header
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self.vehicle = vehicle_of_path(self._rules, path)  # of all rows, or None
@@ -181,10 +182,8 @@ class FileParser:
             told |= self._long.unit_column(headers)
         for channel in channels:
             header = headers[told[channel.name]] if channel.name in told else channel.header
-            unit = name_and_unit(header)[1]
-            is_own = header.strip() in map(str.strip, channel.headers)
-            if not is_own and are_different(unit, channel.unit):
-                raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
+            if header.strip() not in map(str.strip, channel.headers):
+                self._check_unit(channel, name_and_unit(header)[1], f"the header {header!r}")
         rest = (h.strip() for at, h in enumerate(headers) if at not in told.values())
         self.unread |= dict.fromkeys(filter(None, rest))
         return told
@@ -253,9 +252,13 @@ class FileParser:
     def _check_units(self, told: dict[str, str]) -> None:
         """Compare what the file tells of its units with the fleet file."""
         for channel in self._fleet.channels if told else ():
-            unit = told.get(channel.name, "")
-            if are_different(unit, channel.unit):
-                raise FileRefusedError(OTHER_UNIT.format("the file", unit, channel))
+            self._check_unit(channel, told.get(channel.name, ""), "the file")
+
+    def _check_unit(self, channel: Channel, unit: str, where: str) -> None:
+        if are_different(unit, channel.unit):
+            raise FileRefusedError(OTHER_UNIT.format(where, unit, channel))
+        if not channel.unit and is_known(unit):
+            self.units[f"{channel.name} in {spellings(unit.strip(' []()'))[0]}"] = None
 
     def _dated(self, refused: list[RefusedRow], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""
@@ -270,10 +273,7 @@ class FileParser:
             self._last_day = int(day_T[-1])
 
     def _may_lack(self) -> list[bool]:
-        """For each channel: may its column be missing?
-
-        It may if the file can hold rows of a vehicle whose class lacks the channel.
-        """
+        """For each channel: may its column be missing, as a vehicle of the file may lack it?"""
         if self.vehicle is not None:
             kind = self._class(self.vehicle)
             if kind is None:
