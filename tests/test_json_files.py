@@ -54,8 +54,8 @@ def test_a_list_of_objects_is_a_row_for_each_with_the_other_keys_repeated(tmp_pa
     [
         ('{"id": 1,}', "no JSON: "),
         ('{"id": "van', "no JSON: "),
-        ("ERROR 17", "no JSON: expecting value"),
-        ("17", "a value of JSON that is no object"),
+        ("ERROR 17", "no JSON: expecting an object"),
+        ("2026-01-05 started, 17", "no JSON: expecting an object"),
         ('{"id": 1, "id": 2}', "a key stands twice in it"),
         ('{"a": {"b": 1}, "a.b": 2}', "a key stands twice in it"),
         (b'{"id": "\xff"}', "no JSON: "),
@@ -203,3 +203,24 @@ def test_messages_of_json_may_each_hold_other_keys(field):
     lake = field.lake(fleet)
     temps = [v for name in ("d0", "d1") for v in lake.read(name)["temp"].to_pylist()]
     assert sum(v is not None for v in temps) == ROWS * 2 // 3
+
+
+def test_lines_of_text_between_lines_of_json_are_refused_alone(field):
+    lines = [json.dumps({"id": "x", "time": stamp(n), "speed": wave(n)}) for n in range(ROWS)]
+    field.write("app.log", ["2026-01-05 started", *lines[:100], "WARN slow", *lines[100:]])
+    fleet, _ = field.draft()
+    result = field.ingest(fleet)
+    assert (result.rows_lake, result.rejected_by_reason) == (ROWS, {"no JSON": 2})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"time": [stamp(n) for n in range(9)], "speed": [*range(9)]},
+        {"speed": {str(n): wave(n) for n in range(9)}},
+        {"speed": [{"ts": n, "value": n} for n in range(9)], "rpm": [{"ts": 1, "value": 2}]},
+    ],
+)
+def test_one_object_with_all_values_is_refused_with_the_way_out(field, content):
+    field.write("a.json", [json.dumps(content, indent=1)])
+    assert "one object of JSON, which is one row: write an object for each row" in field.refusal()

@@ -27,7 +27,7 @@ from amad.reading.numbers import (
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
-    r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq"
+    r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq|offset"
     r"|(row|line|record|sample|entry|frame|packet|message|msg)([ _]?(id|no|nr|number|index))?)",
     re.I,
 )

@@ -50,11 +50,12 @@ def dialect_of(path: Path) -> Dialect:
     """
     encoding, lines = _lines(path)
     refuse_bytes("\n".join(lines))
-    if JSON.match("\n".join(lines)):
+    told = [line for line in lines if line.strip()]
+    if JSON.match("\n".join(lines)) or sum(map(bool, map(JSON.match, told))) > len(told) / 2:
         return Dialect(encoding=encoding, format="json")
-    told = foreign(lines)
-    if told is not None:
-        raise FileRefusedError(f"it is {told}")
+    what = foreign(lines)
+    if what is not None:
+        raise FileRefusedError(f"it is {what}")
     found = _headers(lines, DELIMITERS) or _headers(lines, " ")
     if not found:
         raise FileRefusedError(

@@ -39,6 +39,7 @@ NO_DATA = {
 # What a program that rotates its logs puts behind their names, and those of raw data.
 ROTATED = re.compile(r"(?<=\.csv|\.tsv|\.txt|\.log|\.dat)\.\d{1,3}(?!\d)", re.I)
 FORMATS = "CSV and JSON (also packed), Parquet and Arrow are read: export the table as one of them"
+ONE_OBJECT = "it holds one object of JSON, which is one row: write an object for each row"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -190,7 +191,9 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
             refused[name] = str(error)
         except OSError as error:
             refused[name] = (error.strerror or "not readable").lower()
-    _add_keys_of_others([s for s in found if s.dialect and s.dialect.format == "json"])
+    if len(found) == 1 and found[0].rows == 1 and found[0].form[0] == "json":
+        refused[found.pop().path] = ONE_OBJECT
+    _add_keys_of_others([sample for sample in found if sample.form[0] == "json"])
     return found, refused
 
 

@@ -29,7 +29,6 @@ NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is n
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
 CUT = "a cut row: the file ends in it, before its last bracket"
 TWICE = "a key stands twice in it"
-NO_OBJECT = "a value of JSON that is no object"
 NO_TABLE = (
     "unreadable file: no object of JSON is in it, {{...}} with the names and values of a row{}"
 )
@@ -99,13 +98,15 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
         text += decoder.decode(piece or b"", final=is_last).replace("\ufffd", "\0")
         at = 0
         while begins := BEGINS.search(text, at):
-            at, why = begins.start(), NO_OBJECT
+            at = begins.start()
             twice.clear()
             try:
+                if text[at] != "{":
+                    raise json.JSONDecodeError("Expecting an object", text, at)
                 row, end = decode(text, at)
-                why = twice[0] if twice else why
+                why = twice[0] if twice else ""
             except json.JSONDecodeError as error:
-                row, is_cut = None, error.msg.startswith("Unterminated")
+                is_cut = error.msg.startswith("Unterminated")
                 is_cut |= error.pos >= len(text) - WITHIN
                 line = NEXT.search(text, error.pos) if is_last or not is_cut else None
                 if line is None and not is_last:
@@ -116,8 +117,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                 why = CUT if is_cut else f"no JSON: {told}"
                 if rows and line is None and end - at > KEPT_BYTES:
                     raise FileRefusedError(NOT_ON.format(rows, told)) from None
-            is_row = isinstance(row, dict) and not twice
-            found = _unfolded(row) if is_row else [(why, text[at : min(end, at + KEPT_BYTES)])]
+            found = [(why, text[at : min(end, at + KEPT_BYTES)])] if why else _unfolded(row)
             yield from found
             rows, at = rows + len(found), end
         text = text[at:]
