@@ -7,8 +7,9 @@ import zlib
 import numpy as np
 import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
-from reading_kit import everything, seen, source
+from reading_kit import everything, only, seen, source
 
+from amad.config import load_fleet
 from amad.reading import json_file
 
 ROW = {"id": "van1", "values": {"speed": 50.5, "ok": True}}
@@ -42,6 +43,20 @@ def test_objects_are_rows_however_they_are_set_apart(tmp_path, data):
 def test_a_key_that_a_row_lacks_is_null_wherever_it_stands_first(tmp_path):
     told = read(tmp_path, '{"a": 1}\n{"b": "x"}\n{"a": null, "c": {}}')
     assert told.rows == {1: (1, None), 2: (None, "x"), 3: (None, None)}
+
+
+def test_a_key_that_the_first_rows_lack_is_found_further_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_file, "FIRST_ROWS", 4)
+    monkeypatch.setattr(json_file, "BATCH_CELLS", 4)
+    lines = [json.dumps({"n": n} | ({"late": n} if n > 20 else {})) for n in range(40)]
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(lines))
+    told = seen(path, source(format="json"), only("n", "late"))
+    assert list(told.rows.values()) == [(n, n if n > 20 else None) for n in range(40)]
+    assert len(told.preambles) == 11
+    path.write_text("\n".join(lines[:20]))
+    told = seen(path, source(format="json"), only("n", "late"))
+    assert not told.rows and told.refused.startswith("missing column: ['late']")
 
 
 def test_a_list_of_objects_is_a_row_for_each_with_the_other_keys_repeated(tmp_path):
@@ -224,3 +239,24 @@ def test_lines_of_text_between_lines_of_json_are_refused_alone(field):
 def test_one_object_with_all_values_is_refused_with_the_way_out(field, content):
     field.write("a.json", [json.dumps(content, indent=1)])
     assert "one object of JSON, which is one row: write an object for each row" in field.refusal()
+
+
+def test_a_key_of_one_vehicle_class_may_begin_anywhere_in_a_file(field, monkeypatch):
+    monkeypatch.setattr(json_file, "FIRST_ROWS", 8)
+    lines = [
+        json.dumps({"id": f"{'ice' if n % 2 else 'bev'}-1", "time": stamp(n // 2), "speed": n}
+                   | ({"rpm": n} if n % 2 and n > 50 else {}))
+        for n in range(2 * ROWS)
+    ]  # fmt: skip
+    field.write("a.json", lines)
+    fleet, _ = field.draft()
+    file = field.settings.conf_dir / "fleet" / "vans.yaml"
+    classes = (
+        "\nvehicle_classes:\n- {name: ice, vehicles: [ice-*]}\n- {name: bev, vehicles: [bev-*]}\n"
+    )
+    told = file.read_text().replace("{name: rpm,", "{name: rpm, classes: [ice],")
+    file.write_text(told + classes)
+    fleet = load_fleet("vans", field.settings)
+    assert field.ingest(fleet).rows_rejected == 0
+    rpm = field.lake(fleet).read("ice-1")["rpm"].to_pylist()
+    assert rpm == [n if n > 50 else None for n in range(1, 2 * ROWS, 2)]

@@ -23,6 +23,7 @@ from amad.reading.lines import KEPT_BYTES, LONGEST_LINE_BYTES, in_utf8
 from amad.reading.unpack import unpacked
 
 BATCH_CELLS = 1 << 16
+FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
 BEGINS = re.compile(r"[^\s,\[\]\x1e]")  # other than what stands between objects
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
@@ -42,11 +43,14 @@ Broken = tuple[str, str]  # reason, text
 
 
 def read_json(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
-    """Stream a JSON file; see ``readers.read_batches``."""
-    headers = json_headers(path, source.encoding)
-    names = {name: headers[at] for name, at in resolve(headers).items()}
-    size = max(1024, BATCH_CELLS // max(1, len(names)))
-    told, fault, done = enumerate(_rows(path, source.encoding), 1), None, False
+    """Stream a JSON file; see ``readers.read_batches``.
+
+    It is read twice if its first rows lack a key that is asked for: a later row may have it.
+    """
+    told, size = enumerate(_rows(path, source.encoding), 1), FIRST_ROWS
+    headers: Row = {}
+    names: dict[str, str] = {}
+    fault, done = None, False
     while not done:
         found: list[tuple[int, Row | Broken]] = []
         try:
@@ -54,6 +58,17 @@ def read_json(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch
         except FileRefusedError as error:  # the rows before the fault stay
             fault = error
         rows = [(number, row) for number, row in found if isinstance(row, dict)]
+        known = len(headers)
+        for _, row in rows:
+            headers.update(row)
+        if not names or len(headers) > known:
+            try:
+                names = _found(resolve, [*headers] or json_headers(path, source.encoding))
+            except FileRefusedError:
+                if names:
+                    raise
+                headers = dict.fromkeys(json_headers(path, source.encoding))
+                names = _found(resolve, [*headers])
         yield RawBatch(
             row_R=np.array([number for number, _ in rows], np.int64),
             columns={n: _column([row.get(h) for _, row in rows]) for n, h in names.items()},
@@ -61,8 +76,13 @@ def read_json(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch
             broken=[(number, *row) for number, row in found if isinstance(row, tuple)],
         )
         done = len(found) < size
+        size = max(FIRST_ROWS, BATCH_CELLS // max(1, len(names)))
     if fault is not None:
         raise fault
+
+
+def _found(resolve: Resolve, headers: list[str]) -> dict[str, str]:
+    return {name: headers[at] for name, at in resolve(headers).items()}
 
 
 def json_headers(path: Path, encoding: str) -> list[str]:
