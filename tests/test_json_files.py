@@ -69,6 +69,9 @@ def test_a_list_of_objects_is_a_row_for_each_with_the_other_keys_repeated(tmp_pa
     [
         ('{"id": 1,}', "no JSON: "),
         ('{"id": "van', "no JSON: "),
+        ('{"id": ', "no JSON: "),
+        ('{"id": 1, "values": {"a": 2}', "no JSON: "),
+        ('{"id": 1, "values": [{"a": 2},', "no JSON: "),
         ("ERROR 17", "no JSON: expecting an object"),
         ("2026-01-05 started, 17", "no JSON: expecting an object"),
         ('{"id": 1, "id": 2}', "a key stands twice in it"),
@@ -82,6 +85,15 @@ def test_a_line_that_is_no_row_is_refused_alone(tmp_path, line, why):
     assert told.rows.keys() == {1, 3}
     assert told.broken[2].startswith(why)
     assert not told.refused
+
+
+def test_a_damaged_object_over_several_lines_is_refused_with_the_objects_in_it(tmp_path):
+    rows = [{"n": n, "at": [{"t": 3 * n + k} for k in range(3)]} for n in range(4)]
+    text = json.dumps(rows, indent=2)
+    at = text.index('"t": 4')
+    told = read(tmp_path, text[:at] + "oops " + text[at:])
+    assert [row for row in told.rows.values()] == [(n // 3, n) for n in (0, 1, 2, *range(6, 12))]
+    assert list(told.broken) == [4] and "oops" in told.texts[0]
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])

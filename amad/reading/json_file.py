@@ -128,7 +128,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated")
                 is_cut |= error.pos >= len(text) - WITHIN
-                line = NEXT.search(text, error.pos) if is_last or not is_cut else None
+                line = _next_object(text, at, error.pos) if is_last or not is_cut else None
                 if line is None and not is_last:
                     break  # the next piece tells
                 end = len(text) if line is None else line.start()
@@ -143,6 +143,18 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
         text = text[at:]
         if len(text) > LONGEST_LINE_BYTES:
             raise FileRefusedError(NOT_ON.format(rows, "an object of over 16 MB"))
+
+
+def _next_object(text: str, at: int, fault: int) -> re.Match | None:
+    """Where the next object begins a line, behind one at ``at`` that is no JSON at ``fault``.
+
+    It stands no further to the right, as objects within an object do. So a line that is cut does
+    not take the next one along, which JSON would take for the value of its last key.
+    """
+    before = text[text.rfind("\n", 0, at) + 1 : at]
+    indent = 0 if before.strip(" \t,[") else len(before)
+    own = re.compile(rf"\n(?=[ \t,\[]{{0,{indent}}}\{{)")
+    return own.search(text, at) or NEXT.search(text, fault)
 
 
 def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
