@@ -82,3 +82,14 @@ def test_rows_may_lack_the_comment_that_a_header_names_last(field):
     assert [channel.name for channel in fleet.channels] == ["Voltage", "Current"]
     assert "fewer fields than the header" in told
     assert field.ingest(fleet).rows_lake == ROWS
+
+
+@pytest.mark.parametrize("group", [" ", "\u202f", "\u2009", "\u2019"])
+def test_a_comma_behind_groups_of_thousands_is_before_a_fraction(field, group):
+    rows = [f"{stamp(60 * n)};{f'{12000 + n:,}'.replace(',', group)},5" for n in range(ROWS)]
+    field.write("a.csv", ["time;energy", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.decimal == ","
+    field.ingest(fleet)
+    told = field.lake(fleet).read("vans")["energy"].to_pylist()
+    assert told == [12000.5 + n for n in range(ROWS)]

@@ -34,7 +34,12 @@ NOT_FOUND = (
     "no glob of source.files finds {} of its folder, which are not read: {}; if they are raw files "
     "of the fleet, widen a glob"
 )
-TABLES = {"csv", "parquet"}  # endings of what is told wherever it lies beside raw files
+TABLES = {
+    "csv",
+    "parquet",
+    "jsonl",
+    "ndjson",
+}  # endings of what is told wherever it lies beside raw files
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
