@@ -44,7 +44,7 @@ def refused_series(refused: Sequence[RefusedFile], lake: Lake, fleet: Fleet) -> 
     """
     all_of: dict[tuple[str, str], list[tuple[int, str]]] = {}  # owner, reason -> ingest, path
     bad, sound = dict[str, set[int]](), dict[str, set[int]]()
-    for path, file in lake.files.items():
+    for path, file in lake.files.items() if refused else ():
         owner = _owner(path, fleet)
         if file.refused:
             all_of.setdefault((owner, _kind(file.refused)), []).append((file.ingest, path))
