@@ -96,6 +96,17 @@ def test_a_damaged_object_over_several_lines_is_refused_with_the_objects_in_it(t
     assert list(told.broken) == [4] and "oops" in told.texts[0]
 
 
+@pytest.mark.parametrize("mark", ["\n", ",\n", ",\r\n  ", "\n, "])
+@pytest.mark.parametrize("cut", [8, 14, 22, 33])
+def test_a_cut_object_takes_no_other_one_along(tmp_path, mark, cut):
+    for lost in range(4):
+        lines = [json.dumps({"n": n, "v": {"a": n / 7}, "l": [1, 2]}) for n in range(4)]
+        lines[lost] = lines[lost][:cut]
+        told = read(tmp_path, f"[\n{mark.join(lines)}\n]")
+        assert [row[0] for row in told.rows.values()] == [n for n in range(4) if n != lost]
+        assert len(told.broken) == 1
+
+
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
 def test_a_row_is_the_same_wherever_pieces_of_the_file_end(tmp_path, monkeypatch, piece):
     rows = [{"n": n, "text": "ä" * (n % 5), "x": {"y": n / 7}} for n in range(40)]

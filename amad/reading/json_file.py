@@ -140,7 +140,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
             found = [(why, text[at : min(end, at + KEPT_BYTES)])] if why else _unfolded(row)
             yield from found
             rows, at = rows + len(found), end
-        text = text[at:]
+        text = text[at - _indent(text, at) :]
         if len(text) > LONGEST_LINE_BYTES:
             raise FileRefusedError(NOT_ON.format(rows, "an object of over 16 MB"))
 
@@ -151,10 +151,15 @@ def _next_object(text: str, at: int, fault: int) -> re.Match | None:
     It stands no further to the right, as objects within an object do. So a line that is cut does
     not take the next one along, which JSON would take for the value of its last key.
     """
-    before = text[text.rfind("\n", 0, at) + 1 : at]
-    indent = 0 if before.strip(" \t,[") else len(before)
-    own = re.compile(rf"\n(?=[ \t,\[]{{0,{indent}}}\{{)")
+    most = _indent(text, at) + 2  # { may be followed by , { in the next line
+    own = re.compile(rf"\n(?=[ \t,\[]{{0,{most}}}\{{)")
     return own.search(text, at) or NEXT.search(text, fault)
+
+
+def _indent(text: str, at: int) -> int:
+    """How many spaces, commas and brackets are all that stands before ``at`` in its line."""
+    before = text[text.rfind("\n", 0, at) + 1 : at]
+    return 0 if before.strip(" \t,[") else len(before)
 
 
 def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
