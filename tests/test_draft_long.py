@@ -297,3 +297,18 @@ def test_a_row_with_values_of_several_types_is_refused(field):
     field.write("b.csv", ["time,key,dbl_v,long_v", f"{stamp(ROWS)},speed,1.5,2"])
     counts = field.ingest(fleet)
     assert counts.rejected_by_reason == {"several columns hold a value of the signal": 1}
+
+
+def test_a_column_of_any_name_may_tell_the_vehicles_of_a_long_file_apart(field):
+    rows = [
+        f"{key},h{v}:9100,{stamp(n)},{wave(n + v)}"
+        for n in range(ROWS)
+        for v in range(3)
+        for key in ("load", "temp")
+    ]
+    field.write("a.csv", ["metric,instance,time,value", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.vehicle.column == "instance"
+    counts = field.ingest(fleet)
+    assert counts.rows_rejected == 0
+    assert counts.vehicles == {f"h{v}:9100": ROWS for v in range(3)}

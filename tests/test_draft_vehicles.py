@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, log, stamp, wave
 
+from amad.config import load_fleet
+
 
 @pytest.mark.parametrize(
     ("path", "ids"),
@@ -260,6 +262,23 @@ def test_files_that_no_glob_finds_are_told(field, capsys):
     field.ingest(fleet)
     told = "no glob of source.files finds 3 files of its folder, which are not read: "
     assert f"{told}c.CSV, d.csv.gz, later/b.csv; if" in capsys.readouterr().err
+
+
+def test_files_of_another_fleet_in_the_folder_are_not_told(field, capsys):
+    field.write("van-1.csv", log())
+    fleet, _ = field.draft()
+    file = field.settings.conf_dir / "fleet" / "vans.yaml"
+    told = file.read_text().replace("*.csv", "van-*.csv")
+    file.write_text(told)
+    fleet = load_fleet("vans", field.settings)
+    field.write("truck-1.csv", log())
+    field.write("bus-1.csv", log())
+    trucks = told.replace("van-*.csv", "truck-*.csv").replace("name: vans", "name: trucks", 1)
+    (file.parent / "trucks.yaml").write_text(trucks)
+    (file.parent / "damaged.yaml").write_text("name: [")
+    field.ingest(fleet)
+    told = "finds 1 file of its folder, which are not read: bus-1.csv"
+    assert told in capsys.readouterr().err
 
 
 def test_a_column_tells_rows_apart_in_files_that_look_like_those_of_vehicles(field):

@@ -14,7 +14,7 @@ from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import PROFILE, QUARANTINE
-from tests.ingest_kit import START, Yard, at, raw_fleet
+from tests.ingest_kit import HEADER, START, Yard, at, raw_fleet
 
 DAY = 86_400
 
@@ -80,6 +80,31 @@ def test_a_refused_file_is_told_until_it_is_mended(yard: Yard):
         assert "'level' not among the headers" in found.text
     yard.csv("y.csv", nights("a-2", range(3)))
     assert not health(yard).troubles
+
+
+@pytest.mark.parametrize("by", [{}, {"take": "path", "pattern": r"^([ab]-\d)"}])
+def test_files_of_a_vehicle_refused_every_night_are_one_finding_until_one_is_read(yard: Yard, by):
+    fleet, told = raw_fleet(source={"vehicle": by}), []
+    for day in range(6):
+        yard.csv(f"a-1 2026-01-{day + 5:02d}.csv", nights("a-1", [day]))
+        header = HEADER if day == 3 else "vehicle,timestamp,speed"
+        yard.csv(f"a-2 2026-01-{day + 5:02d}.csv", nights("a-2", [day]), header)
+        refused = [t for t in health(yard, fleet).troubles if t.kind == "refused"]
+        told.append([t.id for t in refused])
+    first, second = "refused: a-2 2026-01-05.csv", "refused: a-2 2026-01-09.csv"
+    assert told == [[first]] * 4 + [[first, second]] * 2
+    assert refused[0].subject == "a-2 2026-01-05.csv, a-2 2026-01-06.csv, a-2 2026-01-07.csv"
+    assert refused[0].text.startswith("were refused: missing column: ")
+
+
+def test_refused_files_keep_their_name_when_the_first_is_gone(yard: Yard):
+    for day in range(3):
+        yard.csv(f"a-1_2026010{day}.csv", nights("a-1", [day]))
+        yard.csv(f"a-2_2026010{day}.csv", nights("a-2", [day]), "vehicle,timestamp,speed")
+        found = [t for t in health(yard).troubles if t.kind == "refused"]
+        assert [t.id for t in found] == ["refused: a-2_20260100.csv"]
+        assert found[0].subject == f"a-2_2026010{day}.csv"
+        (yard.raw / f"a-2_2026010{day}.csv").unlink()
 
 
 def test_a_vehicle_whose_file_is_refused_is_not_plainly_called_silent(yard: Yard):

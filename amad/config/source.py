@@ -265,13 +265,20 @@ class LongRule(Strict):
 class Source(Strict):
     """Where the raw data is and how to read it.
 
-    - ``parquet`` (also Arrow and Feather files) and ``csv``: a row has all channels.
-    - ``csv_sparse``: a row has the channels that were read at that moment.
-    - ``csv_long`` and ``parquet_long``: a row has one value, and a column names its signal. The
-      ``column`` of a channel is then the name of its signal.
+    - ``parquet`` (also Arrow and Feather files), ``csv`` and ``json``: a row has all channels.
+    - ``csv_sparse`` and ``json_sparse``: a row has the channels that were read at that moment. A
+      file of ``json_sparse`` may lack the keys of channels of which it has no value.
+    - ``csv_long``, ``parquet_long`` and ``json_long``: a row has one value, and a column names its
+      signal. The ``column`` of a channel is then the name of its signal.
+
+    In JSON, an object is a row and its keys are the columns, those within ``values`` as
+    ``values.speed``; an object with a list of objects is a row for each of these.
     """
 
-    format: Literal["parquet", "csv", "csv_sparse", "csv_long", "parquet_long", "simulator"]
+    format: Literal[
+        "parquet", "csv", "json", "csv_sparse", "json_sparse", "csv_long", "parquet_long",
+        "json_long", "simulator",
+    ]  # fmt: skip
     """Format of the files, or `simulator`, which makes them"""
     files: list[FileSet] = []
     """The sets of files; needed for every format but `simulator`"""
@@ -286,7 +293,7 @@ class Source(Strict):
     thousands: Literal[".", ","] | None = None
     """Which of the two sets thousands apart, as in 1.000; without it such a number is refused"""
     encoding: str = "utf-8"
-    """Encoding of CSV files without a byte order mark"""
+    """Encoding of CSV and JSON files without a byte order mark"""
     nulls: list[str] = []
     """Words for a missing value; an empty field, -, NaN, null, n/a and the like always are"""
     long: LongRule = LongRule()
@@ -330,7 +337,22 @@ class Source(Strict):
     @property
     def is_long(self) -> bool:
         """Does a row have one value, and the name of its signal?"""
-        return self.format in ("csv_long", "parquet_long")
+        return self.format.endswith("_long")
+
+    @property
+    def is_sparse(self) -> bool:
+        """Does a row have only the channels that were read at its moment?"""
+        return self.is_long or self.format.endswith("_sparse")
+
+    @property
+    def may_leave_out(self) -> bool:
+        """May a file lack the columns of channels of which it has no value?"""
+        return self.format == "json_sparse"
+
+    @property
+    def container(self) -> str:
+        """How a file is written: ``parquet``, ``csv`` or ``json``."""
+        return self.format.partition("_")[0]
 
     @property
     def is_stored(self) -> bool:

@@ -205,7 +205,7 @@ def _finished(plan: Plan) -> Draft:
             plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
             value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
-    plan.sparse = plan.format == "csv" and is_sparse(trial)
+    plan.sparse |= plan.format in ("csv", "json") and is_sparse(trial)
     sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None
     figures = figures_of(trial, sparse=sparse, period=fixed)
@@ -222,7 +222,8 @@ def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
     """
     if plan.owner.keys["take"] not in ("constant", "path") or "folder" in plan.owner.seen:
         return None
-    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
+    signal = plan.columns.long[0] if plan.columns.long else None
+    apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"), signal)
     if apart is None:
         return None
     before = plan.owner, plan.channels

@@ -27,12 +27,13 @@ from amad.reading.numbers import (
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
-    r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq"
-    r"|(row|line|record|sample|entry)([ _]?(id|no|nr|number|index))?)",
+    r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq|offset"
+    r"|(row|line|record|sample|entry|frame|packet|message|msg)([ _]?(id|no|nr|number|index))?)",
     re.I,
 )
 TYPE = re.compile(
-    r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id", re.I
+    r"[-.\s]*|[fiu][1248]|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id",
+    re.I,
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 # A column that tells which of the values beside it are good.
@@ -55,6 +56,12 @@ ALL_LONE = (
     "no {} in the numbers has more or less than three digits behind it, or a zero before it, and "
     "it is read as before a fraction: if it sets thousands apart in {}, set source.decimal and "
     "source.thousands to the other mark and to this one"
+)
+# A unit at the end of a name: what can hardly be another word.
+UNIT_BEHIND = re.compile(
+    r"[ _.-](mph|kmh|kph|km_h|rpm|psi|kpa|hpa|mbar|bar|kwh|kw|volts?|amps?|deg[cf]?|celsius|"
+    r"fahrenheit|pct|percent|hz|km|kg|mm)$|(?:temp|coolant|oil)[^\W_]*[ _]([cf])$",
+    re.I,
 )
 SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
 SEVERAL_UNITS = "tells several units"
@@ -258,7 +265,7 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
     for _, why in told.refused:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")
-    if told.refused and (first := _first_refused(column, told)).lstrip().startswith("{"):
+    if told.refused and (first := _first_refused(column, told)).lstrip()[:1] in ("{", "["):
         raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
     return told
 
@@ -304,7 +311,13 @@ def _unit_told(header: str, samples: list[Sampled]) -> str:
     told = Counter(unit for h in own if h is not None and (unit := name_and_unit(h)[1]))
     lines = (s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
     told = told or Counter(unit for unit in lines if not TYPE.fullmatch(unit))
-    return told.most_common(1)[0][0] if told else ""
+    return told.most_common(1)[0][0] if told else _unit_of_name(header)
+
+
+def _unit_of_name(header: str) -> str:
+    """The unit at the end of a name such as speed_mph; only what can hardly be another word."""
+    found = UNIT_BEHIND.search(header.strip())
+    return (found[1] or f"°{found[2]}").replace("_", "/") if found else ""
 
 
 def _units_in_cells(columns: list[pa.Array]) -> list[str]:

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 from amad.draft.clock_rule import NAMED, TIME
 from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
 from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
+from amad.reading.json_file import JSON
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks, refuse_bytes
 from amad.reading.unpack import unpacked
@@ -22,6 +24,7 @@ RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 # Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
 ENCODINGS = ("cp1252", "cp932")
+COMMENT = re.compile("comments?|remarks?|notes?|kommentar|bemerkung", re.I)  # a last column
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -33,9 +36,10 @@ class Dialect:
     """What ``source`` must say so that the file is split into fields, and its first lines."""
 
     encoding: str
-    delimiter: str
-    headers: tuple[str, ...]
-    preamble: tuple[str, ...]
+    format: Literal["csv", "json"] = "csv"
+    delimiter: str = ","
+    headers: tuple[str, ...] = ()  # of JSON, the whole file tells them
+    preamble: tuple[str, ...] = ()
 
 
 def dialect_of(path: Path) -> Dialect:
@@ -46,9 +50,12 @@ def dialect_of(path: Path) -> Dialect:
     """
     encoding, lines = _lines(path)
     refuse_bytes("\n".join(lines))
-    told = foreign(lines)
-    if told is not None:
-        raise FileRefusedError(f"it is {told}")
+    told = [line for line in lines if line.strip()]
+    if JSON.match("\n".join(lines)) or sum(map(bool, map(JSON.match, told))) > len(told) / 2:
+        return Dialect(encoding=encoding, format="json")
+    what = foreign(lines)
+    if what is not None:
+        raise FileRefusedError(f"it is {what}")
     found = _headers(lines, DELIMITERS) or _headers(lines, " ")
     if not found:
         raise FileRefusedError(
@@ -107,14 +114,14 @@ def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[s
 
 
 def _lines(path: Path) -> tuple[str, list[str]]:
-    encoding, data = "utf-8", b""
-    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-        try:
-            data = _beginning(path, encoding)
-            break
-        except FileRefusedError as error:
-            if "UTF-16" not in str(error) or encoding == "utf-16-be":
-                raise
+    encoding = "utf-8"
+    try:
+        data = _beginning(path, encoding)
+    except FileRefusedError as error:
+        if "UTF-16" not in str(error):
+            raise
+        encoding = str(error).split()[-1]
+        data = _beginning(path, encoding)
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -157,8 +164,9 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if at > end and not any(map(NAMED.search, told)):
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
+        least = len(told) - bool(COMMENT.fullmatch(told[-1].strip()))  # which rows may lack
         fit = [
-            len(row) >= len(told)
+            len(row) >= least
             and len(without_empty_end(row)) <= len(fields)
             and any(character.isdigit() for text in row for character in text)
             for row in after

@@ -3,13 +3,15 @@
 The first rows of a file may be of one vehicle or one day, so their ranges are not the fleet's.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from amad.reading.unpack import is_packed
+from amad.reading.batch import FileRefusedError
+from amad.reading.unpack import is_packed, unpacked
 
 PIECES = 16
 LEAST_BYTES = 4 << 20  # least size of an excerpt of text
@@ -39,6 +41,19 @@ def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
                 excerpt.write(file.read(wanted // PIECES))
                 excerpt.write(file.readline())
     return into
+
+
+def excerpt_of_json(path: Path, into: Path) -> Path:
+    """As ``excerpt_of_text``, or the beginning of a large compressed file, in which keys are."""
+    with path.open("rb") as file:
+        if not is_packed(file.read(HEAD_BYTES)):
+            return excerpt_of_text(path, 0, into)
+    with into.open("wb") as excerpt, contextlib.suppress(FileRefusedError):
+        for piece in unpacked(path):
+            excerpt.write(piece)
+            if excerpt.tell() > LARGE * LEAST_BYTES:
+                return into
+    return path
 
 
 def excerpt_of_parquet(path: Path, rows: int, into: Path) -> Path:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from amad.draft.sample import ROTATED, suffix_of
+from amad.reading.day_month import DATE, TO_MINUTES
 
 # Words that, before a number in a file's name, name a recording and not a vehicle.
 RECORDING = re.compile(
@@ -11,17 +12,7 @@ RECORDING = re.compile(
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
     re.I,
 )
-DATE = re.compile(
-    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\dZ?)?(?!\d)"
-    r"|[0-3]\d[-.][01]\d[-.](?:19|20)\d\d"
-    r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
-)
 DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple patterns, tried before DATE
-# A date with the time of day to the minute, which may also be a date and a number.
-TO_MINUTES = re.compile(
-    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d[T_ -](?:[01]\d|2[0-3])[-.:_h]?[0-5]\dZ?"
-    r"(?![-.:_]?\d)"
-)
 
 
 def undated(paths: list[str]) -> list[str]:

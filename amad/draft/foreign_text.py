@@ -16,7 +16,7 @@ LOOKED_AT = 20  # lines
 # The first line begins so,
 FIRST = (
     (r"\s*<[A-Za-z!?]", f"XML or HTML: {EXPORT}"),
-    (r"\[?\s*\{|\[\s*(\[|$)", f"JSON: {EXPORT}"),
+    (r"\s*\[\s*([\d\"\[\]]|$)", "JSON without objects, in which the names of the values stand"),
     (
         rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
         FRAMES,

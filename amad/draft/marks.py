@@ -10,7 +10,7 @@ from amad.draft.sample import Sampled, some_of
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import Marks, hide_thousands, is_text
 
-GROUP = " '\u00a0\u202f"  # marks between thousands
+GROUP = " '\u00a0\u202f\u2007\u2009\u2019"  # marks between thousands
 UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
 COMMA = rf"^\s*[+-]?\d+(?:[{GROUP}]\d{{3}})*,\d+(?:[eE][+-]?\d+)?\s*({UNIT})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.

@@ -35,6 +35,9 @@ class Plan:
     period: float = 1.0
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.sparse = any(sample.lacking for sample in self.samples)
+
     @property
     def parts(self) -> dict[str, str]:
         """The part of each file."""
@@ -48,7 +51,8 @@ class Plan:
     @property
     def format(self) -> str:
         """The source's format."""
-        kind = "parquet" if self.samples[0].dialect is None else "csv"
+        dialect = self.samples[0].dialect
+        kind = "parquet" if dialect is None else dialect.format
         if self.columns.long is not None:
             return f"{kind}_long"
         return f"{kind}_sparse" if self.sparse else kind

@@ -11,15 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
-from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
+from amad.draft.excerpt import excerpt_of_json, excerpt_of_parquet, excerpt_of_text
 from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import AmbiguousHeaderError, Headers, tidy
+from amad.reading.json_file import json_headers
 from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
@@ -27,16 +29,17 @@ from amad.reading.rules import is_left_out
 from amad.reading.unpack import PACKED
 
 MOST_FILES = 80
-MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # in all files together
+MOST_CELLS = {"csv": 3_000_000, "json": 3_000_000, "parquet": 12_000_000}  # in all files
 FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # in one file
 NO_DATA = {
-    ".md", ".py", ".json", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
+    ".md", ".py", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
     ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
     ".db", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock",
 }  # fmt: skip
 # What a program that rotates its logs puts behind their names, and those of raw data.
 ROTATED = re.compile(r"(?<=\.csv|\.tsv|\.txt|\.log|\.dat)\.\d{1,3}(?!\d)", re.I)
-FORMATS = "CSV (also packed), Parquet and Arrow are read: export the table as one of them"
+FORMATS = "CSV and JSON (also packed), Parquet and Arrow are read: export the table as one of them"
+ONE_OBJECT = "it holds one object of JSON, which is one row: write an object for each row"
 LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -61,6 +64,7 @@ class Sampled:
     restarts: tuple[str, ...]  # other lines before the header where that is repeated further below
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
+    lacking: tuple[str, ...] = ()  # of ``headers``, keys of other files of JSON
 
     def header_of(self, header: str) -> str | None:
         """How a column's header is spelt here, as ingest finds it; None if it does not find one."""
@@ -80,7 +84,7 @@ class Sampled:
         """Format, delimiter and encoding, which the files of one fleet file must share."""
         if self.dialect is None:
             return ("parquet",)
-        return ("csv", self.dialect.delimiter, self.dialect.encoding)
+        return (self.dialect.format, self.dialect.delimiter, self.dialect.encoding)
 
 
 @lru_cache(maxsize=MOST_FILES)
@@ -187,17 +191,38 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
             refused[name] = str(error)
         except OSError as error:
             refused[name] = (error.strerror or "not readable").lower()
+    if len(found) == 1 and found[0].rows == 1 and found[0].form[0] == "json":
+        refused[found.pop().path] = ONE_OBJECT
+    _add_keys_of_others([sample for sample in found if sample.form[0] == "json"])
     return found, refused
 
 
+def _add_keys_of_others(found: list[Sampled]) -> None:
+    """Give each file of JSON the keys of the others, as a row leaves out what has no value then.
+
+    Not to files that lack more than half of the keys which most have: these are something else.
+    """
+    often = Counter(header for sample in found for header in sample.headers)
+    usual = {header for header, files in often.items() if 2 * files > len(found)}
+    alike = [s for s in found if 2 * len(usual.intersection(s.headers)) > len(usual)]
+    every = dict.fromkeys(header for sample in alike for header in sample.headers)
+    for sample in alike:
+        sample.lacking = tuple(header for header in every if sample.header_of(header) is None)
+        sample.columns |= {tidy(header): pa.nulls(sample.rows) for header in sample.lacking}
+        sample.headers += sample.lacking
+
+
 def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
-    path = folder / name
+    path = file = folder / name
     with path.open("rb") as raw:
         is_parquet = raw.read(6).startswith(TABLES)
     dialect = None if is_parquet else dialect_of(path)
     headers, nested, scales = (
         _parquet_headers(path) if dialect is None else (dialect.headers, (), {})
     )
+    if dialect is not None and dialect.format == "json":
+        file = excerpt_of_json(path, scratch)
+        headers = tuple(json_headers(file, dialect.encoding))
     if any("\0" in header for header in headers):
         raise FileRefusedError(
             "its header holds zeros, or bytes that are neither UTF-8 nor cp1252: write it in UTF-8"
@@ -209,14 +234,15 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
             "each column one"
         )
     source = Source.model_validate(
-        {"format": "parquet" if dialect is None else "csv", "files": [{"glob": "*"}]}
+        {"format": "parquet" if dialect is None else dialect.format, "files": [{"glob": "*"}]}
         | ({} if dialect is None
            else {"delimiter": dialect.delimiter, "encoding": dialect.encoding})
     )  # fmt: skip
     most = MOST_CELLS[source.format] // (files * max(1, len(known)))
     most = min(MOST_ROWS, max(FEWEST_ROWS, most))
-    shorten = excerpt_of_parquet if dialect is None else excerpt_of_text
-    file = shorten(path, most, scratch)
+    if source.format != "json":
+        shorten = excerpt_of_parquet if dialect is None else excerpt_of_text
+        file = shorten(path, most, scratch)
     batches, rows, whole = [], 0, file == path
     later: dict[str, None] = {}
     reading = read_batches(file, source, _resolve(headers, dialect, later))
@@ -238,8 +264,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
             else "it holds no rows"
         )
     columns = {
-        tidy(header): pa.concat_arrays([batch.columns[header] for batch in batches])[:most]
-        for header in known
+        tidy(header): _one([batch.columns[header] for batch in batches])[:most] for header in known
     }
     return Sampled(
         path=name,
@@ -268,6 +293,15 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         rows=min(rows, most) if file == path else rows,
         whole=whole,
     )
+
+
+def _one(pieces: list[pa.Array]) -> pa.Array:
+    """The pieces of a column as one, as text if they have several types, as in JSON they may."""
+    kinds = {piece.type for piece in pieces if not pa.types.is_null(piece.type)}
+    if len({piece.type for piece in pieces}) > 1:
+        kind = kinds.pop() if len(kinds) == 1 else pa.string()
+        pieces = [pc.cast(piece, kind) for piece in pieces]
+    return pa.concat_arrays(pieces)
 
 
 def _twice(headers: tuple[str, ...]) -> tuple[str, ...]:

@@ -226,22 +226,23 @@ def _folders(paths: list[str]) -> tuple[int, set[str]]:
     return 0, set()
 
 
-def told_apart(samples: list[Sampled], time: object) -> Owner | None:
+def told_apart(samples: list[Sampled], time: object, signal: str | None = None) -> Owner | None:
     """A column of text, whatever its name, with which no two rows of one time are of one vehicle.
 
-    time: the header of the column of times, or the headers of two.
+    time: the header of the column of times, or the headers of two. signal: that of the signals'
+    names, of which rows of one time hold several.
     """
     shared = shared_columns(samples)
     times = [time] if isinstance(time, str) else list(time) if isinstance(time, list) else []
     headers = [header for header in shared if header.strip() in times]
     for header, columns in shared.items() if headers else ():
-        if header in headers or not all(map(_holds_ids, columns)):
+        if header in (*headers, signal) or not all(map(_holds_ids, columns)):
             continue
         if any(not is_text(c.type) or not numbers(c).bad_R.any() for c in columns):
             continue
         if looks_like(pc.unique(columns[0]).to_pylist()) is not None:  # times of day
             continue
-        names = [*headers, header]
+        names = [*headers, header, *([signal] if signal else [])]
         tables = (
             pa.table([shared[name][at] for name in names], names) for at in range(len(samples))
         )

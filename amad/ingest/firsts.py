@@ -1,4 +1,4 @@
-"""What begins in a later file: columns that no channel reads, times with an offset or without."""
+"""What begins in a later file: columns that no channel reads, offsets of times, units."""
 
 from collections.abc import Iterable
 
@@ -15,6 +15,10 @@ OFFSET = (
     "{} has times {} an offset, as no earlier file had; those without one are read as of {}: look "
     "whether they are, and else set source.timestamp.timezone"
 )
+UNITS = (
+    "{} tells a unit that no earlier file told, and the fleet file tells none: {}; look whether "
+    "the earlier files are in it, and set the channel's unit, so that one in another is refused"
+)
 
 
 class Firsts:
@@ -30,6 +34,7 @@ class Firsts:
         self._zone = zone
         self._columns = {tidy(header): header for header in held.columns or ()}
         self._offsets = {*held.offsets}
+        self._units = {*held.units}
         self._told: list[str] = []
 
     def add(self, path: str, file: FileParser | None) -> None:
@@ -41,14 +46,21 @@ class Firsts:
         if self._tells:
             self._told += [COLUMNS.format(path, some(map(repr, new.values())))] if new else []
             self._told += [OFFSET.format(path, word, self._zone) for word in sorted(first)]
+            if units := file.units.keys() - self._units:
+                self._told.append(UNITS.format(path, some(sorted(units))))
         self._columns |= new
         self._offsets |= file.offsets
+        self._units |= file.units.keys()
 
     def known(self) -> dict[str, list[str]]:
         """The fields of the manifest."""
         if not self._knows:
             return {}
-        return {"columns": sorted(self._columns.values()), "offsets": sorted(self._offsets)}
+        return {
+            "columns": sorted(self._columns.values()),
+            "offsets": sorted(self._offsets),
+            "units": sorted(self._units),
+        }
 
     def sentences(self) -> Iterable[str]:
         """What is told."""

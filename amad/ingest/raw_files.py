@@ -8,11 +8,12 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from glob import has_magic
+from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 from typing import ClassVar
 
 from amad import simulator
-from amad.config import ConfigError, DataError, Fleet, Settings
+from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
 from amad.config.wording import count, some
@@ -33,7 +34,12 @@ NOT_FOUND = (
     "no glob of source.files finds {} of its folder, which are not read: {}; if they are raw files "
     "of the fleet, widen a glob"
 )
-TABLES = {"csv", "parquet"}  # endings of what is told wherever it lies beside raw files
+TABLES = {
+    "csv",
+    "parquet",
+    "jsonl",
+    "ndjson",
+}  # endings of what is told wherever it lies beside raw files
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
@@ -166,7 +172,7 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
 def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
     """Sentences on what no glob finds: links to folders, and files that look like raw files.
 
-    Their ending is that of a glob, or one of TABLES.
+    Their ending is that of a glob, or one of TABLES. Those of other fleets do not count.
 
     A link is passed by by ``**``, as it may run in a circle. paths: of the raw files that are read.
     One of them in a link: another glob follows it.
@@ -191,8 +197,27 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
             found = ((below / name).as_posix() for name in names if _ending(name) in endings)
             missed |= {path: None for path in found if path not in read and not is_left_out(path)}
     yield from (PASSED_LINK.format(escaped(link)) for link in links)
+    of_other = _of_other_fleets(fleet, settings) if missed else set()
+    missed = {path: None for path in missed if (folder / path).resolve() not in of_other}
     if missed:
         yield NOT_FOUND.format(count(len(missed), "file"), some(map(escaped, sorted(missed))))
+
+
+def _of_other_fleets(fleet: Fleet, settings: Settings) -> set[Path]:
+    """The raw files of the other fleets that have their folder, or one below or above it."""
+    mine, found = fleet.source_folder(settings).resolve(), set[Path]()
+    for path in sorted((settings.conf_dir / "fleet").glob("*.yaml")):
+        try:
+            other = load_fleet(path.stem, settings)
+            theirs = other.source_folder(settings).resolve()
+            near = theirs.is_relative_to(mine) or mine.is_relative_to(theirs)
+            if other.name == fleet.name or other.source.is_stored or not near:
+                continue
+            names = raw_names(other, settings, [item.glob for item in other.source.files])
+        except (ConfigError, DataError):
+            continue  # its own ingest tells
+        found |= {(theirs / unescaped(name)).resolve() for name in chain(*names.values())}
+    return found
 
 
 def _fixed(glob: str) -> str:

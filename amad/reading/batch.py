@@ -9,6 +9,7 @@ import pyarrow as pa
 # Takes the headers of a file; returns the name of each column to read -> its position.
 Resolve = Callable[[list[str]], dict[str, int]]
 
+NOTHING = "unreadable file: it is empty"
 REPEATED_HEADER = "repeated header"
 COMMENT = "comment, name of a section or line of dashes"
 UNITS = "line of units under the header"

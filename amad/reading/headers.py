@@ -7,7 +7,7 @@ Latin-1). So headers are compared in three steps, and the first step that finds 
 2. tidied: mojibake repaired, Unicode compatibility forms and case folded, an underscore taken for
    a space, spaces collapsed;
 3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit, or
-   both name the same one.
+   both name the same one. Brackets with a colon tell no unit but a logger (``S/N: 1234``).
 
 Two different units never match: a speed in mph is not a speed in km/h.
 """
@@ -17,7 +17,15 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
+from amad.reading.units import is_known
+
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
+# What a query names a column, as in avg(cpu): no unit stands in the brackets.
+OF_A_QUERY = re.compile(
+    r"(avg|mean|median|stdev|stddev|var|sum|perc?\d+|p\d\d|last|first|latest|earliest|values|rate)"
+    r"\([\w.:*/ -]+\)",
+    re.I,
+)
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
 NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
@@ -157,5 +165,8 @@ def _repair(text: str) -> str:
 
 
 def _split_unit(tidied: str) -> tuple[str, str]:
-    match = UNIT.match(tidied)
+    match = None if OF_A_QUERY.fullmatch(tidied) else UNIT.match(tidied)
+    if match and ":" in match["unit"]:  # of which logger, as in Temp, °C (LGR S/N: 1234)
+        name, _, unit = match["name"].rpartition(",")
+        return (name, unit.strip()) if is_known(unit) else (match["name"], "")
     return (match["name"], match["unit"].strip()) if match else (tidied, "")

@@ -5,9 +5,10 @@ import re
 from dataclasses import dataclass
 
 from amad.config.source import Source
-from amad.reading.batch import FileRefusedError, Resolve
+from amad.reading.batch import NOTHING, FileRefusedError, Resolve
 from amad.reading.fields import BrokenLineError, join, split, texts_of, without_empty_end
 from amad.reading.headers import tidy
+from amad.reading.json_file import JSON
 from amad.reading.lines import FIRST, refuse_bytes
 from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
 
@@ -214,7 +215,9 @@ def find_header(lines: list[bytes], source: Source, resolve: Resolve) -> tuple[i
             if best is None or count > best[0]:
                 best = count, error
     if best is None:
-        raise FileRefusedError("unreadable file: it is empty")
+        raise FileRefusedError(NOTHING)
+    if JSON.match(b"\n".join(lines[:FIRST]).decode(errors="replace")):
+        raise FileRefusedError("it is JSON: set source.format: json, or let 'files' leave it out")
     _suggest_encoding(lines, source)
     _suggest_delimiter(lines, source, resolve, best[0])
     raise best[1]

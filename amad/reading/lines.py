@@ -51,7 +51,7 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
     """
     held = b""
     skipping = False  # True inside a line that is too long
-    texts = _levelled(_in_utf8(pieces, encoding))
+    texts = _levelled(in_utf8(pieces, encoding))
     while True:
         fault = None
         parts, size = [held], len(held)
@@ -87,7 +87,8 @@ def _without_marks(data: bytes) -> bytes:
     return MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
 
 
-def _in_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+def in_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """A file's content in UTF-8, without its byte order mark; see ``blocks``."""
     first, rest = b"", pieces
     try:
         while len(first) < START_BYTES and (piece := next(pieces, None)) is not None:

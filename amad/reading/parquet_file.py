@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from amad.config.source import Source
 from amad.reading.arrow_file import TABLES, opened
-from amad.reading.batch import FileRefusedError, RawBatch, Resolve
+from amad.reading.batch import NOTHING, FileRefusedError, RawBatch, Resolve
 from amad.reading.numbers import is_text
 from amad.reading.unpack import UNPACK, is_packed
 
@@ -125,7 +125,7 @@ def _refuse_others(start: bytes) -> None:
     raise FileRefusedError(
         "unreadable file: it is no Parquet file; text is read with source.format: csv"
         if start
-        else "unreadable file: it is empty"
+        else NOTHING
     )
 
 

@@ -15,6 +15,7 @@ from amad.config.errors import AmadError
 from amad.config.source import Source
 from amad.reading.batch import FileRefusedError, RawBatch, Resolve
 from amad.reading.csv_file import read_csv
+from amad.reading.json_file import read_json
 from amad.reading.parquet_file import read_parquet
 
 __all__ = ["FileRefusedError", "RawBatch", "Resolve", "read_batches", "refusing"]
@@ -33,8 +34,10 @@ def read_batches(
             headers. The batches yielded before remain valid.
     """
     with refusing():
-        if source.format in ("parquet", "parquet_long"):
+        if source.container == "parquet":
             yield from read_parquet(path, source, resolve)
+        elif source.container == "json":
+            yield from read_json(path, source, resolve)
         else:
             yield from read_csv(path, source, resolve, plain)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import ConfigError, Fleet
+from amad.config import Channel, ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.codes import UNKNOWN, with_codes
@@ -36,7 +36,7 @@ from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
-from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
+from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different, is_known, spellings
 from amad.reading.vehicle_ids import (
     NO_CLASS,
     SEVERAL,
@@ -101,6 +101,7 @@ class FileParser:
         self._name_of = names_of(self._rules)
         self.ignored: Counter = Counter()  # kind of line that is no row -> how many
         self.unread: dict[str, None] = {}  # headers of columns that are not read
+        self.units: dict[str, None] = {}  # speed in mph, where the fleet file tells no unit
         self.short = 0  # rows with fewer fields than the header
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self.vehicle = vehicle_of_path(self._rules, path)  # of all rows, or None
@@ -149,16 +150,16 @@ class FileParser:
         if self._rules.vehicle.take == "column":
             wanted["vehicle"] = self._rules.vehicle.column
         wanted |= self._times.columns()
-        if self._fleet.labels.kind == "column" and self._part != "train":
+        may_lack_label = self._part == "train" or self._rules.may_leave_out
+        if self._fleet.labels.kind == "column" and not may_lack_label:
             wanted["label"] = self._fleet.labels.column
         if self._long is not None:
             wanted |= self._long.columns()
         required = set(wanted)
         channels = [] if self._long is not None else self._fleet.channels
-        for channel, has in zip(channels, self._may_lack(), strict=False):
-            wanted[channel.name] = channel.header
-            if not has:
-                required.add(channel.name)
+        wanted |= {channel.name: channel.header for channel in channels}
+        lacks = zip(channels, self._may_lack(), strict=False)
+        required |= {c.name for c, may in lacks if not (may or self._rules.may_leave_out)}
         if self._fleet.labels.kind == "column":
             wanted.setdefault("label", self._fleet.labels.column)
         try:
@@ -181,10 +182,8 @@ class FileParser:
             told |= self._long.unit_column(headers)
         for channel in channels:
             header = headers[told[channel.name]] if channel.name in told else channel.header
-            unit = name_and_unit(header)[1]
-            is_own = header.strip() in map(str.strip, channel.headers)
-            if not is_own and are_different(unit, channel.unit):
-                raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
+            if header.strip() not in map(str.strip, channel.headers):
+                self._check_unit(channel, name_and_unit(header)[1], f"the header {header!r}")
         rest = (h.strip() for at, h in enumerate(headers) if at not in told.values())
         self.unread |= dict.fromkeys(filter(None, rest))
         return told
@@ -253,9 +252,13 @@ class FileParser:
     def _check_units(self, told: dict[str, str]) -> None:
         """Compare what the file tells of its units with the fleet file."""
         for channel in self._fleet.channels if told else ():
-            unit = told.get(channel.name, "")
-            if are_different(unit, channel.unit):
-                raise FileRefusedError(OTHER_UNIT.format("the file", unit, channel))
+            self._check_unit(channel, told.get(channel.name, ""), "the file")
+
+    def _check_unit(self, channel: Channel, unit: str, where: str) -> None:
+        if are_different(unit, channel.unit):
+            raise FileRefusedError(OTHER_UNIT.format(where, unit, channel))
+        if not channel.unit and is_known(unit):
+            self.units[f"{channel.name} in {spellings(unit.strip(' []()'))[0]}"] = None
 
     def _dated(self, refused: list[RefusedRow], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""
@@ -270,10 +273,7 @@ class FileParser:
             self._last_day = int(day_T[-1])
 
     def _may_lack(self) -> list[bool]:
-        """For each channel: may its column be missing?
-
-        It may if the file can hold rows of a vehicle whose class lacks the channel.
-        """
+        """For each channel: may its column be missing, as a vehicle of the file may lack it?"""
         if self.vehicle is not None:
             kind = self._class(self.vehicle)
             if kind is None:
@@ -327,7 +327,8 @@ class FileParser:
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
             if channel.name not in batch.columns:
-                refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
+                if self._rules.container != "json":  # which leaves out what has no value
+                    refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
             read = self._numbers(
                 batch,
@@ -349,10 +350,8 @@ class FileParser:
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
         """Does a vehicle's class lack a channel? (V + 1, C); the last row is for code -1."""
         nothing = [False] * len(self._fleet.channels)
-        rows = []
-        for vehicle in vehicles:
-            kind = self._class(vehicle)
-            rows.append([not has for has in self._fleet.has_channel(kind)] if kind else nothing)
+        kinds = map(self._class, vehicles)
+        rows = [[not h for h in self._fleet.has_channel(k)] if k else nothing for k in kinds]
         return np.array([*rows, nothing], bool)
 
     def _class(self, vehicle: str) -> str | None:

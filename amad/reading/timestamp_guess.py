@@ -41,6 +41,8 @@ DATES = (
     (r"^\d{6}(?= %H)", ("%d%m%y", "%y%m%d", "%m%d%y")),
     (r"(?<!\d)(?:19|20)\d{2}([-/. ])\d{3}(?!\d)", ("%Y{0}%j",)),
 )
+# A date before a time of day in digits alone.
+BEFORE_CLOCK = r"(?<=^\d{6} )|(?<=^\d{8} )|(?<=[-/.]\d\d )|(?<=[-/.]\d{4} )"
 DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
 ISO_READ = "which source.timestamp.take: column reads without a format"
 ORDER = {"d": "day", "m": "month", "b": "month", "B": "month", "y": "year", "Y": "year",
@@ -226,7 +228,7 @@ def _forms(text: str) -> list[str]:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
     clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
-    digits = re.search(r"(?<=^\d{6} )\d{6}(\.\d+)?$|(?<=^\d{8} )\d{6}(\.\d+)?$", form)
+    digits = re.search(rf"({BEFORE_CLOCK})\d{{4}}(?P<s>\d\d)?(?P<f>\.\d+)?$", form)
     dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form) or re.search(
         r"(?:(?<=[ T])|(?<=\d[-_]))\d{1,2}([._-])\d\d\1\d\d(?=$|\.\d+$)", form
     )
@@ -236,7 +238,8 @@ def _forms(text: str) -> list[str]:
         rest = form[clock.end() :]
         form = form[: clock.start()] + f"{hour}:%M{seconds}{fraction}" + _zone(rest)
     elif digits:
-        form = form[: digits.start()] + "%H%M%S" + (".%f" if "." in digits[0] else "")
+        rest = ("%S" if digits["s"] else "") + (".%f" if digits["f"] else "")
+        form = form[: digits.start()] + "%H%M" + rest
     elif dotted:
         mark = dotted[1]
         rest = re.sub(r"^\.\d+", ".%f", form[dotted.end() :])

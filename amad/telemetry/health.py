@@ -6,6 +6,7 @@ quarantined days, failed sensors: found in what ingest and validate left behind.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,7 +23,8 @@ from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.other_scale import scale_findings
-from amad.telemetry.refusals import files_of, much_refused, refused_runs
+from amad.telemetry.refusals import RefusedRun, files_of, much_refused, refused_runs
+from amad.telemetry.refused_files import RefusedSeries, refused_series
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
@@ -199,7 +201,7 @@ def fleet_health(
         events = _resets(counters, fleet)
     if ingested is not None:
         found += _from_ingest(ingested)
-    found += _refused_rows(lake, fleet)
+    found += _refused(ingested, lake, fleet)
     if fresh is None:
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
@@ -319,7 +321,6 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
         (vehicle, f"is in no vehicle class of the fleet file: {count(rows, 'row')} refused")
         for vehicle, rows in sorted(ingested.vehicles_unknown.items())
     ]
-    refused = [(file.path, f"was refused: {file.reason}") for file in ingested.files_refused]
     doubles = [
         (" and ".join(ids), "look like spellings of one vehicle") for ids in ingested.likely_doubles
     ]
@@ -337,7 +338,7 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
             )
             for file in files
         ]
-    kinds = {"unknown": unknown, "refused": refused, "doubles": doubles, "gone": gone}
+    kinds = {"unknown": unknown, "doubles": doubles, "gone": gone}
     return [
         Trouble(kind=kind, subject=subject, text=text)
         for kind, found in kinds.items()
@@ -345,10 +346,14 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
     ]
 
 
-def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
+def _refused(ingested: IngestResult | None, lake: Lake, fleet: Fleet) -> list[Trouble]:
+    whole = ingested.files_refused if ingested is not None else []
+    found: dict[str, Sequence[RefusedSeries | RefusedRun]] = {}
+    found["refused"], found["rows"] = refused_series(whole, lake, fleet), refused_runs(lake, fleet)
     return [
-        Trouble(kind="rows", subject=run.subject, name=run.name, text=run.text)
-        for run in refused_runs(lake, fleet)
+        Trouble(kind=kind, subject=run.subject, name=run.name, text=run.text)
+        for kind, runs in found.items()
+        for run in runs
     ]
 
 

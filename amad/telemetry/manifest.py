@@ -54,7 +54,8 @@ class Manifest(Artifact):
     -> time (microseconds UTC) of its first test row. newest: vehicle -> time of its newest row.
     index_rows: vehicle -> periods taken so far, where rows are told by their position. lost:
     vehicles whose later rows then have no place in time. tables: file -> SHA-256. columns: headers
-    of those that no channel reads. offsets: with, without, or both, as files have times. hash: of
+    of those that no channel reads. offsets: with, without, or both, as files have times. units:
+    that files tell and the fleet file does not, such as speed in mph. hash: of
     the rows and events.
     """
 
@@ -79,6 +80,7 @@ class Manifest(Artifact):
     tables: dict[str, str] = {}
     columns: list[str] | None = None
     offsets: list[str] = []
+    units: list[str] = []
     hash: str = ""
 
 

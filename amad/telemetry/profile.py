@@ -6,8 +6,8 @@ A row of the table per vehicle, date and channel (schema PROFILE). What it count
   half), with their total length.
   A step longer than ``REST_FACTOR`` times that is a rest: the vehicle was switched off. It is no
   gap, and not part of ``span_seconds``, the time over which the vehicle reported.
-- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``, and the long
-  formats) most rows have none, so there a row counts as null only if the channel's last value is
+- **nulls**: rows without a value of the channel. In sparse data (the sparse and the long formats)
+  most rows have none, so there a row counts as null only if the channel's last value is
   older than ``missing.max_gap_seconds``.
   A value in the channel's ``nulls`` is a null.
 - **out_of_range**: values outside the channel's ``range``. They are told in min, max, mean and std
@@ -125,7 +125,7 @@ class _Day:
 
     def __init__(self, fleet: Fleet) -> None:
         self._gap_us = fleet.longest_step_us
-        sparse = fleet.source.format == "csv_sparse" or fleet.source.is_long
+        sparse = fleet.source.is_sparse
         stale_us = self._gap_us if sparse else None
         self.channels = [_Channel(channel, stale_us) for channel in fleet.channels]
         self._rows = self._gaps = 0
