@@ -76,6 +76,22 @@ def test_the_scale_is_the_root_mean_square_with_a_floor() -> None:
     np.testing.assert_allclose(calibration.scale_C, np.maximum(expected_C, 0.05), rtol=1e-6)
 
 
+def test_a_scale_moved_towards_the_class_is_that_of_the_rows_of_both() -> None:
+    """A jump that other vehicles have now and then is ordinary where few own rows lack it."""
+    chain = EvidenceChain(DetectParams())
+    own_TC, others_TC = noise(200, seed=1), noise(600, seed=2)
+    others_TC[::100] += 30.0
+
+    def calibrated(residual_TC: np.ndarray, *prior):
+        layout = chain.layout([waves("b-1", len(residual_TC))], [ALL])
+        return chain.calibrate(residual_TC, layout, *prior)[0]
+
+    moved = calibrated(own_TC, calibrated(others_TC), 600)
+    together = calibrated(np.concatenate([own_TC, others_TC]))
+    np.testing.assert_allclose(moved.scale_C, together.scale_C, rtol=1e-6)
+    assert (moved.scale_C > 2 * calibrated(own_TC).scale_C).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 1000),

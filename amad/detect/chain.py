@@ -220,14 +220,14 @@ class EvidenceChain:
         count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
         own_C = np.nan_to_num(count_C / (count_C + prior_rows))
 
-        def moved(name: str, own, share, *, log: bool = False):
-            return own if prior is None else towards(getattr(prior, name), own, share, log=log)
+        def moved(name: str, own, share, *, square: bool = False):
+            return own if prior is None else towards(getattr(prior, name), own, share, square)
 
         z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
         scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
         for c in () if events_C is None else np.flatnonzero(usable_C & events_C):
             scale_C[c] = max(scale_C[c], events_scale(z2_TC[known_TC[:, c], c]))
-        scale_C = moved("scale_C", scale_C, own_C, log=True)
+        scale_C = moved("scale_C", scale_C, own_C, square=True)
         z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
         ordinary_C = np.where(known_TC, z2_TC, 0.0).sum(axis=0) / count_C
         ordinary_C = moved("ordinary_C", ordinary_C, own_C)
@@ -237,7 +237,7 @@ class EvidenceChain:
         tail_C = np.full(len(scale_C), np.nan)
         for c in np.flatnonzero(usable_C):
             tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
-        tail_C = moved("tail_C", tail_C, own_C, log=True)
+        tail_C = moved("tail_C", tail_C, own_C, square=True)
         ratio_TC = np.sqrt(smooth_TC / tail_C)
         tail_ordinary_C = np.where(known_TC, ratio_TC, 0.0).sum(axis=0) / count_C
         tail_ordinary_C = moved("tail_ordinary_C", tail_ordinary_C, own_C)
@@ -256,7 +256,7 @@ class EvidenceChain:
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
         own = float(own_C[usable_C].mean())
         centre_EW = moved("centre_EW", centre_EW, own)
-        spread_EW = moved("spread_EW", np.maximum(high_EW - low_EW, SPREAD_FLOOR), own, log=True)
+        spread_EW = moved("spread_EW", np.maximum(high_EW - low_EW, SPREAD_FLOOR), own, square=True)
         calibration = Calibration(
             scale_C=scale_C,
             ordinary_C=ordinary_C,
@@ -354,13 +354,14 @@ class EvidenceChain:
         return (sum_EWT + missing_WT * quiet_E[:, None, None]) / rows_W1
 
 
-def towards(prior, own, share, *, log: bool = False):
+def towards(prior, own, share, square: bool = False):
     """Own figures moved towards prior ones. share: of the own ones; where one is NaN, the other's.
 
-    log: their logarithms are, which suits scales.
+    square: their squares are, as suits scales: a root mean square is then that of the rows of both,
+    and what others do now and then is ordinary for a vehicle whose few rows lack it.
     """
-    if log:
-        return np.exp(towards(np.log(prior), np.log(own), share))
+    if square:
+        return np.sqrt(towards(np.square(prior), np.square(own), share))
     mixed = share * own + (1 - share) * prior
     return np.where(np.isnan(own), prior, np.where(np.isnan(prior), own, mixed))
 
