@@ -6,7 +6,10 @@ from datetime import timedelta
 import pytest
 from notify_kit import DAY, Yard, an_incident, at
 
+from amad.notify.changes import find_changes
+from amad.notify.grouping import grouped
 from amad.notify.published import read_window
+from amad.notify.wording import notice_of
 from amad.scores import partitions
 
 
@@ -62,3 +65,27 @@ def test_a_date_that_an_earlier_amad_wrote_says_nothing(yard, monkeypatch):
 
 def test_a_fleet_without_scores_has_nothing_to_tell(yard):
     assert read_window(yard.runs, None).incidents == {}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "until", "outlived"),
+    [(0.5, 24.0, True), (5.0, 24.0, False), (0.5, 7.5, False)],
+)
+def test_alarms_that_end_while_the_score_stays_high_end_no_fault(yard, threshold, until, outlived):
+    """The rows after the incident have a score of 1, below the threshold that they have, 5.
+
+    Where its peak was over a threshold of 0.5, the threshold has moved and the score has not.
+    """
+    item = an_incident(threshold=threshold)
+    yard.publish(0, item, until=7.5)
+    told = {c.incident_id: c.told for c in find_changes({}, read_window(yard.runs, "1"), "low")}
+    yard.publish(0, item, until=until)
+    yard.publish(1)
+    now = read_window(yard.runs, "1")
+    (change,) = find_changes(told, now, "low")
+    notice = notice_of(grouped([change], now)[0], yard.fleet, "r.html")
+    assert change.state == "over" and change.outlived == outlived
+    assert notice.incidents[0].outlived == outlived
+    assert ("alarms over, but the score is still as high" in notice.headline) == outlived
+    (told_of,) = (line for line in notice.sentences if "lasted" in line)
+    assert told_of.endswith("what is wrong may go on." if outlived else "and is over.")

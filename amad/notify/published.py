@@ -60,6 +60,23 @@ class Window:
             return None
         return partitions.read_manifest(self.runs, self.versions[day], day)
 
+    def outlived(self, incident_id: str) -> bool:
+        """Whether the alarms of an incident ended while its score stayed as high as it was.
+
+        The threshold has then moved along (``amad.detect.moving_threshold``), so what is wrong may
+        go on. The scored rows of its last date decide that follow its end without a longer break
+        than alarms of one incident have; if there are none, nothing is known of it.
+        """
+        item = self.incidents.get(incident_id)
+        if item is None or item.ongoing or (manifest := self.manifest(item.last)) is None:
+            return False
+        assert self.runs is not None, "there is a manifest"
+        after = _median_after(
+            self.runs, manifest.model_version, item.last, manifest.sha256, item.incident.vehicle,
+            item.incident.end, manifest.gap_us,
+        )  # fmt: skip
+        return after is not None and after > item.incident.threshold
+
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         """Time (us) of the newest scored row of a vehicle before a moment (us).
 
@@ -215,6 +232,23 @@ def _scored_times(
     borders = np.cumsum(np.bincount(code, minlength=len(names.dictionary)))[:-1]
     parts = np.split(us[order], borders)
     return dict(zip(names.dictionary.to_pylist(), parts, strict=False))
+
+
+@lru_cache(maxsize=1024)
+def _median_after(
+    runs: Path, version: str, day: date, sha256: str, vehicle: str, end: int, gap_us: int
+) -> float | None:
+    """Median score of the rows of a vehicle from the end of its incident on, for the merge gap."""
+    wanted = (pc.field("vehicle") == vehicle) & (pc.field("status") == "scored")
+    names = ["timestamp", "score"]
+    table = partitions.read_scores(runs, version, day, names, wanted)
+    table = table.sort_by("timestamp")
+    us = table["timestamp"].cast(pa.int64()).to_numpy()
+    first = int(np.searchsorted(us, end))
+    last = int(np.searchsorted(us, end + gap_us, side="right"))
+    if first == last:
+        return None
+    return float(np.median(table["score"].to_numpy()[first:last]))
 
 
 def _scored(runs: Path, version: str, day: date, vehicles: list[str]) -> pa.Table:

@@ -236,7 +236,16 @@ def _page(
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
-        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first, sources.daily
+        incidents,
+        fleet,
+        run,
+        sources.lake,
+        sources.scaler,
+        context,
+        verdicts,
+        first,
+        sources.daily,
+        window,
     )
     other = evidence.of_another(run) is not None
     figures = None if other else evidence.metrics
