@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import DataError, Stage
+from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, count, of_causes
@@ -269,6 +269,7 @@ def _page(
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
             about=lambda item: about(item, fleet),
+            class_of=partial(_class_of, fleet),
             run=run,
             facts=facts,
             neighbours=neighbours,
@@ -280,7 +281,7 @@ def _page(
             verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
-            overview=overview(incidents, coverage, fleet, stretch),
+            overview=overview(incidents, coverage, stretch),
             blind=blind_spots(figures, scored, fleet, run.version if other else ""),
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, achieved, coverage, sources.data_hash),
@@ -329,6 +330,14 @@ def _marked_open(
         return replace(incident, open=window.incidents[incident.incident_id].ongoing)
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
+
+
+def _class_of(fleet: Fleet, vehicle: str) -> str:
+    """The class of a vehicle by the fleet file as it is; empty where it is in none any more."""
+    try:
+        return fleet.class_of(vehicle)
+    except ConfigError:
+        return ""
 
 
 def _scaler(path: Path) -> Scaler | None:
