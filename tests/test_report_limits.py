@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from notify_kit import an_incident as at_yard
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 
 import amad.report
+from amad.config.wording import range_of
 from amad.drift.findings import ChannelDrift, Drift
 from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
 from amad.ingest.ingestion import ingest
@@ -196,3 +198,15 @@ def test_a_vehicle_has_the_class_that_the_fleet_file_gives_it_now(home: Path, cl
     assert sorted(head for head in heads if head[0] in told) == sorted(2 * list(told.items())), (
         "under Worst vehicles and The fleet"
     )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([5], "2026-01-05"),
+        ([5, 6, 7], "2026-01-05 to 2026-01-07"),
+        ([5, 7, 9], "3 dates from 2026-01-05 to 2026-01-09"),
+    ],
+)
+def test_a_run_of_dates_that_do_not_follow_each_other_says_so(numbers, text):
+    assert range_of([date(2026, 1, number) for number in numbers]) == text

@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.config.wording import capitalised, count, of_causes
+from amad.config.wording import capitalised, count, of_causes, range_of
 from amad.detect.incident_words import type_name
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
@@ -82,10 +82,9 @@ class Report:
         health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
-        dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
         summary = (
-            f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
-            f"{count(self.vehicles, 'vehicle')}"
+            f"report of {range_of(self.dates)}: {of_causes(self.causes, self.incidents)} on "
+            f"{self.affected} of {count(self.vehicles, 'vehicle')}"
         )
         if self.without_scores:
             summary += f", {self.without_scores:,} without a score"
@@ -360,7 +359,7 @@ def _environment() -> Environment:
     environment.filters |= {
         name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters |= {"capitalised": capitalised, "count": count}
+    environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 
