@@ -129,6 +129,19 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     assert "began before the scored dates" not in page.text
 
 
+def test_the_alarms_of_an_incident_are_those_of_all_its_dates_on_the_page_of_the_last(home: Path):
+    fleet = write_fleet(home)
+    begun = an_incident(fleet, "bev-01", 0, 500, 100)
+    goes_on = an_incident(fleet, "bev-01", 1, 0, 80, start=begun.start, continued=True,
+                          incident_id=begun.incident_id)  # fmt: skip
+    made(home, {0: [begun], 1: [goes_on]})
+    build_report(stage_of(fleet, Settings(home=home)))
+    folder = home / "runs" / fleet.name / "reports"
+    pages = [(folder / f"{FIRST_DAY + timedelta(days=n)}.html").read_text() for n in (0, 1)]
+    assert ["100 rows in alarm" in page for page in pages] == [True, False]
+    assert ["180 rows in alarm" in page for page in pages] == [False, True]
+
+
 def test_an_incident_that_began_before_the_run_says_so(home: Path):
     fleet = write_fleet(home)
     goes_on = an_incident(

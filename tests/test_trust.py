@@ -122,6 +122,16 @@ def test_few_incidents_that_do_not_end_make_no_tick():
     assert not any("More than promised" in line for line in card.lines)
 
 
+@pytest.mark.parametrize(
+    ("alarms", "verdict", "said"),
+    [(0.1, "good", "10 %"), (0.104, "fair", "just over 10 %"), (0.2, "fair", "20 %")],
+)
+def test_a_share_over_its_limit_is_not_written_as_the_limit(alarms, verdict, said):
+    card = shown(incidents=1, scored=1000, alarms=alarms)["alarms"]
+    assert card.verdict == verdict
+    assert any(line.startswith(f"Its alarms are {said} of its scored rows.") for line in card.lines)
+
+
 @pytest.mark.parametrize(("delay", "words"), [(0.0, "with their first row"), (45.0, "within 45 s")])
 def test_the_delay_of_the_faults_found_is_told_in_words(delay, words):
     card = shown(evidence(median_delay_seconds=delay))["faults"]

@@ -321,12 +321,14 @@ def _page(
 def _marked_open(
     incident: Incident, coverage: dict[str, Coverage], window: Window | None
 ) -> Incident:
-    """The incident, ``open`` if it goes on as the notices say.
+    """The incident, ``open`` if it goes on as the notices say, with the alarms of all its dates.
 
     Without a window: if the vehicle's last scored row still belongs to it.
     """
-    if window is not None and incident.incident_id in window.incidents:
-        return replace(incident, open=window.incidents[incident.incident_id].ongoing)
+    if window is not None and (known := window.incidents.get(incident.incident_id)) is not None:
+        if known.incident.end == incident.end:  # else the page shows what was known before
+            incident = replace(incident, alarm_rows=known.incident.alarm_rows)
+        return replace(incident, open=known.ongoing)
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
 

@@ -234,7 +234,7 @@ def _alarms(
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
-        f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows."
+        f"Its alarms are {_beside(alarms / (scored or 1), LOUD)} of its scored rows."
         + (
             f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
             f"{text.share(LOUD)} of their rows in alarm."
@@ -275,7 +275,7 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
         if scored < SCORED:
             verdict, headline = "fair", "The data passed validation, but much of it has no score"
     lines = [
-        f"{parts[0]:,} of {rows:,} rows have a score ({text.share(scored)}).",
+        f"{parts[0]:,} of {rows:,} rows have a score ({_beside(scored, SCORED)}).",
         f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
     ]
     return card(verdict, headline, *(lines if rows else ()))
@@ -328,6 +328,14 @@ def _card(
         bars=list(bars),
         means=means,
     )
+
+
+def _beside(value: float, limit: float) -> str:
+    """A share as it is written, ``just over 10 %`` where it would look like the limit."""
+    said = text.share(value)
+    if value == limit or said != text.share(limit):
+        return said
+    return f"just {'over' if value > limit else 'under'} {said}"
 
 
 def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, float, float]:
