@@ -10,7 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config import Channel
+from amad.config import number_text as text
+from amad.config.number_text import DAY
+from amad.config.wording import count
 from amad.detect.daily import day_bounds
+from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -76,6 +81,27 @@ class Window:
             item.incident.end, manifest.gap_us,
         )  # fmt: skip
         return after is not None and after > item.incident.threshold
+
+    def again(self, incident_id: str, known: Mapping[str, Channel]) -> list[str]:
+        """A sentence on earlier dates on which the vehicle had incidents on the same sensors.
+
+        So a fault shows that lasts, though each trip has an incident of its own. Empty where there
+        was none. known: the fleet's channels by name.
+        """
+        if (item := self.incidents.get(incident_id)) is None:
+            return []
+        own, found, shared = item.incident, set[date](), set[str]()
+        main = main_channels(own.channels, own.shares)
+        for other in (published.incident for published in self.incidents.values()):
+            same = set(main).intersection(main_channels(other.channels, other.shares))
+            if same and other.vehicle == own.vehicle and other.start < own.start // DAY * DAY:
+                before = text.dates(other.start, min(other.end, own.start // DAY * DAY) - 1)
+                found, shared = found | set(before), shared | same
+        if not found:
+            return []
+        titles = [known[name].title if name in known else name for name in main if name in shared]
+        days = f"{count(len(found), 'earlier date')}, the first {min(found)}"
+        return [f"{own.vehicle} had incidents on {' or '.join(titles)} on {days}."]
 
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         """Time (us) of the newest scored row of a vehicle before a moment (us).

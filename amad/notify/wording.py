@@ -240,10 +240,11 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found.append(_when(main[0]))
     else:
         found += [f"{c.told.vehicle}: {_when(c)} Level {c.told.level}." for c in main[:LISTED]]
-        if len(main) > LISTED:
-            found.append(f"And {len(main) - LISTED:,} more.")
+        found += [f"And {len(main) - LISTED:,} more."] if len(main) > LISTED else []
     if state != "withdrawn":
         found.append(_severity(main, worst))
+        if worst.window is not None and state == "new" and not group.reporting:
+            found += worst.window.again(worst.incident_id, fleet.channel_by_name)
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         of = f"{told.vehicle}: " if len(main) > 1 else ""
@@ -256,12 +257,11 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found.append(f"Type: {'; '.join(types)}.")
         # What one vehicle's incident suggests is no cause of the same on many.
         found += [] if group.reporting else _checks(told, fleet)
-    for change in main:
-        if change.replaces:
-            found.append(
-                f"It was told before as incident {change.replaces}, before later rows moved its "
-                "start."
-            )
+    found += [
+        f"It was told before as incident {change.replaces}, before later rows moved its start."
+        for change in main
+        if change.replaces
+    ]
     ids = some([change.incident_id for change in main], LISTED)
     many = "Incident" if len(main) == 1 else "Incidents"
     return [*found, f"{many} {ids}, model version {told.model_version}."]

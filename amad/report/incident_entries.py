@@ -97,6 +97,7 @@ def incident_entries(
                 checks=what_to_check(item.type, channels, shares, item.partner, known),
                 facts=[
                     *([f"Its alarms {OUTLIVED}."] if outlived else []),
+                    *(window.again(item.incident_id, known) if plotted and window else []),
                     *gap_words(channels, shares, gaps_of(item), known),
                     *context_words(began, known),
                     *(context.of(item) if context else []),
