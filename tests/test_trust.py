@@ -164,13 +164,20 @@ def test_one_unit_cannot_be_judged():
 
 
 def test_figures_of_another_version_give_no_tick():
-    figures = {"champion_version": 3, "champion": 0.41, "metric": "vus_pr"}
+    figures = {
+        "champion_version": 3,
+        "champion": 0.41,
+        "metric": "vus_pr",
+        "champion_events_found": 7,
+    }
     other = evidence(receipt={"version": 4, "decision": "refuse", "figures": figures})
     found = shown(other)
     for name in ("detection", "faults"):
         assert found[name].verdict == "unknown"
         assert "Measured on version 4; version 3 scored." in found[name].lines[0]
-    assert any("0.41" in line for line in found["detection"].lines)
+    for name, theirs in (("detection", "has VUS-PR 0.41"), ("faults", "finds 7 of them")):
+        (told,) = (line for line in found[name].lines if line.startswith("On the same test data"))
+        assert told == f"On the same test data version 3 {theirs}."
     assert found["model"].verdict == "fair"
 
 
