@@ -102,6 +102,25 @@ def test_a_channel_of_another_kind_is_told_and_makes_no_fair_comparison() -> Non
     )
 
 
+def test_a_vehicle_that_changed_its_class_is_told_by_the_names_of_the_classes() -> None:
+    def of(*classes: tuple[str, list[str]]) -> SimpleNamespace:
+        found = _detector({})
+        listed = [{"name": name, "vehicles": patterns} for name, patterns in classes]
+        content = toy_fleet().model_dump(mode="json") | {"vehicle_classes": listed}
+        found.fleet = Fleet.model_validate(content)
+        return found
+
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1"}
+    champion = SimpleNamespace(version="3", tags=tags)
+    a, b = ("a", ["*"]), ("b", ["v-1", "v-2"])
+    assert changes(champion, of(b, a), of(("b", ["v-2"]), a), tags) == (
+        "changed since version 3: fleet file.vehicle_classes.b.vehicles ['v-1', 'v-2'] -> ['v-2']"
+    )
+    assert changes(champion, of(b, a), of(a, b), tags) == (
+        "changed since version 3: fleet file.order of classes ['b', 'a'] -> ['a', 'b']"
+    )
+
+
 def _defence(found: dict[str, int]) -> Defence:
     return Defence(detector=None, per_unit={}, found=found)
 

@@ -119,6 +119,17 @@ def test_the_recommendation_says_why(changes, retrain, words):
     assert found_retrain == retrain and words in reason
 
 
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [(0.4, "(limit 40.0%)"), (2.0, "(no limit, since as many of the train days lie outside")],
+)
+def test_a_limit_that_no_share_of_rows_can_reach_is_told_as_none(limit, told):
+    found = Drift(fleet="f", model_version="1", newest=START, retrain=False, reason="no",
+                  uncovered=0.8, uncovered_limit=limit)  # fmt: skip
+    (line,) = (line for line in lines_of(found) if "rows outside training" in line)
+    assert told in line
+
+
 def test_the_table_says_that_more_channels_drifted_than_it_shows():
     def found(drifted: int) -> Drift:
         channels = [

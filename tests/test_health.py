@@ -128,7 +128,7 @@ def test_what_ingest_noticed_is_told(yard: Yard):
         files_gone=[{"path": "old.csv", "rows": 60, "days": 1}],
     )
     assert found.sentences() == {
-        "unknown": ["truck is in no vehicle class of the fleet file: 1,200 rows refused"],
+        "unknown": ["truck is in no vehicle class of the fleet file: none of its rows is read"],
         "doubles": ["a-1 and A1 look like spellings of one vehicle"],
         "gone": ["old.csv is gone from the raw folder; the lake keeps its 60 rows of 1 day"],
     }

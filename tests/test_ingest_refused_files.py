@@ -26,7 +26,7 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
         assert [file.path for file in counts.files_refused] == ["2.csv"]
         assert counts.vehicles_unknown == {"c-7": 2, "c-8": 1}
         told = said(yard, counts)
-        assert "2.csv: missing column: 'level'" in told and "c-7 (2 rows)" in told
+        assert "2.csv: missing column: 'level'" in told and "  c-7\n" in told
     yard.csv("2.csv", [line(seconds=1)])  # mended: it is read, the others are not read again
     counts, lake = yard.ingest(raw_fleet())
     assert counts.files_refused == [] and counts.files_read == 1 and lake.rows() == 2

@@ -128,6 +128,8 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
     assert (receipt["version"], receipt["champion"]) == (2, 1)
     assert receipt["decision"] == "refuse"
     assert receipt["figures"]["champion_difference"] == pytest.approx(0, abs=1e-3)
+    found = receipt["figures"]["champion_events_found"]
+    assert any(f"champion {found} of" in reason for reason in receipt["reasons"])
     client = connect(settings)
     assert version_number(alias_version(client, FLEET, model_registry.CHALLENGER)) == 2
     with pytest.raises(GateError, match=r"version 2 may not be champion.*--force"):

@@ -129,6 +129,19 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     assert "began before the scored dates" not in page.text
 
 
+def test_the_alarms_of_an_incident_are_those_of_all_its_dates_on_the_page_of_the_last(home: Path):
+    fleet = write_fleet(home)
+    begun = an_incident(fleet, "bev-01", 0, 500, 100)
+    goes_on = an_incident(fleet, "bev-01", 1, 0, 80, start=begun.start, continued=True,
+                          incident_id=begun.incident_id)  # fmt: skip
+    made(home, {0: [begun], 1: [goes_on]})
+    build_report(stage_of(fleet, Settings(home=home)))
+    folder = home / "runs" / fleet.name / "reports"
+    pages = [(folder / f"{FIRST_DAY + timedelta(days=n)}.html").read_text() for n in (0, 1)]
+    assert ["100 rows in alarm" in page for page in pages] == [True, False]
+    assert ["180 rows in alarm" in page for page in pages] == [False, True]
+
+
 def test_an_incident_that_began_before_the_run_says_so(home: Path):
     fleet = write_fleet(home)
     goes_on = an_incident(
@@ -364,20 +377,19 @@ def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.Mon
 # The geometry of the plots.
 
 
-def test_long_runs_are_shown_in_few_cells(home: Path):
-    fleet = write_fleet(home)
+def test_long_runs_are_shown_in_few_cells():
     for days in (1, 3, 4, 62, 63, 400):
         stretch = stretch_us(days)
         cells = {n * stretch: Cell(rows=9, scored=9) for n in range(days * text.DAY // stretch)}
-        shown = overview([], {"bev-01": Coverage(cells=cells, last=1)}, fleet, stretch)
+        shown = overview([], {"bev-01": Coverage(cells=cells, last=1)}, stretch)
         assert len(shown.rows[0].boxes) <= 72
         assert max(box.x for box in shown.rows[0].boxes) + 1 <= shown.width
         assert shown.axis and all(0 <= tick.at < 100 for tick in shown.axis)
 
 
-def test_a_strip_leaves_out_the_time_without_data(home: Path):
+def test_a_strip_leaves_out_the_time_without_data():
     hours = {n * text.HOUR: Cell(rows=9, scored=9) for n in (0, 1, 9, 10, 30)}
     coverage = {"bev-01": Coverage(cells=hours, last=1)}
-    (row,) = overview([], coverage, write_fleet(home), text.HOUR).rows
+    (row,) = overview([], coverage, text.HOUR).rows
     steps = np.diff([box.x for box in row.boxes])
     assert steps[0] == steps[2] == 1 and steps[1] == steps[3] > 1

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from notify_kit import an_incident as at_yard
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 
 import amad.report
+from amad.config.wording import range_of
 from amad.drift.findings import ChannelDrift, Drift
 from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
+from amad.ingest.ingestion import ingest
 from amad.report import build_report, incident_entries
 from amad.report.blind_spots import blind_spots
 from amad.report.glossary import Explained, glossary
@@ -170,3 +173,40 @@ def test_the_headline_leads_nowhere_where_the_worst_has_no_plot(home: Path, monk
     links, ids = (set(re.findall(rf'{name}="#?([^"]+)"', page)) for name in ("href", "id"))
     assert "Worst: bev-01," in page and "incident-1" not in ids
     assert {link for link in links if link.startswith("incident-")} <= ids
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        ([("old", "van-*"), ("new", "bev-*")], {"bev-01": "new", "van-02": "old"}),
+        ([("new", "bev-*"), ("other", "car-*")], {"bev-01": "new", "van-02": ""}),
+    ],
+)
+def test_a_vehicle_has_the_class_that_the_fleet_file_gives_it_now(home: Path, classes, told):
+    """Also where it was scored in another one, and where no pattern matches it any more."""
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, list(told))
+    write_run(fleet, settings, {1: [an_incident(fleet, name, 1, 60, 30) for name in told]})
+    changed = [{"name": name, "vehicles": [pattern]} for name, pattern in classes]
+    fleet = write_fleet(home, vehicle_classes=changed)
+    ingest(fleet, settings)
+    build_report(stage_of(fleet, settings), home / "report.html")
+    page = (home / "report.html").read_text(encoding="utf-8")
+    heads = re.findall(
+        r'<th scope="row" role="rowheader">([^<]*?)(?: <small>(.*?)</small>)?</th>', page
+    )
+    assert sorted(head for head in heads if head[0] in told) == sorted(2 * list(told.items())), (
+        "under Worst vehicles and The fleet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([5], "2026-01-05"),
+        ([5, 6, 7], "2026-01-05 to 2026-01-07"),
+        ([5, 7, 9], "3 dates from 2026-01-05 to 2026-01-09"),
+    ],
+)
+def test_a_run_of_dates_that_do_not_follow_each_other_says_so(numbers, text):
+    assert range_of([date(2026, 1, number) for number in numbers]) == text

@@ -122,6 +122,16 @@ def test_few_incidents_that_do_not_end_make_no_tick():
     assert not any("More than promised" in line for line in card.lines)
 
 
+@pytest.mark.parametrize(
+    ("alarms", "verdict", "said"),
+    [(0.1, "good", "10 %"), (0.104, "fair", "just over 10 %"), (0.2, "fair", "20 %")],
+)
+def test_a_share_over_its_limit_is_not_written_as_the_limit(alarms, verdict, said):
+    card = shown(incidents=1, scored=1000, alarms=alarms)["alarms"]
+    assert card.verdict == verdict
+    assert any(line.startswith(f"Its alarms are {said} of its scored rows.") for line in card.lines)
+
+
 @pytest.mark.parametrize(("delay", "words"), [(0.0, "with their first row"), (45.0, "within 45 s")])
 def test_the_delay_of_the_faults_found_is_told_in_words(delay, words):
     card = shown(evidence(median_delay_seconds=delay))["faults"]
@@ -154,13 +164,20 @@ def test_one_unit_cannot_be_judged():
 
 
 def test_figures_of_another_version_give_no_tick():
-    figures = {"champion_version": 3, "champion": 0.41, "metric": "vus_pr"}
+    figures = {
+        "champion_version": 3,
+        "champion": 0.41,
+        "metric": "vus_pr",
+        "champion_events_found": 7,
+    }
     other = evidence(receipt={"version": 4, "decision": "refuse", "figures": figures})
     found = shown(other)
     for name in ("detection", "faults"):
         assert found[name].verdict == "unknown"
         assert "Measured on version 4; version 3 scored." in found[name].lines[0]
-    assert any("0.41" in line for line in found["detection"].lines)
+    for name, theirs in (("detection", "has VUS-PR 0.41"), ("faults", "finds 7 of them")):
+        (told,) = (line for line in found[name].lines if line.startswith("On the same test data"))
+        assert told == f"On the same test data version 3 {theirs}."
     assert found["model"].verdict == "fair"
 
 

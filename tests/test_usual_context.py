@@ -4,11 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_run
 
 from amad.config.fleet import Channel
 from amad.notify.published import Published, Window, read_window
+from amad.report import usual_context as usual
 from amad.report.usual_context import ContextSamples, gathered, usual_context
 from amad.telemetry.lake import Lake
 
@@ -25,7 +27,7 @@ def test_the_place_where_they_gather_is_found_with_both_counts():
     assert (found.inside, found.incidents) == (8, 10) and found.low <= 3 and 8 <= found.high < 60
     assert found.rows == pytest.approx(0.03, abs=0.005)
     assert found.sentence.startswith("8 of the 10 incidents of 14 days began at Heat 0.0")
-    assert found.sentence.endswith("where 3.0 % of the rows are")
+    assert found.sentence.endswith("where 3.1 % of the rows are")
 
 
 def test_a_code_is_a_place():
@@ -77,7 +79,7 @@ def test_the_rows_are_those_of_the_window_and_each_date_is_read_once(tmp_path, m
     assert found is not None
     (place,) = found.ranges
     assert place.sentence == (
-        "6 of the 6 incidents of 14 days began at Coolant temperature 20 to 27 °C, where 0 % of "
+        "6 of the 6 incidents of 14 days began at Coolant temperature 20 to 27 °C, where <0.1 % of "
         "the rows are"
     )
     assert found.of(items[0]) == [f"Such a moment is rare: {place.sentence}."]
@@ -109,3 +111,19 @@ def test_values_of_failed_sensors_and_quarantined_days_are_not_among_the_rows(tm
     assert coolant == speed > 0
     assert rows(withheld={"van-1": ["Vehicle.Coolant"]}) == [coolant // 2, speed]
     assert rows(quarantined=(("van-1", 0), ("van-1", 1))) == [coolant // 2, speed // 2]
+
+
+@pytest.mark.parametrize("cycle", [24, 60])
+def test_a_cycle_of_the_rows_does_not_hide_most_of_them(tmp_path, monkeypatch, cycle):
+    """Rows at equal distances would all meet the same moment of the cycle."""
+    fleet = write_fleet(tmp_path)
+    settings = write_data(fleet, tmp_path, VANS)
+    channel = fleet.channel_by_name["Vehicle.Speed"]
+    day = pa.table({channel.name: np.arange(3000.0) % cycle})
+    monkeypatch.setattr(Lake, "read_day", lambda *args: day)
+    monkeypatch.setattr(usual, "MOST_ROWS", 300)
+    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+    drawn = usual._read(lake, FIRST_DAY, ["van-1"], [channel])[channel.name]
+    assert len(drawn) == 300 and len(np.unique(drawn)) > 0.9 * cycle
+    again = usual._read(lake, FIRST_DAY, ["van-1"], [channel])[channel.name]
+    assert np.array_equal(drawn, again)

@@ -111,11 +111,11 @@ def lines_of(found: "Drift") -> list[str]:
             f"  {'scores above usual 95 %':<26}{found.above_usual:.1%}, threshold moved by "
             f"{found.moved_threshold:+.2f}"
         )
-    if found.uncovered is not None:
-        lines.append(
-            f"  {'rows outside training':<26}{found.uncovered:.1%} (limit "
-            f"{found.uncovered_limit:.1%})"
-        )
+    if found.uncovered is not None and found.uncovered_limit is not None:
+        within = "no limit, since as many of the train days lie outside the others"
+        if found.uncovered_limit < 1:
+            within = f"limit {found.uncovered_limit:.1%}"
+        lines.append(f"  {'rows outside training':<26}{found.uncovered:.1%} ({within})")
     if found.unknown:
         lines.append(f"  {'vehicles not in training':<26}{len(found.unknown)} of {found.vehicles}")
     if found.channels:

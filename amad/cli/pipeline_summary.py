@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 
 from amad.config import DataError, Stage
-from amad.config.wording import count, some, whole_pipeline
+from amad.config.wording import count, range_of, some, whole_pipeline
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.tune.sweep_result import SweepResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -105,11 +105,10 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
     dates = receipt.dates
     if not dates:
         return ["no date was new"]
-    span = " to ".join(dict.fromkeys((str(dates[0]), str(dates[-1]))))
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
     alarms = sum(item.alarms for item in receipt.by_date.values())
-    return [f"{span} with {by}: {count(receipt.rows, 'row')}, {count(alarms, 'alarm')}"]
+    return [f"{range_of(dates)} with {by}: {count(receipt.rows, 'row')}, {count(alarms, 'alarm')}"]
 
 
 def _where(stage: Stage) -> list[tuple[str, str]]:

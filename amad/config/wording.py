@@ -1,6 +1,7 @@
 """Small parts of sentences that many messages share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import date
 
 NAMED = 5  # things that one sentence names
 
@@ -19,6 +20,17 @@ def of_causes(causes: int, incidents: int, word: str = "") -> str:
     if causes == incidents:
         return count(incidents, f"{before}incident")
     return f"{count(causes, f'{before}cause')} ({count(incidents, 'incident')})"
+
+
+def range_of(days: Sequence[date]) -> str:
+    """``2026-01-05``, ``2026-01-05 to 2026-01-09``, or ``3 dates from 2026-01-05 to 2026-01-09``.
+
+    days: sorted. The last form says that dates between the first and the last are not among them.
+    """
+    first, last = days[0], days[-1]
+    if len(days) <= (last - first).days:
+        return f"{count(len(days), 'date')} from {first} to {last}"
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def whole_pipeline(fleet: str) -> str:

@@ -62,6 +62,13 @@ class Gap(NamedTuple):
     peers: int = 0
 
 
+# What became of an incident whose alarms ended while its score did not, see ``Window.outlived``.
+OUTLIVED = (
+    "ended because the threshold moved along with its score, which is still as high: what is wrong "
+    "may go on"
+)
+
+
 def type_name(kind: str, lasted_us: int, fleet: Fleet) -> str:
     """The type of an incident that lasted so long (microseconds), for people: ``level shift``."""
     name = kind.replace("_", " ")

@@ -154,9 +154,7 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
         "raw files delivered twice, whose rows are refused as repeats": [
             f"{file.path} is {file.original}" for file in result.files_twice
         ],
-        "vehicles in no vehicle class of the fleet file": [
-            f"{vehicle} ({rows:,} rows)" for vehicle, rows in result.vehicles_unknown.items()
-        ],
+        "vehicles in no vehicle class of the fleet file": list(result.vehicles_unknown),
         "ids that may be one vehicle, which source.vehicle.aliases joins": [
             " = ".join(map(repr, ids)) for ids in result.likely_doubles
         ],

@@ -7,7 +7,7 @@ still goes on is not told again for that.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -65,7 +65,7 @@ class Change:
     told: as the ledger says once it is told. before: as it says now; None: nothing yet. withheld:
     of a withdrawn one, those of its channels that failed their checks; all, where its vehicle-day
     is quarantined. part_of: of a withdrawn one, the id of the incident that later rows joined it
-    with.
+    with. window: where it is published.
     """
 
     incident_id: str
@@ -74,6 +74,7 @@ class Change:
     before: NotifiedIncident | None
     withheld: tuple[str, ...] = ()
     part_of: str | None = None
+    window: Window | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -84,6 +85,13 @@ class Change:
     def replaces(self) -> str | None:
         """The id under which the incident was told before its start moved."""
         return self.before.known_as if self.before is not None else None
+
+    @property
+    def outlived(self) -> bool:
+        """Did its alarms end while its score stayed as high? See ``Window.outlived``."""
+        if self.window is None or self.told.state != "over":
+            return False
+        return self.window.outlived(self.incident_id)
 
     @property
     def ongoing(self) -> bool:
@@ -112,7 +120,8 @@ def find_changes(
             continue
         state = _state(before, item)
         if state is not None:
-            found.append(_change(name, state, _told(item, before), before))
+            change = _change(name, state, _told(item, before), before)
+            found.append(replace(change, window=window))
     for name, before in told.items():
         gone = before.state != "withdrawn" and name not in window.incidents
         if gone and before.last in window.dates:

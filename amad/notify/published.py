@@ -1,7 +1,8 @@
 """The incidents that are published now, of the newest dates, each joined over its dates."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config import Channel
+from amad.config import number_text as text
+from amad.config.number_text import DAY
+from amad.config.wording import count
 from amad.detect.daily import day_bounds
+from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -41,13 +47,15 @@ class Window:
     dates: the published ones among the newest days, with the vehicles that report on each.
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
-    incidents: by id. runs: the folder of the partitions; None where there are none.
+    incidents: by id. runs: the folder of the partitions; None where there are none. after: see
+    ``outlived``, of the dates that were asked for.
     """
 
     dates: dict[date, frozenset[str]]
     versions: dict[date, str]
     incidents: dict[str, Published]
     runs: Path | None = None
+    after: dict[date, dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def first(self) -> date | None:
@@ -59,6 +67,61 @@ class Window:
         if self.runs is None:
             return None
         return partitions.read_manifest(self.runs, self.versions[day], day)
+
+    def outlived(self, incident_id: str) -> bool:
+        """Whether the alarms of an incident ended while its score stayed as high as it was.
+
+        The threshold has then moved along (``amad.detect.moving_threshold``), so what is wrong may
+        go on. The scored rows of its last date decide that follow its end without a longer break
+        than alarms of one incident have; if there are none, nothing is known of it.
+        """
+        item = self.incidents.get(incident_id)
+        if item is None or item.ongoing or self.runs is None:
+            return False
+        if item.last not in self.after:
+            self.after[item.last] = self._medians_after(item.last)
+        return self.after[item.last].get(incident_id, math.nan) > item.incident.threshold
+
+    def _medians_after(self, day: date) -> dict[str, float]:
+        """Median score after each incident that ended on a date, as long as the merge gap is."""
+        ends = {
+            name: item.incident
+            for name, item in self.incidents.items()
+            if item.last == day and not item.ongoing
+        }
+        manifest, found = self.manifest(day), dict[str, float]()
+        if manifest is None or self.runs is None:
+            return found
+        vehicles = sorted({incident.vehicle for incident in ends.values()})
+        rows = _by_vehicle(_scored(self.runs, self.versions[day], day, vehicles, "score"))
+        for name, incident in ends.items():
+            us, score = rows.get(incident.vehicle, [np.empty(0), np.empty(0)])
+            until = incident.end + manifest.gap_us
+            first, last = np.searchsorted(us, [incident.end, until + 1])
+            if first < last:
+                found[name] = float(np.median(score[first:last]))
+        return found
+
+    def again(self, incident_id: str, known: Mapping[str, Channel]) -> list[str]:
+        """A sentence on earlier dates on which the vehicle had incidents on the same sensors.
+
+        So a fault shows that lasts, though each trip has an incident of its own. Empty where there
+        was none. known: the fleet's channels by name.
+        """
+        if (item := self.incidents.get(incident_id)) is None:
+            return []
+        own, found, shared = item.incident, set[date](), set[str]()
+        main = main_channels(own.channels, own.shares)
+        for other in (published.incident for published in self.incidents.values()):
+            same = set(main).intersection(main_channels(other.channels, other.shares))
+            if same and other.vehicle == own.vehicle and other.start < own.start // DAY * DAY:
+                before = text.dates(other.start, min(other.end, own.start // DAY * DAY) - 1)
+                found, shared = found | set(before), shared | same
+        if not found:
+            return []
+        titles = [known[name].title if name in known else name for name in main if name in shared]
+        days = f"{count(len(found), 'earlier date')}, the first {min(found)}"
+        return [f"{own.vehicle} had incidents on {' or '.join(titles)} on {days}."]
 
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         """Time (us) of the newest scored row of a vehicle before a moment (us).
@@ -208,16 +271,25 @@ def _scored_times(
     runs: Path, version: str, day: date, vehicles: list[str]
 ) -> dict[str, np.ndarray]:
     """The times (us), sorted, of the scored rows of each of the vehicles."""
-    table = _scored(runs, version, day, vehicles)
+    found = _by_vehicle(_scored(runs, version, day, vehicles))
+    return {vehicle: us for vehicle, (us,) in found.items()}
+
+
+def _by_vehicle(table: pa.Table) -> dict[str, list[np.ndarray]]:
+    """The times (us), sorted, and the further columns of the rows of each vehicle."""
     names = table["vehicle"].combine_chunks().dictionary_encode()
     us, code = table["timestamp"].cast(pa.int64()).to_numpy(), names.indices.to_numpy()
     order = np.lexsort((us, code))  # one pass, as there may be a thousand vehicles
     borders = np.cumsum(np.bincount(code, minlength=len(names.dictionary)))[:-1]
-    parts = np.split(us[order], borders)
-    return dict(zip(names.dictionary.to_pylist(), parts, strict=False))
+    columns = [us, *(table[name].to_numpy() for name in table.column_names[2:])]
+    parts = zip(*(np.split(column[order], borders) for column in columns), strict=True)
+    return {
+        vehicle: list(own)
+        for vehicle, own in zip(names.dictionary.to_pylist(), parts, strict=False)
+    }
 
 
-def _scored(runs: Path, version: str, day: date, vehicles: list[str]) -> pa.Table:
-    """Vehicle and time of the scored rows of these vehicles."""
+def _scored(runs: Path, version: str, day: date, vehicles: list[str], *more: str) -> pa.Table:
+    """Vehicle, time and the columns ``more`` of the scored rows of these vehicles."""
     wanted = pc.field("vehicle").isin(vehicles) & (pc.field("status") == "scored")
-    return partitions.read_scores(runs, version, day, ["vehicle", "timestamp"], wanted)
+    return partitions.read_scores(runs, version, day, ["vehicle", "timestamp", *more], wanted)

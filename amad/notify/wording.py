@@ -9,6 +9,7 @@ from amad.config import Fleet
 from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
 from amad.detect.incident_words import (
+    OUTLIVED,
     context_words,
     gap_words,
     looks_like_a_sensor,
@@ -39,8 +40,9 @@ class NoticeIncident(Entry):
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
     normal rows, None where nobody knows. context: value of each channel of ``context`` when it
     began. past_gaps to peers: of each channel, as of ``Incident``. suspect: what the fault looks
-    like. check: where to look first. replaces: the id under which it was told before its start
-    moved. part_of: of a withdrawn one, the incident that later rows joined it with.
+    like. check: where to look first. outlived: its alarms ended while its score stayed as high.
+    replaces: the id under which it was told before its start moved. part_of: of a withdrawn one,
+    the incident that later rows joined it with.
     """
 
     key: str
@@ -67,6 +69,7 @@ class NoticeIncident(Entry):
     peers: list[int] = []
     suspect: Literal["sensor", "vehicle"] = "vehicle"
     check: list[str] = []
+    outlived: bool = False
     model_version: str
     replaces: str | None = None
     part_of: str | None = None
@@ -190,6 +193,8 @@ def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
     going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
     if _sensor(main[0].told):
         what += f", like a fault of the sensor of {fleet.title_of(main[0].told.channels[0])}"
+    if state == "over" and main[0].outlived:
+        what = what.replace("incident over", "alarms over, but the score is still as high")
     was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
     return f"{vehicle}: {what}{was}{going}"
 
@@ -235,27 +240,28 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found.append(_when(main[0]))
     else:
         found += [f"{c.told.vehicle}: {_when(c)} Level {c.told.level}." for c in main[:LISTED]]
-        if len(main) > LISTED:
-            found.append(f"And {len(main) - LISTED:,} more.")
+        found += [f"And {len(main) - LISTED:,} more."] if len(main) > LISTED else []
     if state != "withdrawn":
         found.append(_severity(main, worst))
+        if worst.window is not None and state == "new" and not group.reporting:
+            found += worst.window.again(worst.incident_id, fleet.channel_by_name)
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         of = f"{told.vehicle}: " if len(main) > 1 else ""
         found += _strayed(of, told, fleet)
         found += [] if group.reporting else _no_longer_fits(of, told, fleet)
-        found += [f"{of}{sentence}" for sentence in _gaps(told, fleet)]
+        gaps = gap_words(told.channels, told.shares, gaps_of(told), fleet.channel_by_name)
+        found += [f"{of}{sentence}" for sentence in gaps]
         found += context_words(told.context, fleet.channel_by_name)
         types = dict.fromkeys(_type(change.told, fleet) for change in [worst, *main])
         found.append(f"Type: {'; '.join(types)}.")
         # What one vehicle's incident suggests is no cause of the same on many.
         found += [] if group.reporting else _checks(told, fleet)
-    for change in main:
-        if change.replaces:
-            found.append(
-                f"It was told before as incident {change.replaces}, before later rows moved its "
-                "start."
-            )
+    found += [
+        f"It was told before as incident {change.replaces}, before later rows moved its start."
+        for change in main
+        if change.replaces
+    ]
     ids = some([change.incident_id for change in main], LISTED)
     many = "Incident" if len(main) == 1 else "Incidents"
     return [*found, f"{many} {ids}, model version {told.model_version}."]
@@ -296,24 +302,20 @@ def _when(change: Change) -> str:
             f"It began on {start} UTC; its newest alarm ends at {end} UTC, and no later row shows "
             "that it is over."
         )
-    return f"It lasted {span(told.end - told.start)}, from {start} to {end} UTC, and is over."
+    what, over = ("Its alarms", OUTLIVED) if change.outlived else ("It", "is over")
+    return f"{what} lasted {span(told.end - told.start)}, from {start} to {end} UTC, and {over}."
 
 
 def _severity(main: list[Change], worst: Change) -> str:
     told = worst.told
-    bounds = {name: (least, upper) for (least, name), upper in _with_upper()}
-    least, upper = bounds[told.level]
-    where = f"from {least:g} on" if upper is None else f"from {least:g} to below {upper:g}"
+    place = [name for _, name in LEVELS].index(told.level)  # the highest level is the first
+    below = f"to below {LEVELS[place - 1][0]:g}" if place else "on"
+    where = f"from {LEVELS[place][0]:g} {below}"
     before = worst.before if len(main) == 1 and worst.state != "new" else None
     rise = before is not None and before.highest != told.level
     was = f"; it was told as {before.highest}" if before is not None and rise else ""
     of = "Severity" if len(main) == 1 else f"Worst severity, of {told.vehicle}:"
     return f"{of} {told.severity:g} of 100; level {told.level} is {where}{was}."
-
-
-def _with_upper() -> list[tuple[tuple[float, str], float | None]]:
-    """Each level with the lower bound of the next one."""
-    return list(zip(LEVELS, [None, *(least for least, _ in LEVELS)], strict=False))
 
 
 def _sensors(group: Group, main: list[Change], told: NotifiedIncident, fleet: Fleet) -> str:
@@ -350,10 +352,6 @@ def _no_longer_fits(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
 def _type(told: NotifiedIncident, fleet: Fleet) -> str:
     of = (told.type, told.end - told.start, fleet)
     return ", ".join(filter(None, (type_name(*of), meaning(*of))))
-
-
-def _gaps(told: NotifiedIncident, fleet: Fleet) -> list[str]:
-    return gap_words(told.channels, told.shares, gaps_of(told), fleet.channel_by_name)
 
 
 def _checks(told: NotifiedIncident, fleet: Fleet) -> list[str]:
@@ -394,6 +392,7 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         **{name: getattr(told, name) for name in GAPS},
         suspect="sensor" if _sensor(told) else "vehicle",
         check=_checks(told, fleet),
+        outlived=change.outlived,
         model_version=told.model_version,
         replaces=change.replaces,
         part_of=change.part_of,

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from amad.config import Fleet
 from amad.config import number_text as text
 from amad.config.wording import count
 from amad.report.scoring_run import Cell, Coverage, Incident
@@ -30,7 +29,6 @@ class VehicleRow:
     """The row of one vehicle."""
 
     vehicle: str
-    vehicle_class: str
     boxes: list[Box]
     incidents: int
     worst: Incident | None
@@ -60,9 +58,7 @@ def stretch_us(days: int) -> int:
     return text.DAY * -(-days // CELLS)
 
 
-def overview(
-    incidents: list[Incident], coverage: dict[str, Coverage], fleet: Fleet, stretch: int
-) -> Overview:
+def overview(incidents: list[Incident], coverage: dict[str, Coverage], stretch: int) -> Overview:
     """The rows of all vehicles, those with the worst incidents first."""
     of: dict[str, list[Incident]] = {vehicle: [] for vehicle in coverage}
     for incident in incidents:
@@ -70,7 +66,7 @@ def overview(
     place = _places(coverage, stretch)
     order = sorted(of, key=lambda v: (-max((i.severity for i in of[v]), default=0.0), v))
     rows = [
-        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), fleet, place, stretch)
+        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), place, stretch)
         for vehicle in order[:SHOWN]
     ]
     return Overview(
@@ -109,7 +105,6 @@ def _row(
     vehicle: str,
     incidents: list[Incident],
     coverage: Coverage,
-    fleet: Fleet,
     place: dict[int, float],
     stretch: int,
 ) -> VehicleRow:
@@ -121,7 +116,6 @@ def _row(
     ]
     return VehicleRow(
         vehicle=vehicle,
-        vehicle_class=fleet.class_of(vehicle),
         boxes=boxes,
         incidents=len(incidents),
         worst=max(incidents, key=lambda i: i.severity, default=None),

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from amad.config import Fleet
 from amad.detect.incident_words import (
+    OUTLIVED,
     context_words,
     gap_words,
     looks_like_a_sensor,
@@ -15,6 +16,7 @@ from amad.detect.incident_words import (
     what_to_check,
 )
 from amad.detect.incidents import gaps_of
+from amad.notify.published import Window
 from amad.report.days_before import daily_figures, days_before
 from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
 from amad.report.scoring_run import Incident, ScoringRun
@@ -63,10 +65,12 @@ def incident_entries(
     verdicts: Verdicts,
     first: Collection[str],
     daily: pa.Table | None,
+    window: Window | None,
 ) -> list[Entry]:
     """The incidents of the list, the worst first.
 
     first: ids that are listed, and have plots, before worse ones. daily: see ``read_daily``.
+    window: where the incidents are published.
     """
     order = sorted(incidents, key=lambda incident: incident.incident_id not in first)
     kept = {incident.incident_id for incident in order[:LISTED]}
@@ -78,6 +82,8 @@ def incident_entries(
     for n, item in enumerate(listed):
         others = [other for other in incidents if other.vehicle == item.vehicle]
         channels, shares = item.channels, item.shares
+        plotted = item.incident_id in shown
+        outlived = plotted and window is not None and window.outlived(item.incident_id)
         began = dict(zip(item.context_channels, item.context_values, strict=True))
         entries.append(
             Entry(
@@ -90,18 +96,16 @@ def incident_entries(
                 rarity=rarity(item.return_days),
                 checks=what_to_check(item.type, channels, shares, item.partner, known),
                 facts=[
+                    *([f"Its alarms {OUTLIVED}."] if outlived else []),
+                    *(window.again(item.incident_id, known) if plotted and window else []),
                     *gap_words(channels, shares, gaps_of(item), known),
                     *context_words(began, known),
                     *(context.of(item) if context else []),
                 ],
                 said=verdicts.said(item.incident_id),
                 verdict=verdicts.verdict(item.incident_id),
-                plot=plot(item, others, fleet, run, lake, scaler)
-                if item.incident_id in shown
-                else None,
-                days=days_before(item, fleet, scaler, days_of)
-                if item.incident_id in shown
-                else None,
+                plot=plot(item, others, fleet, run, lake, scaler) if plotted else None,
+                days=days_before(item, fleet, scaler, days_of) if plotted else None,
             )
         )
     return entries

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from amad.config import number_text as text
-from amad.config.wording import count
+from amad.config.wording import count, range_of
 from amad.evaluation.chance import poisson_interval, poisson_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.notify.published import Window
@@ -77,8 +77,8 @@ def of_run(
     promised = metrics.operating_point.alarm_budget if metrics else None
     if run.job is not None and run.job.alarm_budget is not None:
         promised = run.job.alarm_budget
-    dates = " to ".join(dict.fromkeys((str(run.dates[0]), str(run.dates[-1]))))
-    return Achieved(name=dates, incidents=len(incidents), days=days, promised=promised)
+    name = range_of(run.dates)
+    return Achieved(name=name, incidents=len(incidents), days=days, promised=promised)
 
 
 def table(

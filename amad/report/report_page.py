@@ -18,10 +18,10 @@ from urllib.parse import quote
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import DataError, Stage
+from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.config.wording import capitalised, count, of_causes
+from amad.config.wording import capitalised, count, of_causes, range_of
 from amad.detect.incident_words import type_name
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
@@ -82,10 +82,9 @@ class Report:
         health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
-        dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
         summary = (
-            f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
-            f"{count(self.vehicles, 'vehicle')}"
+            f"report of {range_of(self.dates)}: {of_causes(self.causes, self.incidents)} on "
+            f"{self.affected} of {count(self.vehicles, 'vehicle')}"
         )
         if self.without_scores:
             summary += f", {self.without_scores:,} without a score"
@@ -236,7 +235,16 @@ def _page(
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
     entries = incident_entries(
-        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first, sources.daily
+        incidents,
+        fleet,
+        run,
+        sources.lake,
+        sources.scaler,
+        context,
+        verdicts,
+        first,
+        sources.daily,
+        window,
     )
     other = evidence.of_another(run) is not None
     figures = None if other else evidence.metrics
@@ -260,6 +268,7 @@ def _page(
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
             about=lambda item: about(item, fleet),
+            class_of=partial(_class_of, fleet),
             run=run,
             facts=facts,
             neighbours=neighbours,
@@ -271,7 +280,7 @@ def _page(
             verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
-            overview=overview(incidents, coverage, fleet, stretch),
+            overview=overview(incidents, coverage, stretch),
             blind=blind_spots(figures, scored, fleet, run.version if other else ""),
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, achieved, coverage, sources.data_hash),
@@ -312,14 +321,24 @@ def _page(
 def _marked_open(
     incident: Incident, coverage: dict[str, Coverage], window: Window | None
 ) -> Incident:
-    """The incident, ``open`` if it goes on as the notices say.
+    """The incident, ``open`` if it goes on as the notices say, with the alarms of all its dates.
 
     Without a window: if the vehicle's last scored row still belongs to it.
     """
-    if window is not None and incident.incident_id in window.incidents:
-        return replace(incident, open=window.incidents[incident.incident_id].ongoing)
+    if window is not None and (known := window.incidents.get(incident.incident_id)) is not None:
+        if known.incident.end == incident.end:  # else the page shows what was known before
+            incident = replace(incident, alarm_rows=known.incident.alarm_rows)
+        return replace(incident, open=known.ongoing)
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
+
+
+def _class_of(fleet: Fleet, vehicle: str) -> str:
+    """The class of a vehicle by the fleet file as it is; empty where it is in none any more."""
+    try:
+        return fleet.class_of(vehicle)
+    except ConfigError:
+        return ""
 
 
 def _scaler(path: Path) -> Scaler | None:
@@ -342,7 +361,7 @@ def _environment() -> Environment:
     environment.filters |= {
         name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters |= {"capitalised": capitalised, "count": count}
+    environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 

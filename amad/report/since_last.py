@@ -182,7 +182,9 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
 
 def _line(change: Change) -> Line:
     now, notes = change.told, []
-    if change.state == "new" and now.state == "over":
+    if change.outlived:
+        notes.append("alarms over, score as high")
+    elif change.state == "new" and now.state == "over":
         notes.append("already over")
     elif change.state == "ongoing" and change.before != now:
         again = change.before is not None and change.before.state == "over"

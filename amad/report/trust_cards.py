@@ -131,7 +131,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
-    headline, *other = _whose(f"VUS-PR {mine.mean[PRIMARY]:.2f}: {said}", found, run)
+    headline, *other = _whose(f"VUS-PR {mine.mean[PRIMARY]:.2f}: {said}", found, run, "champion")
     return card(
         "unknown" if other else verdict,
         headline,
@@ -143,8 +143,11 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
     )
 
 
-def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
-    """The headline alone; if the figures belong to another version, the sentences that say so."""
+def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list[str]:
+    """The headline alone; if the figures belong to another version, the sentences that say so.
+
+    figure: that of the version that scored, if the gate compared the other one with it.
+    """
     version = found.of_another(run)
     if version is None:
         return [headline]
@@ -153,11 +156,12 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
         f"Measured on version {version}; version {run.version} scored. {headline}.",
     ]
     figures = {} if found.receipt is None else found.receipt.figures
-    theirs = figures.get("champion")
+    theirs = figures.get(figure)
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         metric = figures.get("metric", PRIMARY)
         name = "VUS-PR" if metric == PRIMARY else str(metric).replace("_", " ")
-        said.append(f"On the same test data version {run.version} has {name} {theirs:.2f}.")
+        told = {"champion": f"has {name} {theirs:.2f}"}.get(figure, f"finds {theirs:g} of them")
+        said.append(f"On the same test data version {run.version} {told}.")
     return said
 
 
@@ -176,7 +180,9 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
     many = count(events, "known fault")
-    headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
+    headline, *other = _whose(
+        f"It finds {known or 'none'} of {many}", found, run, "champion_events_found"
+    )
     return card(
         "unknown" if other else verdict,
         headline,
@@ -234,7 +240,7 @@ def _alarms(
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
-        f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows."
+        f"Its alarms are {_beside(alarms / (scored or 1), LOUD)} of its scored rows."
         + (
             f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
             f"{text.share(LOUD)} of their rows in alarm."
@@ -275,7 +281,7 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
         if scored < SCORED:
             verdict, headline = "fair", "The data passed validation, but much of it has no score"
     lines = [
-        f"{parts[0]:,} of {rows:,} rows have a score ({text.share(scored)}).",
+        f"{parts[0]:,} of {rows:,} rows have a score ({_beside(scored, SCORED)}).",
         f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
     ]
     return card(verdict, headline, *(lines if rows else ()))
@@ -328,6 +334,14 @@ def _card(
         bars=list(bars),
         means=means,
     )
+
+
+def _beside(value: float, limit: float) -> str:
+    """A share as it is written, ``just over 10 %`` where it would look like the limit."""
+    said = text.share(value)
+    if value == limit or said != text.share(limit):
+        return said
+    return f"just {'over' if value > limit else 'under'} {said}"
 
 
 def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, float, float]:

@@ -1,10 +1,12 @@
 """Whether incidents begin in contexts in which the vehicles seldom are.
 
 For each channel of ``context``: the values that it had when the incidents of the newest days began,
-beside a sample of all rows of these days. Of codes each code is a range; of numbers the ranges are
-all runs of up to ``BINS`` bins of equal width, from the 1 % to the 99 % quantile of the rows. The
-range with the largest likelihood ratio (Kulldorff, "A spatial scan statistic", Communications in
-Statistics 1997)
+beside a sample of all rows of these days. The sample is drawn at random, since rows at equal
+distances meet the same moments of a cycle, such as each midnight. Of codes each code is a range; of
+numbers the ranges are all runs of up to ``BINS`` bins of equal width, from the 1 % to the 99 %
+quantile of the rows, or from the 10 % to the 90 % quantile of the incidents where these lie further
+out. The range with the largest likelihood ratio (Kulldorff, "A spatial scan statistic",
+Communications in Statistics 1997)
 
     k log(k / np) + (n - k) log((n - k) / n(1 - p))
 
@@ -32,7 +34,7 @@ from amad.notify.published import DAYS, Window
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import is_impossible
 
-EVERY = 60  # of these rows of a vehicle-day one is looked at
+MOST_ROWS = 1440  # of a vehicle-day that are looked at
 LEAST = 5  # incidents; fewer gather anywhere by chance
 BINS = 10
 RATIO = 6.0  # incidents drawn from the rows themselves reach it in under 5 % of the channels
@@ -40,7 +42,11 @@ RATIO = 6.0  # incidents drawn from the rows themselves reach it in under 5 % of
 
 @dataclass(frozen=True, kw_only=True)
 class ContextRange:
-    """Where the incidents of a channel gather. low, high: both included; equal for a code."""
+    """Where the incidents of a channel gather. low, high: both included; equal for a code.
+
+    rows: share of the rows, as if the next one that is drawn lay there: a sample in which none does
+    shows no share of 0.
+    """
 
     channel: Channel
     low: float
@@ -69,9 +75,9 @@ class ContextRange:
         """The log-likelihood ratio; 0 where the incidents are no denser there than the rows."""
         if self.inside <= self.incidents * self.rows:
             return 0.0
-        rows, outside = max(self.rows, 1e-6), self.incidents - self.inside
-        left = outside * math.log(outside / (self.incidents * (1 - rows))) if outside else 0.0
-        return self.inside * math.log(self.inside / (self.incidents * rows)) + left
+        expected, outside = self.incidents * self.rows, self.incidents - self.inside
+        left = outside * math.log(outside / (self.incidents - expected)) if outside else 0.0
+        return self.inside * math.log(self.inside / expected) + left
 
     def holds(self, incident: Incident) -> bool:
         """Did the incident begin there?"""
@@ -114,6 +120,7 @@ class ContextSamples:
 def _read(
     lake: Lake, day: date, vehicles: list[str], channels: Sequence[Channel]
 ) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(day.toordinal())
     found: dict[str, list[np.ndarray]] = {c.name: [np.empty(0)] for c in channels}
     for vehicle in evenly(vehicles):
         try:
@@ -121,8 +128,9 @@ def _read(
         except DataError as error:
             say(f"{vehicle} on {day} is left out of what is usual: {error}")
             continue
+        drawn = rng.choice(len(table), min(len(table), MOST_ROWS), replace=False)
         for channel in channels:
-            value_R = table[channel.name].cast(pa.float64()).to_numpy()[::EVERY]
+            value_R = table[channel.name].cast(pa.float64()).to_numpy()[drawn]
             kept_R = np.isfinite(value_R) & ~is_impossible(value_R, channel)
             found[channel.name].append(value_R[kept_R])
     return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -161,7 +169,7 @@ def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> Cont
             high=high,
             inside=int(((value_N >= low) & (value_N <= high)).sum()),
             incidents=len(value_N),
-            rows=float(np.mean((value_R >= low) & (value_R <= high))) if len(value_R) else 0.0,
+            rows=(1 + int(((value_R >= low) & (value_R <= high)).sum())) / (1 + len(value_R)),
         )
         if candidate.ratio >= most and (best is None or candidate.ratio > most):
             best, most = candidate, candidate.ratio
@@ -173,7 +181,9 @@ def _ranges(
 ) -> list[tuple[float, float]]:
     if channel.has_codes:
         return [(code, code) for code in np.unique(value_N).tolist()]
-    low, high = np.quantile(np.concatenate([value_N, value_R]), [0.01, 0.99])
+    middle = [np.quantile(value_N, [0.1, 0.9])]
+    middle += [np.quantile(value_R, [0.01, 0.99])] if len(value_R) else []
+    low, high = np.min(middle), np.max(middle)
     if low == high:
         return []
     edge_B = np.linspace(low, high, BINS + 1)

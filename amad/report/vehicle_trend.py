@@ -32,7 +32,6 @@ class TrendRow:
     """
 
     vehicle: str
-    vehicle_class: str
     bars: list[TrendBar]
     worst: str
     there: bool
@@ -93,7 +92,6 @@ def _row(
     newest = worst.get(days[-1])
     return TrendRow(
         vehicle=vehicle,
-        vehicle_class=worst[top].vehicle_class,
         bars=bars,
         worst=newest.level if newest else "",
         there=days[-1] in reported,

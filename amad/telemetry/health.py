@@ -318,8 +318,8 @@ def _by_vehicle(often: Counter[str]) -> str:
 
 def _from_ingest(ingested: IngestResult) -> list[Trouble]:
     unknown = [
-        (vehicle, f"is in no vehicle class of the fleet file: {count(rows, 'row')} refused")
-        for vehicle, rows in sorted(ingested.vehicles_unknown.items())
+        (vehicle, "is in no vehicle class of the fleet file: none of its rows is read")
+        for vehicle in sorted(ingested.vehicles_unknown)
     ]
     doubles = [
         (" and ".join(ids), "look like spellings of one vehicle") for ids in ingested.likely_doubles

@@ -136,7 +136,9 @@ def _origin(detector: Detector) -> dict[str, str]:
     """Settings of a detector and its network, and its fleet file, by name."""
     bundle, fleet = detector.bundle, detector.fleet.model_dump(mode="json")
     trained = bundle.params.model_dump(mode="json", include=SETTINGS) if bundle else {}
-    fleet["channels"] = {channel.pop("name"): channel for channel in fleet["channels"]}
+    fleet["order of classes"] = [item["name"] for item in fleet["vehicle_classes"]]
+    for named in ("channels", "vehicle_classes"):
+        fleet[named] = {item.pop("name"): item for item in fleet[named]}
     content = trained | {"detect": detector.params.model_dump(mode="json"), "fleet file": fleet}
     return {
         key: number(value) if isinstance(value, float) else cut(str(value))

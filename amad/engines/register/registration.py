@@ -135,7 +135,7 @@ class _Candidate:
             told = changes(champion, theirs.detector, self.detector, self.lineage)
             remarks = [*theirs.events_found(self.metrics), told]
             remarks += unlike(theirs.detector.fleet, self.detector.fleet)
-        return decide(
+        decision = decide(
             self.metrics,
             theirs.per_unit if theirs else None,
             stage.params.gate,
@@ -144,6 +144,9 @@ class _Candidate:
             remarks=[*remarks, *_seen(champion, _test_start(store))],
             class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
+        if theirs is not None:
+            decision.figures["champion_events_found"] = theirs.found[""]
+        return decision
 
     @cached_property
     def lineage(self) -> dict[str, str]:
