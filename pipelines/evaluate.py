@@ -11,6 +11,7 @@ from amad.config.console import say
 from amad.config.wording import count
 from amad.detect.build_detector import build_detector
 from amad.detect.build_members import relation_left_out
+from amad.detect.forms import fit_forms
 from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
@@ -52,9 +53,9 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
     if left_out := relation_left_out(detect, fleet):
         say(left_out)
-    detector.fit(*fitting_parts(store))
+    other = fit_forms(detector, *fitting_parts(store))
     save_detector(detector, folder / "detector")
-    evaluation = examine(store, detector, fleet, params, events)
+    evaluation = examine(store, detector, fleet, params, events, other)
     metrics = evaluation.metrics.model_copy(
         update={
             "detector_digest": folder_digest(folder / "detector"),

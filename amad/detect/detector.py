@@ -43,7 +43,7 @@ from amad.detect.learnt_figures import (
 )
 from amad.detect.members import Member, fit_shared
 from amad.detect.pauses import only_paused
-from amad.detect.predictability import best_predictability
+from amad.detect.predictability import Explained
 from amad.detect.priors import Priors
 from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
@@ -143,9 +143,7 @@ class Detector(Scorer):
         present = [self.present(s) for s in group]
         learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
         calibration, evidence, by_member = learnt
-        predictability = best_predictability(self.members, by_member)
-        if not owner.startswith("vehicle/"):
-            predictability = predictability.of_others()
+        explained = Explained(by_member=by_member, pooled=not owner.startswith("vehicle/"))
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -157,14 +155,13 @@ class Detector(Scorer):
         if prior is not None:
             share = own_share(group[0].rows, prior.counts_as)
             allowance = ALLOWANCE * (1 - share)
-            if not any(len(evidence[m.name]) for m in members if m.predicts):
-                share = 0.0
-            predictability = predictability.towards(prior.figures.predictability, share)
+            explained = replace(explained, prior=prior.figures.explained, share=share)
         return LearntFigures(
             calibration=calibration,
-            predictability=predictability,
+            predictability=explained.best(self.members),
             excess_threshold=excess_threshold,
             allowance=allowance,
+            explained=explained,
             constant=never_move,
             paused=only_paused(never_move, group[0], prior.runs if prior else {}),
             nearly_constant=hardly_move,

@@ -171,15 +171,23 @@ class Scorer(ABC):
         Raises:
             DataError: no train or no calibration rows that can be scored.
         """
-        train = by_vehicle(train)
-        if not train:
+        train = self.with_rows(train)
+        self.learn(train, calibration)
+        self.learn_threshold(calibration, {part.vehicle: part for part in train})
+        return self
+
+    def with_rows(self, train: Sequence[Part]) -> list[Part]:
+        """The train parts that have rows, sorted by vehicle.
+
+        Raises:
+            DataError: there are none.
+        """
+        if not (train := by_vehicle(train)):
             raise DataError(
                 f"fleet {self.fleet.name}: no train rows to fit a detector on; check the split "
                 "and the quarantine, and run prepare again"
             )
-        self.learn(train, calibration)
-        self.learn_threshold(calibration, {part.vehicle: part for part in train})
-        return self
+        return train
 
     def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
         """Choose the threshold for the budget on calibration rows.
