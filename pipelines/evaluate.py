@@ -6,6 +6,8 @@ figures of it, data/<fleet>/metrics.json, and the detector's curve,
 data/<fleet>/precision_recall.csv.
 """
 
+import time
+
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.config.wording import count
@@ -53,7 +55,9 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
     if left_out := relation_left_out(detect, fleet):
         say(left_out)
+    started = time.perf_counter()
     other = fit_forms(detector, *fitting_parts(store))
+    fit_seconds = time.perf_counter() - started
     save_detector(detector, folder / "detector")
     evaluation = examine(store, detector, fleet, params, events, other)
     metrics = evaluation.metrics.model_copy(
@@ -69,6 +73,7 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
         write_plots(evaluation, detector, store, fleet, events, stage_folder)
     write_curve(evaluation, folder / "precision_recall.csv")
     write_json(folder / "metrics.json", headline(metrics))
+    evaluation.timings["amad"]["fit_seconds"] = fit_seconds  # of both forms
     write_json(stage.runs / "timings.json", evaluation.timings)
     used = bundle.params.model_copy(update={"detect": params.detect, "evaluate": params.evaluate})
     with connected(settings) as client:

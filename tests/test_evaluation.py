@@ -68,6 +68,8 @@ def test_no_method_ever_sees_a_label(labelled):
             seen.append(series.label_T)
             return detector.score(series)
 
+        find_alarms = score
+
     watched = Watched([], params.detect, fleet, store.scaler)
     watched.operating_point, watched.figures = detector.operating_point, detector.figures
     judge({"watched": watched}, store, fleet, params, kit_events(), {})

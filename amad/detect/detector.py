@@ -277,7 +277,11 @@ class Detector(Scorer):
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
-        return self.judge(series, whole=True).scored
+        return self.judge(series, whole=True, residuals=False).scored
+
+    def find_alarms(self, series: Series) -> Scored:
+        """As of every scorer; the others have contributions of 0."""
+        return self.judge(series, residuals=False).scored
 
     def judge(
         self,
@@ -287,20 +291,20 @@ class Detector(Scorer):
         memory: constant.Memory | None = None,
         *,
         whole: bool = False,
+        residuals: bool = True,
     ) -> Judged:
         """Score the rows of a scaled series from row ``first`` on, and say what they were made of.
 
         first: the rows before it are there for the windows that reach into them. before, memory:
         what is known of the rows before it, for what looks back further than the series does. The
         record of ``memory`` holds the channels ``remembered_channels``. whole: the contributions of
-        all rows are wanted, and no residuals; default: those of alarm rows, 0 in all others, and
-        the residuals.
+        all rows are wanted; default: those of alarm rows, 0 in all others. residuals: are wanted.
         """
         owner = self.owner_of(series)
-        residuals: dict[str, np.ndarray] | None = None if whole else {}
+        found_residuals: dict[str, np.ndarray] | None = {} if residuals else None
         before = before or Before.nothing()
         seen = self.scaled_for(self._settled(series, memory, first), owner)
-        score_T, found, left_out = self._score_with(owner, seen, first, before, residuals)
+        score_T, found, left_out = self._score_with(owner, seen, first, before, found_residuals)
         predicted_T = np.where(np.isfinite(score_T), found.predicted_T, np.nan)
         score_T -= self.figures[owner].allowance
         time = np.concatenate([before.time_H, series.timestamp_T[first:]])
@@ -319,7 +323,7 @@ class Detector(Scorer):
         return Judged(
             scored=self._with_alarms(RawScore(score_T, contribution_TC, left_out), threshold_T),
             seen=constant.hold(seen, self.figures[owner].constant),
-            residuals=residuals or {},
+            residuals=found_residuals or {},
             predicted_T=predicted_T,
             excess=found.excess,
         )

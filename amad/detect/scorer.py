@@ -9,7 +9,7 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self
 
@@ -82,9 +82,9 @@ class ScoresSeries(Protocol):
         """Score each row."""
 
 
-def score_after(scorer: ScoresSeries, lead: Series, series: Series) -> Scored:
+def score_after(score: Callable[[Series], Scored], lead: Series, series: Series) -> Scored:
     """The scores of a series that knows the rows of its lead, which may have none."""
-    return scorer.score(joined(lead, series)).of_last(series.rows)
+    return score(joined(lead, series)).of_last(series.rows)
 
 
 class Scorer(ABC):
@@ -259,6 +259,10 @@ class Scorer(ABC):
         return self._with_alarms(
             raw, self._thresholds(series.vehicle, series.timestamp_T, raw.score_T)
         )
+
+    def find_alarms(self, series: Series) -> Scored:
+        """``score``, but rows without an alarm need not have contributions, which take time."""
+        return self.score(series)
 
     def return_days(self, score: float, threshold: float) -> float | None:
         """Vehicle-days between two incidents of normal rows that reach such a score.

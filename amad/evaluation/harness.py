@@ -99,7 +99,7 @@ def per_unit_metrics(
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
-            scored = score_after(scorer, lead_of(whole, TEST), unit.series)
+            scored = score_after(scorer.score, lead_of(whole, TEST), unit.series)
             seen(unit, scored)
             score_T = lowest_for_unscored(scored.score_T)
             buffer = fleet.evaluation.buffer_rows
@@ -155,10 +155,11 @@ class _Timed:
         self.scorer = scorer
         self.seconds, self.rows = 0.0, 0
 
-    def score(self, series: Series, lead: Series) -> Scored:
-        """The scores of a series after the rows of ``lead``."""
+    def score(self, series: Series, lead: Series, *, alarms_alone: bool = False) -> Scored:
+        """The scores of a series after the rows of ``lead``; alarms_alone: see ``find_alarms``."""
         started = time.perf_counter()
-        scored = score_after(self.scorer, lead, series)
+        score = self.scorer.find_alarms if alarms_alone else self.scorer.score
+        scored = score_after(score, lead, series)
         self.seconds += time.perf_counter() - started
         self.rows += lead.rows + series.rows
         return scored
@@ -178,12 +179,12 @@ def _judge_vehicle(
     calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
     if calibration.rows:
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
-        alarm_T = method.score(calibration, lead_of(whole, CALIBRATION)).alarm_T
-        result.calibration.count(calibration, alarm_T, ordinary_T, **apart)
+        scored = method.score(calibration, lead_of(whole, CALIBRATION), alarms_alone=True)
+        result.calibration.count(calibration, scored.alarm_T, ordinary_T, **apart)
     if not test.rows:
         return
     lead = lead_of(whole, TEST)
-    clean = method.score(unlabelled(test), lead)
+    clean = method.score(unlabelled(test), lead, alarms_alone=is_injected(fleet))
     result.normal.count(test, clean.alarm_T, test.timestamp_T, **apart)
     for unit in units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
