@@ -52,18 +52,6 @@ def test_a_fault_raises_an_alarm_and_names_its_channel() -> None:
     assert scored.left_out == ()
 
 
-def test_alarms_alone_have_contributions_in_their_rows_alone() -> None:
-    detector, series = linear(), faulty()
-    whole, alone = detector.score(series), detector.find_alarms(series)
-    for name in ("score_T", "threshold_T", "alarm_T"):
-        np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
-    alarm_TC = whole.alarm_T[:, None]
-    np.testing.assert_array_equal(
-        alone.contribution_TC, np.where(alarm_TC, whole.contribution_TC, 0.0)
-    )
-    assert whole.contribution_TC[~whole.alarm_T].any()
-
-
 def test_scoring_is_pure() -> None:
     detector, series = linear(), faulty()
     kept = series.value_TC.copy()
