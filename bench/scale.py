@@ -2,8 +2,9 @@
 
 What a fleet of any size takes per day: rows, bytes, hours of cores and GPUs, objects and money.
 
-The seconds of each stage are ``a`` per cell and ``b`` per vehicle-day, fitted to the fleets that
-``bench.growth`` measured; the largest error of the fit says how far to trust it. The network's
+The seconds of each stage are ``a`` per cell, ``b`` per vehicle-day and ``c`` once, fitted to the
+fleets that ``bench.growth`` measured; the largest error of the fit says how far to trust it. For
+``fit``, ``b`` is per vehicle: it solves equations for each, of however many days. The network's
 rates are those of ``bench.limits`` and ``bench.gpu``. What the tables that describe the lake take
 is measured here, with lakes of many empty vehicle-days. Prices are assumptions (``PRICES``).
 """
@@ -30,6 +31,7 @@ from bench.options import parser_of, positive
 
 RESULTS = Path("bench/results")
 NIGHTLY = ("ingest", "profile", "score")  # stages of each day; prepare and fit are of a training
+PER_VEHICLE = ("fit",)  # the unit of work of the others is a vehicle-day
 # US dollars, of the order of what public clouds ask; change them to yours.
 PRICES = {
     "core_hour": 0.04, "gpu_hour": 4.0, "gigabyte_month": 0.023, "thousand_puts": 0.005,
@@ -69,8 +71,8 @@ SIZES = (
 )  # fmt: skip
 
 
-def stage_costs(growth: dict) -> dict[str, dict[str, float]]:
-    """Stage -> seconds per cell and per vehicle-day, and the largest relative error of the fit.
+def stage_costs(growth: dict) -> dict[str, dict]:
+    """Stage -> seconds per cell, per unit of work and once, and the largest relative error.
 
     Fleets of less than 20 vehicle-days are left out, since starting weighs more than work in them.
     """
@@ -79,16 +81,21 @@ def stage_costs(growth: dict) -> dict[str, dict[str, float]]:
     found = {}
     for name in STAGES:
         measured = [one for one in fleets if name in one["stages"]]
-        cost_N2 = np.array([
-            [one["rows"] * one["channels"], one["vehicles"] * one["days"]] for one in measured
+        unit = "vehicle" if name in PER_VEHICLE else "vehicle-day"
+        cost_N3 = np.array([
+            [one["rows"] * one["channels"],
+             one["vehicles"] * (1 if unit == "vehicle" else one["days"]), 1]
+            for one in measured
         ], float)  # fmt: skip
         second_N = np.array([one["stages"][name]["cpu_seconds"] for one in measured])
-        share_N2 = cost_N2 / second_N[:, None]  # each fleet counts alike
-        (per_cell, per_day), _ = nnls(share_N2, np.ones(len(second_N)))
+        share_N3 = cost_N3 / second_N[:, None]  # each fleet counts alike
+        cost_3, _ = nnls(share_N3, np.ones(len(second_N)))
         found[name] = {
-            "seconds_per_cell": per_cell,
-            "seconds_per_vehicle_day": per_day,
-            "largest_error": float(np.abs(share_N2 @ [per_cell, per_day] - 1).max()),
+            "unit": unit,
+            "seconds_per_cell": cost_3[0],
+            "seconds_per_unit": cost_3[1],
+            "seconds_once": cost_3[2],
+            "largest_error": float(np.abs(share_N3 @ cost_3 - 1).max()),
             "memory_bytes_per_vehicle": _memory_slope(name, growth["vehicles"]["fleets"]),
         }
     return found
@@ -121,13 +128,19 @@ def network_costs(limits: dict, gpu: dict) -> dict[str, float]:
     }
 
 
+def seconds_of(stage: dict, size: Size, days: int = 1) -> float:
+    """What a stage takes for so many days of a fleet, on one core."""
+    units = size.vehicles * (1 if stage["unit"] == "vehicle" else days)
+    return (
+        stage["seconds_per_cell"] * size.cells * days
+        + stage["seconds_per_unit"] * units
+        + stage["seconds_once"]
+    )
+
+
 def per_day(size: Size, stages: dict, network: dict, stored: dict[str, float]) -> dict:
     """What one day of a fleet takes."""
-    cores = {
-        name: (one["seconds_per_cell"] * size.cells
-               + one["seconds_per_vehicle_day"] * size.vehicles) / 3600
-        for name, one in stages.items()
-    }  # fmt: skip
+    cores = {name: seconds_of(one, size) / 3600 for name, one in stages.items()}
     nightly = sum(cores[name] for name in NIGHTLY)
     lake, scores = stored["lake"] * size.cells, SCORE_BYTES * size.rows
     objects = OBJECTS * size.vehicles
@@ -237,25 +250,25 @@ def described(days: int) -> dict:
 
 def first_to_break(stages: dict, tables: Sequence[dict], size: Size) -> list[dict]:
     """What one machine cannot hold any more, and from how many vehicles of this kind on."""
-    per_vehicle = size.cells / size.vehicles
     largest = tables[-1]
     opening = largest["opening_seconds"] / largest["vehicle_days"]
     memory = LIMITS["memory_gb"] * 1e9
     table_bytes = largest["peak_mb"] * 1e6 / largest["vehicle_days"]
 
-    def a_day_in_a_day(name: str) -> float:
-        one = stages[name]
-        return 86_400 / (one["seconds_per_cell"] * per_vehicle + one["seconds_per_vehicle_day"])
+    def of_a_day(name: str, days: int = 1) -> float:
+        """So many vehicles keep one core busy for a day with so many days of theirs."""
+        once = stages[name]["seconds_once"]
+        return (86_400 - once) / (seconds_of(stages[name], size, days) - once) * size.vehicles
 
     found = {
         "opening a lake of 30 days takes half a minute (JSON manifest, an entry per raw file)":
             LIMITS["opening_seconds"] / (30 * opening),
         "the tables of a lake of 365 days fill the memory": memory / (365 * table_bytes),
-        "fitting the detector on 30 days, on one core, takes a day": a_day_in_a_day("fit") / 30,
+        "fitting the detector on 30 days, on one core, takes a day": of_a_day("fit", 30),
         "fitting the detector fills the memory": memory / stages["fit"]["memory_bytes_per_vehicle"],
-        "ingest, one process per fleet, takes a day for a day": a_day_in_a_day("ingest"),
-        "scoring on one core takes a day for a day": a_day_in_a_day("score"),
-        "profile on one core takes a day for a day": a_day_in_a_day("profile"),
+        "ingest, one process per fleet, takes a day for a day": of_a_day("ingest"),
+        "scoring on one core takes a day for a day": of_a_day("score"),
+        "profile on one core takes a day for a day": of_a_day("profile"),
         "a million objects per day": LIMITS["objects_per_day"] / OBJECTS,
     }  # fmt: skip
     ordered = sorted(found.items(), key=lambda item: item[1])

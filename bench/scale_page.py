@@ -35,7 +35,8 @@ def page(report: dict, out: Path) -> list[str]:
     rows = [[name, *map(show, days)] for name, show in PER_DAY.items()]
     stages = [
         [name, f"{one['seconds_per_cell'] * 1e9:.0f}",
-         f"{one['seconds_per_vehicle_day'] * 1e3:.1f}", f"{one['largest_error']:.0%}"]
+         f"{one['seconds_per_unit'] * 1e3:.1f} per {one['unit']}",
+         f"{one['seconds_once']:.2f}", f"{one['largest_error']:.0%}"]
         for name, one in report["stages"].items()
     ]  # fmt: skip
     first = report["first_to_break"]
@@ -72,9 +73,10 @@ def page(report: dict, out: Path) -> list[str]:
         "",
         "## The rates behind it",
         "",
-        "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days.",
+        "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days + c; "
+        "for `fit`, b vehicles.",
         "",
-        *table(["stage", "a, ns per cell", "b, ms per vehicle-day", "largest error"], stages),
+        *table(["stage", "a, ns per cell", "b, ms", "c, s", "largest error"], stages),
         "",
         "Lakes of vehicle-days without rows, which only have their tables:",
         "",

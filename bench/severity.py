@@ -76,7 +76,7 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
             lead, test = lead_of(whole, TEST), whole.part(TEST)
             has_channel_C = view.has_channel(vehicle)
             for unit in units_of(whole, fleet, EVENTS.empty_table(), has_channel_C)[0]:
-                scored = score_after(scorer, lead, unit.series)
+                scored = score_after(scorer.score, lead, unit.series)
                 result.judge_events(unit, scored, scorer, test.timestamp_T)
                 true.append(_true_change(unit, test))
     found = result.known
@@ -127,7 +127,7 @@ def _labelled_and_false(store: WindowStore, scorer: Scorer) -> tuple[list[float]
             continue
         series = unlabelled(test)
         for incident in incidents_of(
-            score_after(scorer, lead_of(whole, TEST), series), series, scorer
+            score_after(scorer.score, lead_of(whole, TEST), series), series, scorer
         ):
             rows = slice(*np.searchsorted(test.timestamp_T, [incident.start, incident.end]))
             about = test.label_T is not None and (test.label_T[rows] > 0).any()

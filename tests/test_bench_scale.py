@@ -19,9 +19,10 @@ def fleet(vehicles: int, days: int, rows: int, **seconds: float) -> dict:
 
 
 def linear(vehicles: int, days: int, rows: int) -> dict:
-    """Each stage takes 100 ns per cell and 2 ms per vehicle-day."""
-    seconds = 1e-7 * 25 * rows + 2e-3 * vehicles * days
-    return fleet(vehicles, days, rows, **dict.fromkeys(growth.STAGES, seconds))
+    """Each stage takes 100 ns per cell, 2 ms per vehicle-day (fit: 90 per vehicle) and 0.5 s."""
+    seconds = 1e-7 * 25 * rows + 2e-3 * vehicles * days + 0.5
+    own = {"fit": 1e-7 * 25 * rows + 9e-2 * vehicles + 0.5}
+    return fleet(vehicles, days, rows, **(dict.fromkeys(growth.STAGES, seconds) | own))
 
 
 @pytest.fixture
@@ -39,9 +40,16 @@ def results(tmp_path: Path) -> Path:
 
 def test_the_cost_model_finds_the_rates_that_made_the_figures(results: Path) -> None:
     found = scale.stage_costs(json.loads((results / "growth.json").read_text()))
-    for one in found.values():
+    size = scale.Size(vehicles=1000, hours=2)
+    for name, one in found.items():
+        unit, seconds = ("vehicle", 9e-2) if name == "fit" else ("vehicle-day", 2e-3)
+        assert one["unit"] == unit and one["seconds_per_unit"] == pytest.approx(seconds)
         assert one["seconds_per_cell"] == pytest.approx(1e-7)
-        assert one["seconds_per_vehicle_day"] == pytest.approx(2e-3)
+        assert one["seconds_once"] == pytest.approx(0.5)
+        units = size.vehicles * (1 if name == "fit" else 30)
+        assert scale.seconds_of(one, size, 30) == pytest.approx(
+            3e-6 * size.cells + seconds * units + 0.5
+        )
         assert one["largest_error"] == pytest.approx(0, abs=1e-9)
 
 
@@ -121,7 +129,7 @@ def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch
     day = next(d for d in found["per_day"] if (d["vehicles"], d["hours"]) == (1_000_000, 24))
     assert day["rows"] == 86_400_000_000
     assert day["lake_terabytes"] == pytest.approx(86.4e9 * 50 * 2 / 1e12)
-    ingest = (86.4e9 * 50 * 1e-7 + 1e6 * 2e-3) / 3600
+    ingest = (86.4e9 * 50 * 1e-7 + 1e6 * 2e-3 + 0.5) / 3600
     assert day["core_hours"]["ingest"] == pytest.approx(ingest)
     assert day["cores_for_the_night"] == pytest.approx(3 * ingest / 4)
     assert found["tables_of_the_lake"][0]["vehicle_days"] == 10

@@ -12,12 +12,12 @@ from amad import metrics
 from amad.config.params import ModelParams
 from amad.detect.build_detector import build_detector
 from amad.detect.detector import Detector
+from amad.detect.forms import fit_forms
 from amad.evaluation.chance import poisson_interval
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     examine,
     judge,
-    other_form,
     per_unit_metrics,
 )
 from amad.evaluation.headline import headline, write_curve
@@ -67,6 +67,8 @@ def test_no_method_ever_sees_a_label(labelled):
         def score(self, series):
             seen.append(series.label_T)
             return detector.score(series)
+
+        find_alarms = score
 
     watched = Watched([], params.detect, fleet, store.scaler)
     watched.operating_point, watched.figures = detector.operating_point, detector.figures
@@ -247,12 +249,12 @@ def test_injected_cases_are_judged_by_type_and_strength(injected):
 
 
 def with_a_network(store, fleet, params) -> Detector:
-    """Fitted around an untrained network; whether that votes is for ``params`` to say."""
+    """Around an untrained network; whether that votes is for ``params`` to say."""
     small = ModelParams(window=20, width=8, layers=1, heads=2)
     params = params.model_copy(update={"model": small})
     model = Amad(4, small, block=params.mask.block).eval()
     bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})
-    return build_detector(bundle, params.detect).fit(*fitting_parts(store))
+    return build_detector(bundle, params.detect)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,8 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
         update={"evaluate": params.evaluate.model_copy(update={"baselines": ["pca"]})}
     )
     detector = with_a_network(store, fleet, params)
-    content = evaluate(store, detector, fleet, params, kit_events())
+    beside = fit_forms(detector, *fitting_parts(store))
+    content = evaluate(store, detector, fleet, params, kit_events(), beside)
     assert list(content["methods"]) == ["amad", "random", *([other] if other else []), "pca"]
     assert content["best_baseline"] == "pca", "neither form is a baseline"
     forms = {"with": content["with_network"], "without": content["without_network"]}
@@ -281,11 +284,9 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
     assert set(forms.values()) == {"amad", other} and forms["with" if weight else "without"] == (
         "amad"
     )
-    beside = other_form(detector, params.detect)
     rest = [m.name for m in (beside if weight else detector).members]
     both = [m.name for m in (detector if weight else beside).members]
     assert rest == ["innovation", "relation"] and both == members
-    beside.fit(*fitting_parts(store))
     assert content["methods"][other]["per_unit"] == per_unit_metrics(
         store, beside, fleet, kit_events()
     )

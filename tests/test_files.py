@@ -9,10 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from amad.config import DataError
+from amad.ingest.raw_files import RawFile
+from amad.scores.partition_manifest import VehiclePart
 from amad.telemetry import disk, files
 from amad.telemetry.files import listed, read_json, read_table, staged, write_json, write_parquet
+from amad.telemetry.manifest import IngestedFile
 from tests.closed_folders import close_folders
 
+MANY = [IngestedFile, RawFile, VehiclePart]  # entries of a raw file or of a vehicle
 SCHEMA = pa.schema([("vehicle", pa.string()), ("rows", pa.int64())])
 
 
@@ -135,3 +139,12 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(tmp_path, monkeypatch
     close_folders(monkeypatch, "model_version=2")
     with pytest.raises(PermissionError, match="model_version=2"):
         list(listed(tmp_path, "model_version=*", "date=*"))
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_no_default_is_copied_for_each_of_many_entries(kind):
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
+    assert not [name for name, default in defaults.items() if isinstance(default, dict | list)]
+    one, other = (kind.model_construct() for _ in range(2))
+    mutable = [name for name, value in one if isinstance(value, dict)]
+    assert all(getattr(one, name) is not getattr(other, name) for name in mutable)

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from amad.config import DataError, Params, Settings
-from amad.engines.validate.quality import judge
+from amad.engines.validate.quality import CHANNELS as PER_CHANNEL
+from amad.engines.validate.quality import DAYS as PER_DAY
+from amad.engines.validate.quality import _checks, _tables, judge
 from amad.telemetry.files import read_json
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.lake import Lake
@@ -115,6 +117,21 @@ def test_the_checks_are_counted_by_what_was_judged(judged):
         "passed": False,
     }  # fmt: skip
     assert "9 of 11 vehicle-days fail" in verdict.summary()
+
+
+def test_of_a_large_fleet_no_column_is_held_that_no_check_needs(tmp_path):
+    yard, fleet = Yard(tmp_path), raw_fleet(quality=QUALITY, channels=CHANNELS)
+    yard.csv("x.csv", [*rows("a-1"), *rows("b-1", charge=lambda n: 5)], HEADER)
+    table = profile(yard.ingest(fleet)[1], fleet)
+    needed = {
+        name: {c for check in _checks(fleet) if check.table == name
+               for c in (check.judged, check.name, check.ceiling) if c}
+        for name in (PER_DAY, PER_CHANNEL)
+    }  # fmt: skip
+    tables = _tables(table, fleet)
+    assert set(tables[PER_CHANNEL]) == {"vehicle", "date", "channel"} | needed[PER_CHANNEL]
+    assert needed[PER_DAY] < set(tables[PER_DAY])
+    assert (len(tables[PER_DAY]), len(tables[PER_CHANNEL])) == (2, 5), "a-1 has no charge"
 
 
 @pytest.mark.slow

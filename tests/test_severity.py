@@ -203,6 +203,16 @@ def test_blame_names_at_most_five_and_never_a_channel_without_a_share() -> None:
     assert blamed(np.zeros(4)) == [] and len(blamed(np.full(9, 1 / 9))) == 5
 
 
+def test_alarms_alone_have_contributions_in_their_rows_alone(detector: Detector) -> None:
+    series = with_values(coupled("b-1", seed=4), ROWS, 1, 9.0)
+    whole, alone = detector.score(series), detector.find_alarms(series)
+    for name in ("score_T", "threshold_T", "alarm_T"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name))
+    of_alarms_TC = np.where(whole.alarm_T[:, None], whole.contribution_TC, 0.0)
+    np.testing.assert_array_equal(alone.contribution_TC, of_alarms_TC)
+    assert of_alarms_TC.any() and whole.contribution_TC[~whole.alarm_T].any()
+
+
 def test_a_method_without_members_is_blamed_by_its_evidence_and_measured_by_the_values() -> None:
     train, calibration = parts(["b-1"])
     scorer = RandomScorer(LINEAR, fleet_of(), None, seed=0).fit(train, calibration)

@@ -120,7 +120,7 @@ def score_table(
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
-    scored = detector.score(scaled)
+    scored = detector.find_alarms(scaled)
     return _scored_rows(detector, table, series, scaled, first, scored, present_fleet)
 
 

@@ -43,7 +43,7 @@ from amad.detect.learnt_figures import (
 )
 from amad.detect.members import Member, fit_shared
 from amad.detect.pauses import only_paused
-from amad.detect.predictability import best_predictability
+from amad.detect.predictability import Explained
 from amad.detect.priors import Priors
 from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
@@ -143,9 +143,7 @@ class Detector(Scorer):
         present = [self.present(s) for s in group]
         learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
         calibration, evidence, by_member = learnt
-        predictability = best_predictability(self.members, by_member)
-        if not owner.startswith("vehicle/"):
-            predictability = predictability.of_others()
+        explained = Explained(by_member=by_member, pooled=not owner.startswith("vehicle/"))
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -157,14 +155,13 @@ class Detector(Scorer):
         if prior is not None:
             share = own_share(group[0].rows, prior.counts_as)
             allowance = ALLOWANCE * (1 - share)
-            if not any(len(evidence[m.name]) for m in members if m.predicts):
-                share = 0.0
-            predictability = predictability.towards(prior.figures.predictability, share)
+            explained = replace(explained, prior=prior.figures.explained, share=share)
         return LearntFigures(
             calibration=calibration,
-            predictability=predictability,
+            predictability=explained.best(self.members),
             excess_threshold=excess_threshold,
             allowance=allowance,
+            explained=explained,
             constant=never_move,
             paused=only_paused(never_move, group[0], prior.runs if prior else {}),
             nearly_constant=hardly_move,
@@ -280,7 +277,11 @@ class Detector(Scorer):
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
-        return self.judge(series, whole=True).scored
+        return self.judge(series, whole=True, residuals=False).scored
+
+    def find_alarms(self, series: Series) -> Scored:
+        """As of every scorer; the others have contributions of 0."""
+        return self.judge(series, residuals=False).scored
 
     def judge(
         self,
@@ -290,20 +291,20 @@ class Detector(Scorer):
         memory: constant.Memory | None = None,
         *,
         whole: bool = False,
+        residuals: bool = True,
     ) -> Judged:
         """Score the rows of a scaled series from row ``first`` on, and say what they were made of.
 
         first: the rows before it are there for the windows that reach into them. before, memory:
         what is known of the rows before it, for what looks back further than the series does. The
         record of ``memory`` holds the channels ``remembered_channels``. whole: the contributions of
-        all rows are wanted, and no residuals; default: those of alarm rows, 0 in all others, and
-        the residuals.
+        all rows are wanted; default: those of alarm rows, 0 in all others. residuals: are wanted.
         """
         owner = self.owner_of(series)
-        residuals: dict[str, np.ndarray] | None = None if whole else {}
+        found_residuals: dict[str, np.ndarray] | None = {} if residuals else None
         before = before or Before.nothing()
         seen = self.scaled_for(self._settled(series, memory, first), owner)
-        score_T, found, left_out = self._score_with(owner, seen, first, before, residuals)
+        score_T, found, left_out = self._score_with(owner, seen, first, before, found_residuals)
         predicted_T = np.where(np.isfinite(score_T), found.predicted_T, np.nan)
         score_T -= self.figures[owner].allowance
         time = np.concatenate([before.time_H, series.timestamp_T[first:]])
@@ -322,7 +323,7 @@ class Detector(Scorer):
         return Judged(
             scored=self._with_alarms(RawScore(score_T, contribution_TC, left_out), threshold_T),
             seen=constant.hold(seen, self.figures[owner].constant),
-            residuals=residuals or {},
+            residuals=found_residuals or {},
             predicted_T=predicted_T,
             excess=found.excess,
         )

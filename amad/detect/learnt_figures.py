@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
 from amad.detect.pauses import Runs
-from amad.detect.predictability import FULL, Predictability
+from amad.detect.predictability import FULL, Explained, Predictability
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import Part, Reader, Series, read
@@ -36,6 +36,7 @@ class LearntFigures:
     calibration: of each member that can serve the owner, by the member's name.
     predictability: by the best member over time, in its cross-fitted train residuals;
     ``amad.detect.combine`` weighs the kinds of members by it.
+    explained: what it was chosen from; None of a detector that was loaded.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
     allowance: subtracted from every score, in score units. It is above 0 for pooled figures and
     short histories only: their scores are higher, and one threshold serves all vehicles.
@@ -50,6 +51,7 @@ class LearntFigures:
 
     calibration: Mapping[str, Calibration]
     predictability: Predictability = FULL
+    explained: Explained | None = None
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)

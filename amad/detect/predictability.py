@@ -23,6 +23,7 @@ Shape legend: T rows, R of them, C channels.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -88,6 +89,30 @@ def best_predictability(
         max((own.even for own in known), default=0.0),
         max((own.firm for member, own in found if member.between_channels), default=0.0),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """How predictable each member finds the train rows of an owner of figures.
+
+    by_member: of each predicting member that has residuals there, by name. pooled: the figures are
+    of several vehicles. prior, share: what the best is moved towards, and its own share.
+    """
+
+    by_member: Mapping[str, Predictability]
+    pooled: bool = False
+    prior: "Explained | None" = None
+    share: float = 1.0
+
+    def best(self, members: Iterable[Member]) -> Predictability:
+        """``best_predictability`` of these members, moved towards that of the prior."""
+        found = best_predictability(members, self.by_member)
+        if self.pooled:
+            found = found.of_others()
+        if self.prior is None:
+            return found
+        known = any(member.name in self.by_member for member in members)
+        return found.towards(self.prior.best(members), self.share if known else 0.0)
 
 
 def predictability_of(

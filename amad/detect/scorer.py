@@ -9,7 +9,7 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self
 
@@ -82,9 +82,9 @@ class ScoresSeries(Protocol):
         """Score each row."""
 
 
-def score_after(scorer: ScoresSeries, lead: Series, series: Series) -> Scored:
+def score_after(score: Callable[[Series], Scored], lead: Series, series: Series) -> Scored:
     """The scores of a series that knows the rows of its lead, which may have none."""
-    return scorer.score(joined(lead, series)).of_last(series.rows)
+    return score(joined(lead, series)).of_last(series.rows)
 
 
 class Scorer(ABC):
@@ -171,15 +171,23 @@ class Scorer(ABC):
         Raises:
             DataError: no train or no calibration rows that can be scored.
         """
-        train = by_vehicle(train)
-        if not train:
+        train = self.with_rows(train)
+        self.learn(train, calibration)
+        self.learn_threshold(calibration, {part.vehicle: part for part in train})
+        return self
+
+    def with_rows(self, train: Sequence[Part]) -> list[Part]:
+        """The train parts that have rows, sorted by vehicle.
+
+        Raises:
+            DataError: there are none.
+        """
+        if not (train := by_vehicle(train)):
             raise DataError(
                 f"fleet {self.fleet.name}: no train rows to fit a detector on; check the split "
                 "and the quarantine, and run prepare again"
             )
-        self.learn(train, calibration)
-        self.learn_threshold(calibration, {part.vehicle: part for part in train})
-        return self
+        return train
 
     def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
         """Choose the threshold for the budget on calibration rows.
@@ -251,6 +259,10 @@ class Scorer(ABC):
         return self._with_alarms(
             raw, self._thresholds(series.vehicle, series.timestamp_T, raw.score_T)
         )
+
+    def find_alarms(self, series: Series) -> Scored:
+        """``score``, but rows without an alarm need not have contributions, which take time."""
+        return self.score(series)
 
     def return_days(self, score: float, threshold: float) -> float | None:
         """Vehicle-days between two incidents of normal rows that reach such a score.

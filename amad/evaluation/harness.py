@@ -1,6 +1,7 @@
 """Judges every method in one way: one split, one rule for the threshold, the same units.
 
-    evaluation = examine(store, detector, fleet, params, lake.events())
+    other = fit_forms(detector, *fitting_parts(store))
+    evaluation = examine(store, detector, fleet, params, lake.events(), other)
 
 Every method is fitted on train rows, gets its threshold from calibration rows and is judged on test
 rows. The series that it is given have no labels.
@@ -15,8 +16,6 @@ import pyarrow as pa
 from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
-from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -49,29 +48,35 @@ class Evaluation:
 
 
 def examine(
-    store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
-) -> Evaluation:
+    store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table,
+    other: Detector | None = None,
+) -> Evaluation:  # fmt: skip
     """Judge a fitted detector, the same without (or with) its network, the floor and the baselines.
 
-    events: of the EVENTS schema, of all vehicles; the labels are in the store.
+    events: of the EVENTS schema, of all vehicles; the labels are in the store. other: the other
+    form of the detector, from ``fit_forms``; None where there is none.
     """
     timings: dict[str, dict[str, float]] = {}
     methods: dict[str, Scorer] = {"amad": detector}
     train, calibration = fitting_parts(store)
-    other = _other(detector, params.detect)
-    for name, seed in _rivals(params, other):
-        started = time.perf_counter()
-        if name == other:
-            method: Scorer = other_form(detector, params.detect)
-        else:
-            baseline = name.partition("#")[0]
-            method = make_baseline(baseline, params.detect, seed, fleet, store.scaler)
+
+    def add(name: str, seed: int) -> None:
+        started, kind = time.perf_counter(), name.partition("#")[0]
+        method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
-    del train, calibration
+
+    for number in range(RANDOM_SEEDS):
+        add(f"{FLOOR}#{number}", params.seed + number)
+    votes = detector.params.vote > 0
+    if other is not None:
+        methods[WITHOUT if votes else WITH] = other
+    for name in dict.fromkeys(params.evaluate.baselines):
+        if name != FLOOR:
+            add(name, params.seed)
     results, unscorable = judge(methods, store, fleet, params, events, timings, graded=["amad"])
     results = _one_floor(results)
-    forms = {WITH: (WITH, "amad"), WITHOUT: ("amad", WITHOUT), None: (None, None)}[other]
+    forms = (None, None) if other is None else ("amad", WITHOUT) if votes else (WITH, "amad")
     content = summarise(
         results, unscorable, fleet, params, detector="amad", floor=FLOOR, with_network=forms[0],
         without_network=forms[1],
@@ -94,7 +99,7 @@ def per_unit_metrics(
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
-            scored = score_after(scorer, lead_of(whole, TEST), unit.series)
+            scored = score_after(scorer.score, lead_of(whole, TEST), unit.series)
             seen(unit, scored)
             score_T = lowest_for_unscored(scored.score_T)
             buffer = fleet.evaluation.buffer_rows
@@ -150,10 +155,11 @@ class _Timed:
         self.scorer = scorer
         self.seconds, self.rows = 0.0, 0
 
-    def score(self, series: Series, lead: Series) -> Scored:
-        """The scores of a series after the rows of ``lead``."""
+    def score(self, series: Series, lead: Series, *, alarms_alone: bool = False) -> Scored:
+        """The scores of a series after the rows of ``lead``; alarms_alone: see ``find_alarms``."""
         started = time.perf_counter()
-        scored = score_after(self.scorer, lead, series)
+        score = self.scorer.find_alarms if alarms_alone else self.scorer.score
+        scored = score_after(score, lead, series)
         self.seconds += time.perf_counter() - started
         self.rows += lead.rows + series.rows
         return scored
@@ -173,42 +179,17 @@ def _judge_vehicle(
     calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
     if calibration.rows:
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
-        alarm_T = method.score(calibration, lead_of(whole, CALIBRATION)).alarm_T
-        result.calibration.count(calibration, alarm_T, ordinary_T, **apart)
+        scored = method.score(calibration, lead_of(whole, CALIBRATION), alarms_alone=True)
+        result.calibration.count(calibration, scored.alarm_T, ordinary_T, **apart)
     if not test.rows:
         return
     lead = lead_of(whole, TEST)
-    clean = method.score(unlabelled(test), lead)
+    clean = method.score(unlabelled(test), lead, alarms_alone=is_injected(fleet))
     result.normal.count(test, clean.alarm_T, test.timestamp_T, **apart)
     for unit in units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
         scored = method.score(unit.series, lead) if is_injected(fleet) else clean
         result.judge_unit(unit, scored, method.scorer, fleet, test.timestamp_T)
-
-
-def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
-    """Name and seed of each method beside the detector; the floor is there once per seed."""
-    names = dict.fromkeys([other, *params.evaluate.baselines])
-    floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
-    return [*floor, *((name, params.seed) for name in names if name and name != FLOOR)]
-
-
-def _other(detector: Detector, params: DetectParams) -> str | None:
-    """The name of the detector's other form; None where it has no network, or nothing else."""
-    closed = build_members(params.model_copy(update={"amad_weight": 0.0}))
-    if not closed or not any(name.startswith("amad") for name in params.members):
-        return None
-    if params.vote > 0:
-        return WITHOUT
-    return WITH if detector.bundle is not None else None
-
-
-def other_form(detector: Detector, params: DetectParams) -> Detector:
-    """The unfitted detector without its network where that votes, with it where it does not."""
-    weight = 0.0 if params.vote > 0 else 1.0
-    changed = params.model_copy(update={"amad_weight": weight})
-    members = build_members(changed, detector.bundle)
-    return Detector(members, changed, detector.fleet, detector.scaler)
 
 
 def _one_floor(results: dict[str, MethodResult]) -> dict[str, MethodResult]:

@@ -37,7 +37,7 @@ def draw_timeline(
     which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
     lead = lead_of(store.scaled(unit.vehicle), TEST)
-    scored = score_after(detector, lead, unit.series)
+    scored = score_after(detector.score, lead, unit.series)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(
         1 + TOP_CHANNELS, 1, sharex=True, height_ratios=[2.2] + [1] * TOP_CHANNELS

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from amad.telemetry.artifact import Artifact, Entry
+from amad.telemetry.artifact import EMPTY, Artifact, Entry
 
 Day = date
 
@@ -17,8 +17,8 @@ class VehiclePart(Entry):
     """
 
     inputs: str
-    made_null: dict[str, int] = {}
-    unseen: dict[str, int] = {}
+    made_null: dict[str, int] = EMPTY
+    unseen: dict[str, int] = EMPTY
 
 
 class Provenance(BaseModel):

@@ -1,16 +1,18 @@
 """A JSON file that one stage leaves for the others, as a typed value with one reader and writer."""
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amad.config import DataError
 from amad.telemetry.files import SEAL, damaged, read_json, write_json
 
+EMPTY: Any = Field(default_factory=dict)  # of an entry: a default of {} is copied deeply for each
+
 
 class Entry(BaseModel):
-    """A typed part of an artifact."""
+    """A typed part of an artifact, which may have a million of them."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -253,7 +253,7 @@ def read_json(
         raise damaged(path, remedy, f"it holds a {type(content).__name__}, not an object")
     if lacks := [key for key in keys if key not in content]:
         raise damaged(path, remedy, f"it has no {', '.join(lacks)}")
-    if SEAL in content and content.pop(SEAL) != seal(content):
+    if SEAL in content and content.pop(SEAL) != json_digest(content):
         raise damaged(path, remedy, "its content is not what was written")
     return content
 

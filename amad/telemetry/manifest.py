@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from amad.config import Fleet
 from amad.config.digest import json_digest
-from amad.telemetry.artifact import Artifact, Entry
+from amad.telemetry.artifact import EMPTY, Artifact, Entry
 
 FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 
@@ -28,13 +28,13 @@ class IngestedFile(Entry):
     rows: int
     refused: str | None = None
     copy_of: str | None = None
-    test_start: dict[str, int] = {}
-    unknown: dict[str, int] = {}
-    nulls: dict[str, int] = {}
-    ignored: dict[str, int] = {}
+    test_start: dict[str, int] = EMPTY
+    unknown: dict[str, int] = EMPTY
+    nulls: dict[str, int] = EMPTY
+    ignored: dict[str, int] = EMPTY
     short: int = 0
-    rejected: dict[str, int] = {}
-    rejected_of: dict[str, dict[str, int]] = {}
+    rejected: dict[str, int] = EMPTY
+    rejected_of: dict[str, dict[str, int]] = EMPTY
     merged: int = 0
     ahead: str = ""
     ingest: int = 0

@@ -59,12 +59,12 @@ def profile(
     """
     counted = {(row["vehicle"], row["date"]): row for row in lake.day_table().to_pylist()}
     wanted = sorted(counted) if days is None else sorted(set(days) & set(counted))
-    found = _known_days(known, fleet)
+    found = _KnownDays(known, fleet)
     units = [counted[key] for key in wanted if _of_day(counted[key]) not in found]
     measured = iter(run(partial(_profile_day, lake, fleet), units, vehicle_days=len(units)))
     if days is None:
         measured = iter(track(measured, "profile the lake", len(units)))
-    tables = (found.get(_of_day(counted[key])) or next(measured) for key in wanted)
+    tables = (found.rows_of(_of_day(counted[key])) or next(measured) for key in wanted)
     return _joined(tables).replace_schema_metadata({MEASURED: _measured_by(fleet)})
 
 
@@ -77,14 +77,25 @@ def _of_day(row: dict) -> tuple:
     return tuple(row[name] for name in OF_DAY)
 
 
-def _known_days(known: pa.Table | None, fleet: Fleet) -> dict[tuple, pa.Table]:
-    """The rows of each vehicle-day of a table, by what they were made of."""
-    if known is None or (known.schema.metadata or {}).get(MEASURED) != _measured_by(fleet):
-        return {}
-    rows = len(fleet.channels)
-    known = known.replace_schema_metadata()
-    days = known.select(OF_DAY).take(pa.array(range(0, known.num_rows, rows))).to_pylist()
-    return {_of_day(day): known.slice(rows * n, rows) for n, day in enumerate(days)}
+class _KnownDays:
+    """The rows of each vehicle-day of a table, by what they were made of; cut when asked for."""
+
+    def __init__(self, known: pa.Table | None, fleet: Fleet) -> None:
+        if known is None or (known.schema.metadata or {}).get(MEASURED) != _measured_by(fleet):
+            known = PROFILE.empty_table()
+        self._known, self._rows = known.replace_schema_metadata(), len(fleet.channels)
+        firsts = pa.array(range(0, known.num_rows, self._rows), pa.int64())
+        days = known.select(OF_DAY).take(firsts).to_pylist()
+        self._number = {_of_day(day): number for number, day in enumerate(days)}
+
+    def __contains__(self, day: tuple) -> bool:
+        return day in self._number
+
+    def rows_of(self, day: tuple) -> pa.Table | None:
+        """None where they are not known."""
+        if (number := self._number.get(day)) is None:
+            return None
+        return self._known.slice(self._rows * number, self._rows)
 
 
 def _joined(tables: Iterable[pa.Table]) -> pa.Table:

@@ -167,20 +167,27 @@ def _intake_tables(intake: Intake) -> dict[str, "pd.DataFrame"]:
 
 def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
     """A row per vehicle-day, and a row per vehicle-day and channel that the vehicle has."""
-    frame = profile.to_pandas()
-    sent = frame["rows"] + frame["duplicates"] + frame["unreadable"]
-    frame["duplicate_share"] = frame["duplicates"] / sent
-    frame["unreadable_share"] = frame["unreadable"] / sent
-    frame["late_share"] = frame["late"] / sent
-    frame["gap_share"] = (frame["gap_seconds"] / frame["span_seconds"]).fillna(0.0)
-    frame["null_share"] = frame["nulls"] / frame["rows"]
-    frame["out_of_range_share"] = frame["out_of_range"] / frame["rows"]
+    # Of a large fleet the driver holds these tables whole, so they have no column that none needs.
+    profile = profile.set_column(1, "date", profile["date"].cast(pa.string()))
+    columns = ["rows", "duplicates", "late", "unreadable", "gap_seconds", "span_seconds"]
+    days = profile.select([*KEYS[DAYS], *columns]).to_pandas()
+    days = days.drop_duplicates(KEYS[DAYS], ignore_index=True)
+    sent = days["rows"] + days["duplicates"] + days["unreadable"]
+    days["duplicate_share"] = days["duplicates"] / sent
+    days["unreadable_share"] = days["unreadable"] / sent
+    days["late_share"] = days["late"] / sent
+    days["gap_share"] = (days["gap_seconds"] / days["span_seconds"]).fillna(0.0)
+    columns = ["rows", "nulls", "out_of_range", "longest_flat_seconds"]
+    expected = profile.select([*KEYS[CHANNELS], *columns]).filter(profile["expected"])
+    channels = expected.to_pandas(split_blocks=True, self_destruct=True)
+    for counted in ("nulls", "out_of_range"):
+        name = "null_share" if counted == "nulls" else f"{counted}_share"
+        channels[name] = channels.pop(counted) / channels["rows"]
+    del channels["rows"]
     limits = {channel.name: channel.max_flat_seconds for channel in fleet.channels}
-    frame["max_flat_seconds"] = frame["channel"].map(limits).astype(float)
-    frame["flat_ratio"] = frame["longest_flat_seconds"] / frame["max_flat_seconds"]
-    frame["date"] = frame["date"].astype(str)
-    days = frame.drop_duplicates(KEYS[DAYS]).reset_index(drop=True)
-    return {DAYS: days, CHANNELS: frame[frame["expected"]].reset_index(drop=True)}
+    channels["max_flat_seconds"] = channels["channel"].map(limits).astype(float)
+    channels["flat_ratio"] = channels["longest_flat_seconds"] / channels["max_flat_seconds"]
+    return {DAYS: days, CHANNELS: channels}
 
 
 def _compare(tables: dict[str, "pd.DataFrame"], checks: list[Check]) -> dict[str, list[tuple]]:
