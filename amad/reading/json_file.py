@@ -25,7 +25,7 @@ from amad.reading.unpack import unpacked
 BATCH_CELLS = 1 << 16
 FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
-BEGINS = re.compile(r"[^\s,\[\]\x1e]")  # other than what stands between objects
+BEGINS = re.compile(r"[^\s,\[\]\x1e\ufeff]")  # other than what stands between objects
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
 CUT = "a cut row: the file ends in it, before its last bracket"
@@ -125,24 +125,37 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                     raise json.JSONDecodeError("Expecting an object", text, at)
                 row, end = decode(text, at)
                 why = twice[0] if twice else ""
-            except json.JSONDecodeError as error:
-                is_cut = error.msg.startswith("Unterminated")
-                is_cut |= error.pos >= len(text) - WITHIN
-                line = _next_object(text, at, error.pos) if is_last or not is_cut else None
+            except (ValueError, RecursionError) as error:
+                told, fault = _told(error, text, at)
+                is_cut = told.startswith("unterminated") or fault >= len(text) - WITHIN
+                line = _next_object(text, at, fault) if is_last or not is_cut else None
                 if line is None and not is_last:
                     break  # the next piece tells
                 end = len(text) if line is None else line.start()
                 is_cut &= line is None and text[at] == "{" and text.rstrip()[-1] != "}"
-                told = error.msg[0].lower() + error.msg[1:]
                 why = CUT if is_cut else f"no JSON: {told}"
                 if rows and line is None and end - at > KEPT_BYTES:
                     raise FileRefusedError(NOT_ON.format(rows, told)) from None
             found = [(why, text[at : min(end, at + KEPT_BYTES)])] if why else _unfolded(row)
             yield from found
             rows, at = rows + len(found), end
+            if why:  # an error counts the lines before it, so text that is read is let go
+                text, at = text[end:], 0
         text = text[at - _indent(text, at) :]
         if len(text) > LONGEST_LINE_BYTES:
             raise FileRefusedError(NOT_ON.format(rows, "an object of over 16 MB"))
+
+
+def _told(error: Exception, text: str, at: int) -> tuple[str, int]:
+    """Why the object at ``at`` is no JSON, and where that shows."""
+    if isinstance(error, RecursionError):
+        return "too many objects or lists within each other", at
+    if not isinstance(error, json.JSONDecodeError):
+        return "a number of over 4,300 digits", at
+    if text.startswith("\0", error.pos):
+        return "zeros, or bytes that source.encoding cannot decode", error.pos
+    told = error.msg.removesuffix(" at").removesuffix(" starting")
+    return told[0].lower() + told[1:], error.pos
 
 
 def _next_object(text: str, at: int, fault: int) -> re.Match | None:
