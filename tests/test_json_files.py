@@ -92,6 +92,12 @@ def test_a_line_that_is_no_row_is_refused_alone(tmp_path, line, why):
     assert not told.refused
 
 
+def test_each_line_of_text_between_rows_is_one_refused_row(tmp_path):
+    told = read(tmp_path, f"{LINE}\nWARN 1\n  at x\n[]\nWARN 2\n{LINE}\nend")
+    assert told.rows.keys() == {1, 5} and told.texts == ["WARN 1", "at x", "WARN 2", "end"]
+    assert {*told.broken.values()} == {"no JSON: expecting an object"}
+
+
 def test_a_line_that_is_no_row_takes_as_long_wherever_it_stands(tmp_path, monkeypatch):
     told_by, counted = json_file._told, []
 

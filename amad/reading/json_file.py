@@ -26,6 +26,7 @@ BATCH_CELLS = 1 << 16
 FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
 BEGINS = re.compile(r"[^\s,\[\]\x1e\ufeff]")  # other than what stands between objects
+END = re.compile(r"\n")
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
 CUT = "a cut row: the file ends in it, before its last bracket"
@@ -128,7 +129,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
             except (ValueError, RecursionError) as error:
                 told, fault = _told(error, text, at)
                 is_cut = told.startswith("unterminated") or fault >= len(text) - WITHIN
-                line = _next_object(text, at, fault) if is_last or not is_cut else None
+                line = _next_line(text, at, fault) if is_last or not is_cut else None
                 if line is None and not is_last:
                     break  # the next piece tells
                 end = len(text) if line is None else line.start()
@@ -158,12 +159,15 @@ def _told(error: Exception, text: str, at: int) -> tuple[str, int]:
     return told[0].lower() + told[1:], error.pos
 
 
-def _next_object(text: str, at: int, fault: int) -> re.Match | None:
-    """Where the next object begins a line, behind one at ``at`` that is no JSON at ``fault``.
+def _next_line(text: str, at: int, fault: int) -> re.Match | None:
+    """Before which line reading goes on, behind what stands at ``at`` and is no JSON at ``fault``.
 
-    It stands no further to the right, as objects within an object do. So a line that is cut does
+    It is the next line, or behind a damaged object the next one that begins with an object. That
+    stands no further to the right, as objects within an object do. So a line that is cut does
     not take the next one along, which JSON would take for the value of its last key.
     """
+    if text[at] != "{":
+        return END.search(text, at)
     most = _indent(text, at) + 2  # { may be followed by , { in the next line
     own = re.compile(rf"\n(?=[ \t,\[]{{0,{most}}}\{{)")
     return own.search(text, at) or NEXT.search(text, fault)
