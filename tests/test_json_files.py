@@ -31,7 +31,7 @@ def read(tmp_path, data, **changes):
         f"\ufeff{LINE}\n\ufeff{LINE}\n",
         f"\x1e{LINE}\n\x1e{LINE}\n",
         json.dumps([ROW, ROW], indent=2),
-        gzip.compress(f"{LINE}\n{LINE}".encode()),
+        gzip.compress(f"{LINE}\n{LINE}".encode(), mtime=0),
         f"\ufeff{LINE}\n{LINE}".encode("utf-16-le"),
     ],
 )
