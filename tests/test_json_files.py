@@ -77,6 +77,7 @@ def test_a_list_of_objects_is_a_row_for_each_with_the_other_keys_repeated(tmp_pa
         ("2026-01-05 started, 17", "no JSON: expecting an object"),
         ('{"id": 1, "id": 2}', "a key stands twice in it"),
         ('{"a": {"b": 1}, "a.b": 2}', "a key stands twice in it"),
+        ('{"a": [{"b": 1}], "a.b": 2}', "a key stands twice in it"),
         (b'{"id": "\xff"}', "no JSON: zeros, or bytes that source.encoding cannot decode"),
         ('{"id": "a\tb"}', "no JSON: invalid control character"),
         ('{"id": ' + "9" * 5000 + "}", "no JSON: a number of over 4,300 digits"),

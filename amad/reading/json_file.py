@@ -25,7 +25,7 @@ from amad.reading.unpack import unpacked
 BATCH_CELLS = 1 << 16
 FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
-BEGINS = re.compile(r"[^\s,\[\]\x1e\ufeff]")  # other than what stands between objects
+BEGINS = re.compile(r"[^\s,\[\]\ufeff]")  # other than what stands between objects
 END = re.compile(r"\n")
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
@@ -125,6 +125,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                 if text[at] != "{":
                     raise json.JSONDecodeError("Expecting an object", text, at)
                 row, end = decode(text, at)
+                found: list[Row | Broken] = _unfolded(twice, row)
                 why = twice[0] if twice else ""
             except (ValueError, RecursionError) as error:
                 told, fault = _told(error, text, at)
@@ -137,7 +138,8 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                 why = CUT if is_cut else f"no JSON: {told}"
                 if rows and line is None and end - at > KEPT_BYTES:
                     raise FileRefusedError(NOT_ON.format(rows, told)) from None
-            found = [(why, text[at : min(end, at + KEPT_BYTES)])] if why else _unfolded(row)
+            if why:
+                found = [(why, text[at : min(end, at + KEPT_BYTES)])]
             yield from found
             rows, at = rows + len(found), end
             if why:  # an error counts the lines before it, so text that is read is let go
@@ -198,8 +200,11 @@ def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def _unfolded(row: Row) -> list[Row | Broken]:
-    """The row, or a row for each object of the one list of objects that it holds."""
+def _unfolded(twice: list[str], row: Row) -> list[Any]:
+    """The row, or a row for each object of the one list of objects that it holds.
+
+    twice: as of ``_joined``.
+    """
     if list not in map(type, row.values()):
         return [row]
     lists = [
@@ -208,7 +213,10 @@ def _unfolded(row: Row) -> list[Row | Broken]:
     if len(lists) != 1:
         return [row]
     key, objects = lists[0], row.pop(lists[0])
-    return [row | {f"{key}.{name}": cell for name, cell in one.items()} for one in objects]
+    rows = [row | {f"{key}.{name}": cell for name, cell in one.items()} for one in objects]
+    if any(len(one) < len(row) + len(inner) for one, inner in zip(rows, objects, strict=True)):
+        twice.append(TWICE)
+    return rows
 
 
 def _column(cells: list[Any]) -> pa.Array:
