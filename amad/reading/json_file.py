@@ -34,6 +34,7 @@ TWICE = "a key stands twice in it"
 NO_TABLE = (
     "unreadable file: no object of JSON is in it, {{...}} with the names and values of a row{}"
 )
+TOO_LONG = "an object of over 16 MB behind row {:,}: write each row as an object on its own line"
 NOT_ON = (
     "no JSON: {1} behind row {0:,}, and no line below begins with an object: write each object on "
     "a line of its own"
@@ -146,7 +147,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                 text, at = text[end:], 0
         text = text[at - _indent(text, at) :]
         if len(text) > LONGEST_LINE_BYTES:
-            raise FileRefusedError(NOT_ON.format(rows, "an object of over 16 MB"))
+            raise FileRefusedError(TOO_LONG.format(rows))
 
 
 def _told(error: Exception, text: str, at: int) -> tuple[str, int]:
