@@ -21,9 +21,9 @@ from amad.scores import partitions
 from amad.scores.job_log import JobLog, last_look
 from amad.scores.unscored import undone
 from amad.telemetry.files import staged
-from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.temporary import remove_unfinished
+from amad.telemetry.trouble import KINDS
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 

@@ -25,7 +25,7 @@ from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
-from amad.telemetry.health import KINDS
+from amad.telemetry.trouble import KINDS
 
 LEAST = 0.05  # share of the blame of a sensor that is named beside others
 LISTED = 10  # incidents of a group that are listed one by one

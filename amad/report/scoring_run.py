@@ -17,7 +17,7 @@ from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.health import Health, Trouble
+from amad.telemetry.trouble import Health, Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
