@@ -73,6 +73,16 @@ def test_the_states_are_those_of_the_notices(home: Path):
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 
+def test_an_incident_goes_on_without_new_rows_and_says_so(home: Path):
+    yard = Yard(home)
+    yard.publish(0, *(at_yard(van, 0, hour=23.0, hours=1.0) for van in ("van-1", "van-2")))
+    yard.vehicles = ["van-2"]
+    yard.publish(1)
+    yard.vehicles = ["van-3"]
+    yard.publish(2)
+    assert states(since(yard, 2))["ongoing"] == [f"van-1 no row after {DAY}"]
+
+
 def test_a_page_on_a_month_counts_the_causes_of_all_its_dates(home: Path):
     yard = Yard(home)
     yard.publish(0, at_yard("van-1", 0, hour=7.0), at_yard("van-1", 0, hour=9.0))

@@ -12,7 +12,7 @@ from notify_kit import an_incident as at_yard
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 
 import amad.report
-from amad.config.wording import range_of
+from amad.config.wording import range_of, some
 from amad.drift.findings import ChannelDrift, Drift
 from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
 from amad.ingest.ingestion import ingest
@@ -69,6 +69,12 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
         "Coolant temperature failed its checks on at least one date on van-2"
     )
     assert lines[2].startswith("Speed had no usable value on at least one date on van-1")
+
+
+def test_how_many_more_there_are_is_no_part_of_the_last_sentence():
+    found = ["S-2 is silent; it reports every day", "T-9 is silent"] * 3
+    assert some(found, 1, separator="; ") == f"{found[0]}; and 5 more"
+    assert some("abc", 2) == "a, b and 1 more"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
 
 def test_few_incidents_that_do_not_end_make_no_tick():
     card = shown(incidents=1, alarms=0.25)["alarms"]
-    assert card.verdict == "fair"
+    assert card.verdict == "fair" and card.headline.endswith("but alarms are 25 % of the rows")
     assert any(
         "Of 1 vehicle, 1 spent more than 10 % of their rows in alarm." in line
         for line in card.lines
@@ -144,7 +144,8 @@ def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
         "interval": (2.0, 4.3), "alarm_share": 0.1,
     }  # fmt: skip
     loud = evidence(normal_test=rate)
-    assert shown(loud)["alarms"].verdict == "fair"
+    card = shown(loud)["alarms"]
+    assert card.verdict == "fair" and card.headline.endswith("but the test part had more")
 
 
 def test_the_promise_is_that_of_the_version_that_scored():

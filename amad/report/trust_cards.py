@@ -232,6 +232,8 @@ def _alarms(
     was_loud = own and normal is not None and normal > 2 * promised  # in the test part
     if verdict == "good" and (was_loud or too_long):
         verdict = "fair"
+        why = f"alarms are {_beside(alarms / scored, LOUD)} of the rows"
+        headline += f", but {why if too_long else 'the test part had more'}"
     return card(
         verdict,
         headline,
