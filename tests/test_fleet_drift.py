@@ -96,7 +96,11 @@ def test_scores_are_compared_with_the_usual_ones_of_their_vehicle():
     ("changes", "retrain", "words"),
     [
         ({}, False, "as train days differ from each other"),
-        ({"above_usual": 0.5}, True, "50 % of the scores are above the usual 95 % quantile"),
+        (
+            {"above_usual": 0.5},
+            True,
+            "in the median vehicle 50 % of the scores are above its usual",
+        ),
         ({"uncovered": 0.3}, True, "30 % of the rows have a value outside"),
         ({"unknown": ["x", "y"]}, True, "2 of 4 vehicles were not in training"),
         ({"drift": 1}, False, "1 channel drifted (C0), too few of its class"),

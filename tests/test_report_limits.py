@@ -48,6 +48,9 @@ def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_r
     fleet = write_fleet(home)
     metrics = evaluation_metrics(METHODS, point={"events": 5, "events_found": 3})
     assert "misses 2 of the 5 known faults" in blind_spots(metrics, [], fleet).why_no_faults
+    whole = evaluation_metrics(METHODS, point={"events": 5, "events_found": 5})
+    said = blind_spots(whole, [], fleet).why_no_faults
+    assert "misses none of the 5 known faults" in said and "which kinds" not in said
     assert "no known fault" in blind_spots(
         evaluation_metrics(METHODS, point={"events": 0, "events_found": 0}), [], fleet
     ).why_no_faults  # fmt: skip

@@ -148,6 +148,18 @@ def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
     assert card.verdict == "fair" and card.headline.endswith("but the test part had more")
 
 
+def test_alarms_that_fill_the_test_part_make_no_tick_though_they_are_few_incidents():
+    rate = {
+        "incidents": 5, "vehicle_days": 10.0, "incidents_per_vehicle_day": 0.5,
+        "interval": (0.2, 1.2), "alarm_share": 0.245,
+    }  # fmt: skip
+    card = shown(evidence(normal_test=rate))["alarms"]
+    assert card.verdict == "fair"
+    assert card.headline.endswith("but 24 % of the test part's normal rows were in alarm")
+    assert "The normal rows of the test part had 0.5; 24 % of them were in alarm." in card.lines
+    assert any("a fault that lasts" in line for line in card.lines)
+
+
 def test_the_promise_is_that_of_the_version_that_scored():
     assert shown(incidents=15, job={"alarm_budget": 2.0})["alarms"].verdict == "good"
 

@@ -102,8 +102,8 @@ def _unusual_scores(found: Drift) -> list[str]:
     if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
         return []
     return [
-        f"{share(found.above_usual)} of the scores are above the usual 95 % quantile, which 5 % "
-        "should be"
+        f"in the median vehicle {share(found.above_usual)} of the scores are above its usual 95 % "
+        "quantile, which 5 % should be"
     ]
 
 
