@@ -228,8 +228,10 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
     if not metrics.by_fault:
         told = "the test part holds no known event"
         if point.events:
-            told = f"{point.events - point.events_found} of {count(point.events, 'known event')} "
-            told += "are missed; their types are not known"
+            missing = point.events - point.events_found
+            known = count(point.events, "known event")
+            told = f"{missing} of {known} are missed; their types are not known"
+            told = told if missing else f"none of {known} is missed"
         return f"## Blind spots\n- {told}"
     missed = {fault: found for fault, found in metrics.by_fault.items() if found.blind}
     lines = [
