@@ -3,7 +3,8 @@
 import pytest
 from evaluation_kit import evaluation_metrics, method_figures
 
-from amad.engines.register.model_card import _found, _histories
+from amad.config.fleet import Fleet
+from amad.engines.register.model_card import PROMOTION, _found, _histories, _use, with_promotion
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,13 @@ def test_the_operating_point_is_told_in_sentences() -> None:
     assert _found(at_once)[1] == "- half of those found are found with their first row"
     empty = {"events": 0, "events_found": 0, "median_delay_rows": None, "lookahead_seconds": 0.0}
     assert _found(evaluation_metrics(methods, point=empty).operating_point) == []
+
+
+def test_a_card_keeps_what_the_fleet_is_when_its_first_section_is_written_anew() -> None:
+    channels = [{"name": "speed"}]
+    source = {"format": "csv", "files": [{"glob": "*.csv"}]}
+    fleet = Fleet(name="kit", description="Pumps of a port", channels=channels, source=source)
+    card = f"# Detector\n\n{PROMOTION}\n- refused\n\n{_use(fleet)}\n\n## Data\n- rows\n"
+    new = with_promotion(card, ["promoted"], "Champion since today")
+    assert new == card.replace("- refused", "Champion since today\n\n- promoted")
+    assert "Pumps of a port" in new

@@ -79,8 +79,8 @@ def _use(fleet: Fleet) -> str:
     channels = ", ".join(channel.title for channel in fleet.channels[:12])
     more = f" and {len(fleet.channels) - 12} more" if len(fleet.channels) > 12 else ""
     return (
-        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
         "## Intended use\n"
+        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
         f"Finds unusual behaviour in {len(fleet.channels)} channels ({channels}{more}), one row "
         f"every {fleet.period_seconds:g} s, and names the channels to look at. It points a person "
         "at what to inspect; it is no safety function and gives no diagnosis."
