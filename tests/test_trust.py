@@ -188,9 +188,11 @@ def test_figures_of_another_version_give_no_tick():
     for name in ("detection", "faults"):
         assert found[name].verdict == "unknown"
         assert "Measured on version 4; version 3 scored." in found[name].lines[0]
-    for name, theirs in (("detection", "has VUS-PR 0.41"), ("faults", "finds 7 of them")):
-        (told,) = (line for line in found[name].lines if line.startswith("On the same test data"))
-        assert told == f"On the same test data version 3 {theirs}."
+    of = {"detection": "has VUS-PR 0.41", "faults": "finds 7 of the known faults"}
+    for name, theirs in of.items():
+        assert found[name].headline == f"Version 3, which scored, {theirs}"
+    unknown = shown(evidence(receipt={"version": 4, "decision": "refuse", "figures": {}}))
+    assert unknown["faults"].headline == "Not measured of version 3, which scored"
     assert found["model"].verdict == "fair"
 
 

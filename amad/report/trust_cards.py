@@ -144,7 +144,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
 
 
 def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list[str]:
-    """The headline alone; if the figures belong to another version, the sentences that say so.
+    """The headline alone; if the figures belong to another version, one that says so, and a line.
 
     figure: that of the version that scored, if the gate compared the other one with it.
     """
@@ -160,8 +160,9 @@ def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         metric = figures.get("metric", PRIMARY)
         name = "VUS-PR" if metric == PRIMARY else str(metric).replace("_", " ")
-        told = {"champion": f"has {name} {theirs:.2f}"}.get(figure, f"finds {theirs:g} of them")
-        said.append(f"On the same test data version {run.version} {told}.")
+        faults = f"finds {theirs:g} of the known faults"
+        told = {"champion": f"has {name} {theirs:.2f}"}.get(figure, faults)
+        said[0] = f"Version {run.version}, which scored, {told}"
     return said
 
 
