@@ -172,6 +172,19 @@ def test_every_scored_date_has_a_page_with_its_neighbours(stage: Stage):
     assert "Nothing new since" in middle and "1 going on from before" in middle
 
 
+def test_a_first_move_has_a_beginning_and_no_length(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    moved = an_incident(fleet, "bev-01", 1, 100, 120, type="first_move")
+    write_run(fleet, settings, {1: [moved]}, days=(0, 1))
+    write_verdicts(fleet, settings)
+    build_report(stage_of(fleet, settings))
+    words = page(stage_of(fleet, settings), DAYS[1])
+    top = words[words.index("<h1>") : words.index('id="health"')]
+    assert "first move" in top and top.count("06:01</time>") == 2
+    assert "2 min" not in top and "already over" not in top
+
+
 def test_a_page_shows_no_row_after_its_date(stage: Stage):
     whole = ScoringRun(job=None, version="3", dates=DAYS, runs=stage.runs)
     of_date = ScoringRun.of_date(stage.runs, DAYS[1], "3", [])

@@ -188,7 +188,7 @@ def _line(change: Change, window: Window) -> Line:
         notes.append(f"no row after {max(of)}")
     if change.outlived:
         notes.append("alarms over, score as high")
-    elif change.state == "new" and now.state == "over":
+    elif change.state == "new" and now.state == "over" and now.type != "first_move":
         notes.append("already over")
     elif change.state == "ongoing" and change.before != now:
         again = change.before is not None and change.before.state == "over"
