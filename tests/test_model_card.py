@@ -12,7 +12,8 @@ from amad.engines.register.model_card import PROMOTION, _found, _histories, _use
     [
         ([9000, 2000], "each vehicle has at least 2,000 train rows and"),
         ([9000, 1999, 59, 0], "of 4 vehicles, 1 with fewer than 2,000 train rows are judged in"),
-        ([9000, 1999, 59, 0], "and 2 with fewer than 60 by their class alone"),
+        ([9000, 1999, 59, 0], ", and 2 with fewer than 60 are judged by their class alone"),
+        ([9000, 59], "of 2 vehicles, 1 with fewer than 60 are judged by their class alone"),
     ],
 )
 def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str) -> None:

@@ -117,11 +117,10 @@ def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
         long = f"the train rows that its class asks for ({least:,} to {most:,})"
     if not unknown and not short:
         return f"histories: each vehicle has at least {long} and is known by them"
-    return (
-        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than {long} "
-        f"are judged in part by their class, and {unknown} with fewer than {SHORT_ROWS} by "
-        "their class alone"
-    )
+    groups = ((short, long, "in part by their class"),
+              (unknown, SHORT_ROWS, "by their class alone"))  # fmt: skip
+    told = [f"{n} with fewer than {rows} are judged {how}" for n, rows, how in groups if n]
+    return f"histories: of {count(len(train_rows), 'vehicle')}, {', and '.join(told)}"
 
 
 def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics) -> str:
