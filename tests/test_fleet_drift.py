@@ -177,6 +177,9 @@ def test_healthy_nights_have_not_drifted_and_shifted_ones_have(tmp_path):
     assert healthy.train == (START, TEST_START - timedelta(days=1))
     assert healthy.recent == (TEST_START, START + timedelta(days=NIGHTS + 2))
     assert healthy.age_days == NIGHTS - 1 and healthy.vehicles == 3 and not healthy.unknown
+    untrained = found_by(fleet, settings, test_start=START)
+    assert untrained.age_days is None and untrained.uncovered is None and not untrained.channels
+    assert any("not known, newest row" in line for line in lines_of(untrained))
     assert {(c.vehicle_class, c.channel) for c in healthy.channels} == {
         *(("a", name) for name in ("speed", "torque", "heat")),
         *(("b", name) for name in ("speed", "torque", "heat", "charge")),

@@ -147,6 +147,11 @@ def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path,
     page = build_report(stage).path.read_text(encoding="utf-8")
     assert page.count('<article class="incident"') == 1 and 'id="incident-2"' in page
     assert "1 drifted (Speed). Retrain? No: too few." in page
+    measured = Drift.read(stage.runs)
+    measured.model_copy(update={"channels": []}).write(stage.runs)
+    again = build_report(stage).path.read_text(encoding="utf-8")
+    said = re.search(r'class="unknown note">.*?Drift of the 0 channels', again)
+    assert said and "✓" not in said[0], "no tick where nothing could be compared"
     assert "<dt>Class</dt>" not in page and "<small>all</small>" not in page, "it has one class"
 
 

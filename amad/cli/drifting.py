@@ -107,7 +107,8 @@ def lines_of(found: "Drift") -> list[str]:
             f"  {'compared':<26}{found.recent[0]} to {found.recent[1]}, with training: "
             f"{found.train[0]} to {found.train[1]}"
         )
-    lines.append(f"  {'age of the model':<26}{found.age_days} days, newest row {found.newest}")
+    age = "not known" if found.age_days is None else f"{found.age_days} days"
+    lines.append(f"  {'age of the model':<26}{age}, newest row {found.newest}")
     if found.above_usual is not None and found.moved_threshold is not None:
         lines.append(
             f"  {'scores above usual 95 %':<26}{found.above_usual:.1%} in the median vehicle, "
