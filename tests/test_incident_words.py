@@ -2,7 +2,7 @@
 
 import pytest
 
-from amad.config.fleet import Channel, Fleet
+from amad.config import Channel, Fleet
 from amad.detect.incident_words import (
     CHECKS,
     MEANING,

@@ -8,6 +8,7 @@ from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.wording import count, some
 from amad.ingest.lake_counts import gone_files, rows_unopened
+from amad.ingest.lost_days import Former
 from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
 from amad.reading.unpack import PACKED
@@ -22,7 +23,7 @@ class Plan:
     culprits: SHA-256 of the file of intervals. globs: those that find a file. before: the lake so
     far, None to forget it. stays: its raw files whose rows are kept. anew: every part is made again
     from both. replaces: file that is read -> file of the lake whose rows it replaces, the same
-    where its content has changed.
+    where its content has changed. former: the lake so far, if a changed fleet file forgets it.
     """
 
     read: list[RawFile]
@@ -32,6 +33,7 @@ class Plan:
     stays: frozenset[str] = frozenset()
     anew: bool = True
     replaces: dict[str, str] = field(default_factory=dict)
+    former: Former | None = None
 
 
 def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
@@ -71,6 +73,7 @@ def make_plan(
     everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
     if manifest is None:
         return everything
+    lake = settings.fleet_dir(fleet.name) / "lake"
     new_contract = manifest.contract != lake_contract(fleet)
     simulated = fleet.source.format == "simulator"
     if simulated and (new_contract or manifest.files.keys() - {file.path for file in raw}):
@@ -79,13 +82,13 @@ def make_plan(
         lost = _lost(manifest, raw)
         if not lost:
             say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
-            return everything
+            return replace(everything, former=Former.of(lake, manifest))
         if not _same_for_known(manifest, fleet):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
                 f"read anew, but {_are_gone(lost, closed, fleet, settings)}"
             )
-    before = Lake(settings.fleet_dir(fleet.name) / "lake", fleet, any_classes=True)
+    before = Lake(lake, fleet, any_classes=True)
     changes = _changes(before, raw)
     by_index = reading_rules(fleet).timestamp.take == "index"
     why = ["the vehicle classes changed"] if new_contract else []

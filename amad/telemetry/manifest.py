@@ -16,10 +16,11 @@ class IngestedFile(Entry):
     rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
-    short: rows with fewer fields than the header. rejected: reason -> rows;
-    rejected_of: the same by vehicle, where rows name theirs, of those with most. merged: rows that
-    became part of another row of their time. ahead: the first time (ISO, UTC) that was refused
-    since it lay in the future; empty where none was. ingest: that read it, counted from 0.
+    short: rows with fewer fields than the header. lacks: channels with ``since`` for which it has
+    no column. rejected: reason -> rows; rejected_of: the same by vehicle, where rows name theirs,
+    of those with most. merged: rows that became part of another row of their time. ahead: the
+    first time (ISO, UTC) that was refused since it lay in the future; empty where none was.
+    ingest: that read it, counted from 0.
     """
 
     bytes: int
@@ -33,6 +34,7 @@ class IngestedFile(Entry):
     nulls: dict[str, int] = EMPTY
     ignored: dict[str, int] = EMPTY
     short: int = 0
+    lacks: list[str] = []
     rejected: dict[str, int] = EMPTY
     rejected_of: dict[str, dict[str, int]] = EMPTY
     merged: int = 0
@@ -107,5 +109,7 @@ def reading_contract(fleet: Fleet) -> str:
         item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
         if channel.codes:
             item["codes"] = channel.codes
+        if channel.since:
+            item["since"] = str(channel.since)
     content["format"] = FORMAT
     return json_digest(content)
