@@ -6,6 +6,7 @@ import pytest
 
 from amad.config import ConfigError, DataError
 from amad.config.fleet import load_fleet
+from amad.engines.validate.quality import judge
 from amad.telemetry.profile import profile
 from tests.ingest_kit import DAY, HEADER, balanced, content_of, line, raw_fleet, tree
 
@@ -145,6 +146,24 @@ def test_a_vehicle_day_is_not_judged_by_a_channel_before_it_came(yard):
     expected = [row["expected"] for row in table if row["channel"] == "soc"]
     assert expected == [False, False, False, True, True], "the sensor may come at noon of its date"
     assert all(row["expected"] for row in table if row["channel"] == "speed")
+
+
+@pytest.mark.slow
+def test_the_verdict_says_where_a_channel_was_not_there_yet(yard, tmp_path):
+    """Nobody has it for two days; then a-1 has it from its date on, and a-2 lost it again."""
+    quality = {"quality": {"min_rows": 1, "max_failing_share": 0.3}}
+    fleet = later_fleet({"since": SINCE}, **quality)
+    write_days(yard, vehicles=["a-1"])
+    write_days(yard, vehicles=["a-2"], days=range(3))
+    yard.csv("3-a-2.csv", [line("a-2", 3 * DAY + n) + "," for n in range(3)], WITH_SOC)
+    _, lake = yard.ingest(fleet)
+    verdict = judge(profile(lake, fleet), fleet, tmp_path / "docs")
+    assert verdict.ok and verdict.not_yet == {"soc": 6}
+    (failed,) = verdict.quarantine.to_pylist()
+    assert failed["reason"] == "a-2 on 2026-01-08: soc null in 100 % of rows, limit 20 %"
+    assert verdict.summary().startswith("1 of 9 vehicle-days fail (not there yet: soc on 6)")
+    page = (tmp_path / "docs" / "index.html").read_text()
+    assert "soc was not there yet on 6 vehicle-days" in page
 
 
 def test_since_is_a_date_of_the_fleet_file(yard):
