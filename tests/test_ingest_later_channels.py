@@ -110,6 +110,31 @@ def test_a_channel_that_loses_vehicle_days_leaves_the_lake_and_says_the_line_to_
     assert counts.days == 6 and len(counts.files_refused) == 4, "who asks for it gets it"
 
 
+def test_the_rows_of_files_that_are_gone_stay_without_the_channel(yard, capsys):
+    write_days(yard)
+    yard.csv("9.csv", [line("a-1", n) for n in (0, 7)])  # a file of the first day that stays
+    yard.ingest(later_fleet())
+    for path in yard.raw.glob("[01]-*.csv"):
+        path.unlink()
+    soc = {"since": SINCE}
+    with pytest.raises(DataError, match="are no longer in"):
+        yard.ingest(later_fleet({}))
+    typed = later_fleet({"column": "state_of_charge", **soc})
+    with pytest.raises(DataError, match="no raw file has a column for soc"):
+        yard.ingest(typed)
+    fleet = later_fleet(soc)
+    fleet = fleet.model_copy(update={"channels": [fleet.channels[2], *fleet.channels[:2]]})
+    counts, lake = yard.ingest(fleet)
+    assert balanced(counts) and counts.rows_lake == 31 and len(counts.files_gone) == 4
+    assert "no column for soc in 1 file read now" in capsys.readouterr().err
+    rows = content_of(lake)["a-1"]
+    assert [row["soc"] for row in rows] == [None] * 7 + [7] * 9
+    assert all(row["speed"] == 1 and row["level"] == 2 for row in rows)
+    later = fleet.channels[0].model_copy(update={"since": date(2026, 1, 8)})
+    moved = fleet.model_copy(update={"channels": [later, *fleet.channels[1:]]})
+    assert yard.ingest(moved)[0].rows_lake == 31, "the date alone may change, too"
+
+
 def test_rows_of_another_vehicle_or_date_are_not_lost(yard):
     yard.csv("1.csv", [line("a-1", n * DAY) for n in range(3)])
     yard.csv("2.csv", [line("a-2", n * DAY) for n in range(3, 6)])

@@ -69,7 +69,7 @@ class Loading:
         nothing = Manifest(contract="", files={})
         self._held = plan.before.manifest if plan.before is not None else nothing
         self._stays = set(plan.stays)
-        self._files = {path: self._held.files[path] for path in self._stays}  # of the new manifest
+        self._files = {path: self._held.files[path].lacking(plan.lacks) for path in self._stays}
         self._copies = Copies(fleet, self._files, self._stays)
         names = self._held.rejected
         self._number = 1 + max((int(name.split(".")[0]) for name in names), default=-1)
@@ -229,8 +229,8 @@ class Loading:
         assert before is not None, "the file was in the lake"
         name = name_of(before, path, start_us)
         self._paths.append(name)
-        drawn, kept = self._fleet.labels.kind == "intervals", 0
-        for rows in rows_before(before, path, start_us, drawn=drawn):
+        kept = 0
+        for rows in rows_before(before, path, start_us, self._fleet):
             self._spill.add(rows, number)
             kept += len(rows.timestamp_T)
         self._files[name] = entry_of(self._held.files[path], kept)

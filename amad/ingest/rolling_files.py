@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
+from amad.config import Fleet
 from amad.ingest import origins
 from amad.reading.rows import CleanRows
 from amad.reading.times import DAY_US, day_of
@@ -62,19 +63,21 @@ def entry_of(old: IngestedFile, rows: int) -> IngestedFile:
     )
 
 
-def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Iterator[CleanRows]:
+def rows_before(before: Lake, path: str, start_us: int, fleet: Fleet) -> Iterator[CleanRows]:
     """The rows that the file gave to the lake, as far as they are older than ``start_us``.
 
-    drawn: labels were drawn from intervals, so that no file gave them.
+    fleet: the present fleet file.
 
     Raises:
         DataError: a part of the lake is damaged.
     """
     table = {(row["vehicle"], row["date"]): row for row in before.day_table().to_pylist()}
+    drawn = fleet.labels.kind == "intervals"  # so that no file gave the labels
     for vehicle, date in _days(before, path):
         if day_of(date) * DAY_US >= start_us:
             continue
-        rows = origins.rows_in_lake(before, table[vehicle, date], {path: 0}, drawn=drawn)
+        row, names = table[vehicle, date], fleet.channel_names
+        rows = origins.rows_in_lake(before, row, {path: 0}, names, drawn=drawn)
         older_T = np.flatnonzero(rows.timestamp_T < start_us)
         yield CleanRows(
             vehicles=[vehicle],

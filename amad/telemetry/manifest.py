@@ -1,5 +1,6 @@
 """The manifest of a lake: the raw files in it, its contract, and the hashes of its tables."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from amad.config import Fleet
@@ -46,6 +47,10 @@ class IngestedFile(Entry):
         """Rows that the file gave to the lake."""
         return self.rows - sum(self.rejected.values())
 
+    def lacking(self, channels: Sequence[str]) -> "IngestedFile":
+        """The same file, which was read without these channels."""
+        return self.model_copy(update={"lacks": sorted({*self.lacks, *channels})})
+
 
 class Manifest(Artifact):
     """What ingest knows of a lake and goes on with.
@@ -89,11 +94,12 @@ class Manifest(Artifact):
 def lake_contract(fleet: Fleet) -> str:
     """A hash of those parts of the fleet file that shape the lake's content."""
     classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
-    return json_digest([classes, reading_contract(fleet)])
+    since = [[channel.name, str(channel.since)] for channel in fleet.channels if channel.since]
+    return json_digest([classes, reading_contract(fleet), *([since] if since else [])])
 
 
 def reading_contract(fleet: Fleet) -> str:
-    """As ``lake_contract``, without the vehicle classes: how a row of a known vehicle is read."""
+    """As ``lake_contract``, without classes and ``since``: how a row of a known vehicle is read."""
     content = fleet.model_dump(
         mode="json",
         include={
@@ -109,7 +115,5 @@ def reading_contract(fleet: Fleet) -> str:
         item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
         if channel.codes:
             item["codes"] = channel.codes
-        if channel.since:
-            item["since"] = str(channel.since)
     content["format"] = FORMAT
     return json_digest(content)
