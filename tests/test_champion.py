@@ -166,4 +166,4 @@ def test_a_champion_that_was_made_without_a_new_channel_goes_on_scoring(place, c
     assert AFTER in log.dates and not log.failed and not log.refused
     assert scores(settings, AFTER).equals(before)
     told = capsys.readouterr().err
-    assert "the champion, version 1, was made without soc and says nothing about it; run" in told
+    assert "the champion, version 1, learnt nothing of soc and says nothing about it; once" in told

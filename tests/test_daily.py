@@ -1,5 +1,7 @@
 """One vehicle-day from the lake to score rows."""
 
+from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -218,6 +220,9 @@ def test_a_channel_that_is_newer_than_the_detector_changes_no_score(nights, tmp_
     newer = newer.model_copy(update={"channels": [soc, *reversed(newer.channels)]})
     lake = refresh(newer, settings)
     assert new_channels(detector, newer) == ["soc"]
+    too_early = copy(detector)  # a training whose train part had no value of heat
+    too_early.scaler = replace(detector.scaler, unlearnt=["heat"])
+    assert new_channels(too_early, newer) == ["soc", "heat"]
     for vehicle in VEHICLES:
         before = score(nights, vehicle, FAULTY)
         now = score_vehicle_day(detector, newer, lake, vehicle, FAULTY)

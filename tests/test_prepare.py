@@ -99,7 +99,7 @@ def test_of_a_channel_that_came_later_nothing_is_learnt_before_it_is_in_the_trai
     yard.csv("a.csv", older, HEADER.removesuffix(",level"))
     yard.csv("b.csv", [text for text in rows if "2026-01-09" in text])
     store = build(yard, fleet)
-    assert store.meta["unlearnt"] == ["level"]
+    assert store.meta["unlearnt"] == store.scaler.unlearnt == ["level"]
     assert store.content["vehicles"]["a-1"]["parts"]["train"] == 145
     yard.csv("a.csv", drive("a-1", range(4), level="3"))
     assert build(yard, fleet).meta["unlearnt"] == []

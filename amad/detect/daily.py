@@ -169,8 +169,10 @@ def _scored_rows(
 
 
 def new_channels(detector: "Detector", fleet: Fleet) -> list[str]:
-    """The channels of the fleet file that the detector was made without, and does not judge."""
-    return [name for name in fleet.channel_names if name not in detector.fleet.channel_by_name]
+    """The channels of the fleet file of which the detector has learnt nothing; it judges none."""
+    assert detector.scaler is not None, "a saved detector has its scaler"
+    known = detector.fleet.channel_by_name.keys() - set(detector.scaler.unlearnt)
+    return [name for name in fleet.channel_names if name not in known]
 
 
 def check_contract(detector: "Detector", fleet: Fleet) -> None:
@@ -181,7 +183,7 @@ def check_contract(detector: "Detector", fleet: Fleet) -> None:
     """
     gone = [name for name in detector.fleet.channel_names if name not in fleet.channel_by_name]
     if gone:
-        new = new_channels(detector, fleet)
+        new = [name for name in fleet.channel_names if name not in detector.fleet.channel_by_name]
         sides = (("of the model alone", gone), ("of the fleet file alone", new))
         differing = "; ".join(f"{whose}: {some(names)}" for whose, names in sides if names)
         keep = f"put {'it' if len(gone) == 1 else 'them'} back, or "

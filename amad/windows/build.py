@@ -85,17 +85,17 @@ def build_store(
                 f"can be set (the most that one has are {most}); raise split.calibration_share, or "
                 "lower missing.min_segment_rows or split.purge_rows"
             )
-        cells_C = np.sum([item.moments.count_C for item in learnt], axis=0)
+        scaler = Scaler.of(learnt, fleet, normalise)
         meta = {
             "data_hash": lake.hash(),
             "normalise": normalise,
             "cold": sorted(item.vehicle for item in learnt if item.rows < enough),
             "empty": sorted(set(vehicles) - {item.vehicle for item in learnt}),
-            "unlearnt": [c for c, n in zip(fleet.channel_names, cells_C, strict=True) if not n],
+            "unlearnt": scaler.unlearnt,
             "quarantined_days": sum(len(days) for days in quarantined.values()),
             "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
         }
-        return writer.finish(Scaler.of(learnt, fleet, normalise), meta)
+        return writer.finish(scaler, meta)
 
 
 def _prepare_vehicle(

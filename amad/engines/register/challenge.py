@@ -86,10 +86,10 @@ def defend(
                 return None, str(error)
     except LostError as error:
         return None, str(error)
+    if new := [c for c in new_channels(detector, fleet) if c not in store.scaler.unlearnt]:
+        return None, f"it learnt nothing of {some(new)}"
     if detector.fleet.channel_names != fleet.channel_names:
-        new = new_channels(detector, fleet)
-        told = f"without {some(new)}" if new else "for the same channels in another order"
-        return None, f"it was made {told}"
+        return None, "its channels have another order"
     if detector.fleet.period_us != fleet.period_us:
         return None, (
             f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "

@@ -82,9 +82,9 @@ def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
     check_contract(detector, fleet)
     if new := new_channels(detector, fleet):
         say(
-            f"the champion, version {version}, was made without {some(new)} and says nothing about "
-            f"{'it' if len(new) == 1 else 'them'}; {whole_pipeline(fleet.name)} for a detector "
-            "with all channels"
+            f"the champion, version {version}, learnt nothing of {some(new)} and says "
+            f"nothing about {'it' if len(new) == 1 else 'them'}; once the train part has values, "
+            f"{whole_pipeline(fleet.name)} for a detector that judges all channels"
         )
     if (other := detector.fleet.name) != fleet.name:
         say(
