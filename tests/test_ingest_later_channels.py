@@ -112,7 +112,7 @@ def test_a_channel_that_loses_vehicle_days_leaves_the_lake_and_says_the_line_to_
 
 def test_the_rows_of_files_that_are_gone_stay_without_the_channel(yard, capsys):
     write_days(yard)
-    yard.csv("9.csv", [line("a-1", n) for n in (0, 7)])  # a file of the first day that stays
+    yard.csv("9.csv", [line("a-1", n) for n in (0, 7)] + [line("a-3")])  # a file that stays
     yard.ingest(later_fleet())
     for path in yard.raw.glob("[01]-*.csv"):
         path.unlink()
@@ -125,14 +125,17 @@ def test_the_rows_of_files_that_are_gone_stay_without_the_channel(yard, capsys):
     fleet = later_fleet(soc)
     fleet = fleet.model_copy(update={"channels": [fleet.channels[2], *fleet.channels[:2]]})
     counts, lake = yard.ingest(fleet)
-    assert balanced(counts) and counts.rows_lake == 31 and len(counts.files_gone) == 4
+    assert balanced(counts) and counts.rows_lake == 32 and len(counts.files_gone) == 4
     assert "no column for soc in 1 file read now" in capsys.readouterr().err
     rows = content_of(lake)["a-1"]
     assert [row["soc"] for row in rows] == [None] * 7 + [7] * 9
     assert all(row["speed"] == 1 and row["level"] == 2 for row in rows)
+    early = fleet.channels[0].model_copy(update={"since": date(2026, 1, 4)})
+    with pytest.raises(DataError, match=r"1 vehicle-day of 11 of the lake .* \(a-3 on"):
+        yard.ingest(fleet.model_copy(update={"channels": [early, *fleet.channels[1:]]}))
     later = fleet.channels[0].model_copy(update={"since": date(2026, 1, 8)})
     moved = fleet.model_copy(update={"channels": [later, *fleet.channels[1:]]})
-    assert yard.ingest(moved)[0].rows_lake == 31, "the date alone may change, too"
+    assert yard.ingest(moved)[0].rows_lake == 32, "the date alone may change, too"
 
 
 def test_rows_of_another_vehicle_or_date_are_not_lost(yard):

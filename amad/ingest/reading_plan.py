@@ -28,7 +28,7 @@ class Plan:
     culprits: SHA-256 of the file of intervals. globs: those that find a file. before: the lake so
     far, None to forget it. stays: its raw files whose rows are kept. anew: every part is made again
     from both. replaces: file that is read -> file of the lake whose rows it replaces, the same
-    where its content has changed. former: the lake so far, if a changed fleet file forgets it.
+    where its content has changed. former: the lake so far, if the fleet file has changed.
     lacks: channels of the fleet file that the lake so far does not have.
     """
 
@@ -81,17 +81,17 @@ def make_plan(
     if manifest is None:
         return everything
     lake = settings.fleet_dir(fleet.name) / "lake"
-    known = fleet
+    known, former = fleet, None
     new_contract = manifest.contract != lake_contract(fleet)
     simulated = fleet.source.format == "simulator"
     if simulated and (new_contract or manifest.files.keys() - {file.path for file in raw}):
         return everything  # its raw files were made anew
     if new_contract:
-        lost = _lost(manifest, raw)
+        lost, former = _lost(manifest, raw), Former.of(lake, manifest)
         if not lost:
             say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
-            return replace(everything, former=Former.of(lake, manifest))
-        known = _known_before(lake, manifest, fleet)
+            return replace(everything, former=former)
+        known = _known_before(lake, former, fleet)
         if not _same_for_known(manifest, known):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
@@ -131,7 +131,14 @@ def make_plan(
         f"; the rows of {_some(sorted(stays))}, which are gone or closed, are kept" if stays else ""
     )
     say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
-    return replace(everything, before=before, stays=stays, replaces=changes.replaces, lacks=lacks)
+    return replace(
+        everything,
+        before=before,
+        stays=stays,
+        replaces=changes.replaces,
+        former=former,
+        lacks=lacks,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,11 +220,10 @@ def _lost(manifest: Manifest, raw: list[RawFile]) -> list[str]:
     ]
 
 
-def _known_before(lake: Path, manifest: Manifest, fleet: Fleet) -> Fleet:
+def _known_before(lake: Path, former: Former, fleet: Fleet) -> Fleet:
     """The fleet file without the channels that came later and are not in the lake yet."""
-    held = Former.of(lake, manifest).days
     with suppress(IndexError, OSError, pa.ArrowException):
-        vehicle, date, _ = held[0]
+        vehicle, date, _ = former.days[0]
         names = pq.read_schema(lake / part_path(vehicle, date)).names
         channels = [c for c in fleet.channels if c.name in names or not c.since]
         return fleet.model_copy(update={"channels": channels})
