@@ -41,6 +41,7 @@ def run(params: Params, settings: Settings) -> dict:
     for key, text in (
         ("cold", "too few train rows, scaled like their class"),
         ("empty", "every day quarantined"),
+        ("unlearnt", "no train row has a value, so the model will say nothing about"),
     ):
         if meta[key]:
             say(f"  {text}: {', '.join(meta[key])}")

@@ -7,9 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from scoring_kit import AFTER, FLEET, kit_params, make_artifacts, read_json, run_job
+from scoring_kit import (
+    AFTER,
+    FLEET,
+    kit_params,
+    make_artifacts,
+    read_json,
+    refresh,
+    run_job,
+    scores,
+)
 
-from amad.config import ServiceError, Stage
+from amad.config import Channel, ServiceError, Stage
 from amad.detect.detector import Detector
 from amad.engines.score import fleet_scoring
 from amad.engines.score.champion import champion_of
@@ -144,3 +153,17 @@ def test_a_champion_that_was_made_for_another_fleet_is_told(place, monkeypatch, 
     run_job(fleet, settings, first=AFTER, last=AFTER)
     told = "the champion, version 1, was made for fleet evenings"
     assert told in capsys.readouterr().err
+
+
+def test_a_champion_that_was_made_without_a_new_channel_goes_on_scoring(place, capsys):
+    fleet, settings = place
+    run_job(fleet, settings)
+    before = scores(settings, AFTER)
+    soc = Channel(name="soc", column="heat")
+    newer = fleet.model_copy(update={"channels": [soc, *fleet.channels]})
+    refresh(newer, settings)
+    log = run_job(newer, settings)
+    assert AFTER in log.dates and not log.failed and not log.refused
+    assert scores(settings, AFTER).equals(before)
+    told = capsys.readouterr().err
+    assert "the champion, version 1, learnt nothing of soc and says nothing about it; once" in told

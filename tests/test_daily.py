@@ -1,5 +1,7 @@
 """One vehicle-day from the lake to score rows."""
 
+from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -14,10 +16,11 @@ from scoring_kit import (
     VEHICLES,
     fit_detector,
     make_lake,
+    refresh,
 )
 
-from amad.config import DataError, Fleet
-from amad.detect.daily import TOP, day_bounds, score_table, score_vehicle_day
+from amad.config import Channel, DataError, Fleet
+from amad.detect.daily import TOP, day_bounds, new_channels, score_table, score_vehicle_day
 from amad.detect.incidents import CONTEXT_ROWS
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, UNSCORED
@@ -207,3 +210,21 @@ def test_an_incident_has_the_values_of_the_context_channels_when_it_began(nights
     measured = table.filter(rows)[name].drop_null().to_numpy()[:CONTEXT_ROWS]
     assert found.context_channels == (name,)
     assert found.context_values == pytest.approx([np.median(measured)])
+
+
+def test_a_channel_that_is_newer_than_the_detector_changes_no_score(nights, tmp_path):
+    """Wherever it stands in the fleet file; the new one, here first, is not judged."""
+    _, _, _, detector = nights
+    newer, settings = make_lake(tmp_path)
+    soc = Channel(name="soc", column="heat", context=True)
+    newer = newer.model_copy(update={"channels": [soc, *reversed(newer.channels)]})
+    lake = refresh(newer, settings)
+    assert new_channels(detector, newer) == ["soc"]
+    too_early = copy(detector)  # a training whose train part had no value of heat
+    too_early.scaler = replace(detector.scaler, unlearnt=["heat"])
+    assert new_channels(too_early, newer) == ["soc", "heat"]
+    for vehicle in VEHICLES:
+        before = score(nights, vehicle, FAULTY)
+        now = score_vehicle_day(detector, newer, lake, vehicle, FAULTY)
+        assert now.table.equals(before.table) and now.incidents == before.incidents
+        assert "soc" not in now.unmeasured

@@ -152,7 +152,7 @@ def test_a_file_that_lacks_columns_is_named_with_them(field):
     field.write("b.csv", log(start=MONDAY - timedelta(days=1), volt=wave))
     fleet, told = field.draft()
     assert "left out: b.csv: it lacks columns of the files drafted here (oil, temp)" in told
-    assert told.count("list both as the channel's column; else add what it lacks without") == 1
+    assert told.count("list both as the channel's column; where the sensor came later, set") == 1
     (refused,) = field.ingest(fleet).files_refused
     assert "missing column: 'temp', 'oil'" in refused.reason
     assert refused.reason.endswith("leave these channels out of the fleet file, or out of some "

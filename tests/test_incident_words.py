@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amad.config.fleet import Channel, Fleet
+from amad.config import Channel, Fleet
 from amad.detect.incident_words import (
     CHECKS,
     MEANING,

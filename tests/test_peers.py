@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from report_kit import FIRST_DAY, SECOND, an_incident, day_start, write_data, write_fleet
 
-from amad.config.fleet import Channel
+from amad.config import Channel
 from amad.detect import peers
 from amad.detect.incident_words import Gap, gap_words
 from amad.detect.incidents import Incident, gaps_of, joined

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from ingest_kit import START_US, Yard, at, raw_fleet
+from ingest_kit import HEADER, START_US, Yard, at, raw_fleet
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.ingest.ingestion import ingest
@@ -86,6 +86,23 @@ def test_a_channel_without_values_is_the_train_mean_of_its_class_and_flagged(yar
     level = store.channels.index("level")
     assert (series.value_TC[:, level] == 3).all() and not series.valid_TC[:, level].any()
     assert (store.scaled("a-2").value_TC[:, level] == 0).all()
+
+
+def test_of_a_channel_that_came_later_nothing_is_learnt_before_it_is_in_the_train_part(
+    yard: Yard,
+) -> None:
+    """The older days stay in training; the model is told to say nothing about the channel."""
+    channels = [{"name": "speed"}, {"name": "level", "since": "2026-01-09"}]
+    fleet = raw_fleet(split=SPLIT, channels=channels)
+    rows = drive("a-1", range(5), level="3")
+    older = [text.rpartition(",")[0] for text in rows if "2026-01-09" not in text]
+    yard.csv("a.csv", older, HEADER.removesuffix(",level"))
+    yard.csv("b.csv", [text for text in rows if "2026-01-09" in text])
+    store = build(yard, fleet)
+    assert store.meta["unlearnt"] == store.scaler.unlearnt == ["level"]
+    assert store.content["vehicles"]["a-1"]["parts"]["train"] == 145
+    yard.csv("a.csv", drive("a-1", range(4), level="3"))
+    assert build(yard, fleet).meta["unlearnt"] == []
 
 
 def test_a_vehicle_with_too_few_train_rows_is_kept_and_named_cold(yard: Yard) -> None:

@@ -20,8 +20,8 @@ from report_kit import (
     write_run,
 )
 
+from amad.config import Channel
 from amad.config import number_text as text
-from amad.config.fleet import Channel
 from amad.report import build_report
 from amad.report.days_before import daily_figures, days_before, read_daily
 from amad.report.fleet_overview import overview

@@ -5,7 +5,7 @@ import pytest
 from draft_kit import ROWS, log, stamp, wave
 from pydantic import ValidationError
 
-from amad.config.fleet import Channel
+from amad.config import Channel
 from amad.draft.state_words import numbered
 from amad.reading.codes import with_codes
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_run
 
-from amad.config.fleet import Channel
+from amad.config import Channel
 from amad.notify.published import Published, Window, read_window
 from amad.report import usual_context as usual
 from amad.report.usual_context import ContextSamples, gathered, usual_context

@@ -76,7 +76,7 @@ def score_vehicle_day(
     scores have the same bytes.
 
     Raises:
-        DataError: the detector was made for other channels than the fleet file names.
+        DataError: the detector was made for channels that the fleet file does not name.
     """
     check_contract(detector, fleet)
     if day in quarantined:
@@ -142,6 +142,7 @@ def _scored_rows(
     """The scores and incidents of these lake rows, which lie in ``series`` from ``first`` on."""
     classes = {"vehicle_classes": present_fleet.vehicle_classes}
     fleet = detector.fleet.model_copy(update=classes)
+    now = [present_fleet.channel_by_name[name] for name in fleet.channel_names]
     assert detector.scaler is not None, "a saved detector has its scaler"
     time_R = table["timestamp"].cast(pa.int64()).to_numpy()
     row_R = row_of(series, time_R, fleet.period_us)
@@ -159,7 +160,7 @@ def _scored_rows(
     found = incidents_of(scored, scaled, detector, first_row=first, deviations=deviations)
     return ScoredRows(
         table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
-        incidents=[with_context(incident, series, present_fleet) for incident in found],
+        incidents=[with_context(incident, series, now) for incident in found],
         made_null={c.name: int(n) for c, n in zip(channels, null_C, strict=True) if n},
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
         unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),
@@ -167,26 +168,30 @@ def _scored_rows(
     )
 
 
+def new_channels(detector: "Detector", fleet: Fleet) -> list[str]:
+    """The channels of the fleet file of which the detector has learnt nothing; it judges none."""
+    assert detector.scaler is not None, "a saved detector has its scaler"
+    known = detector.fleet.channel_by_name.keys() - set(detector.scaler.unlearnt)
+    return [name for name in fleet.channel_names if name not in known]
+
+
 def check_contract(detector: "Detector", fleet: Fleet) -> None:
-    """Check that the detector was made for the channels of the fleet file.
+    """Check that the fleet file has the channels that the detector was made for.
 
     Raises:
-        DataError: it was made for others; names those that only one of the two has.
+        DataError: it lacks some; names those that only one of the two has.
     """
-    theirs, ours = detector.fleet.channel_names, fleet.channel_names
-    if theirs != ours:
-        gone = [name for name in theirs if name not in ours]
-        new = [name for name in ours if name not in theirs]
+    gone = [name for name in detector.fleet.channel_names if name not in fleet.channel_by_name]
+    if gone:
+        new = [name for name in fleet.channel_names if name not in detector.fleet.channel_by_name]
         sides = (("of the model alone", gone), ("of the fleet file alone", new))
         differing = "; ".join(f"{whose}: {some(names)}" for whose, names in sides if names)
-        keep = ""
-        if gone and new:
+        keep = f"put {'it' if len(gone) == 1 else 'them'} back, or "
+        if new:
             keep = "keep the name of a channel whose header changed and set its 'column', or "
-        elif gone:
-            keep = f"put {'it' if len(gone) == 1 else 'them'} back, or "
         raise DataError(
             f"fleet {fleet.name}: the model was made for other channels than the fleet file names "
-            f"({differing or 'the same in another order'}); {keep}{whole_pipeline(fleet.name)} "
+            f"({differing}); {keep}{whole_pipeline(fleet.name)} "
             "for a model of these channels"
         )
 

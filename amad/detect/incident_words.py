@@ -7,7 +7,7 @@ Notices and the report say the same. Every sentence follows from the type, the c
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from amad.config.fleet import Channel, Fleet
+from amad.config import Channel, Fleet
 from amad.config.number_text import number, unit_text
 from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from amad.config import Fleet
+from amad.config import Channel
 from amad.config.digest import sha256_of
 from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
@@ -227,16 +227,16 @@ def incident_type(
     )
 
 
-def with_context(incident: Incident, series: Series, fleet: Fleet) -> Incident:
+def with_context(incident: Incident, series: Series, channels: Sequence[Channel]) -> Incident:
     """The incident with the values that the channels of ``context`` had when it began.
 
     Of a categorical channel the code that was measured most often, of the others the median.
-    series: in engineering units.
+    series: in engineering units. channels: its channels, as the present fleet file tells them.
     """
     first, last = np.searchsorted(series.timestamp_T, [incident.start, incident.end])
     rows = slice(first, min(last, first + CONTEXT_ROWS))
     found = {}
-    for c, channel in enumerate(fleet.channels):
+    for c, channel in enumerate(channels):
         if not channel.context:
             continue
         value_M = series.value_TC[rows, c][series.valid_TC[rows, c] == 1]

@@ -24,7 +24,8 @@ from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, left_out_lines, summary
-from amad.reading.headers import ADD_IT, Headers
+from amad.reading.headers import Headers
+from amad.reading.lacking import ADD_IT
 from amad.reading.units import IN_ANOTHER
 from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
@@ -286,9 +287,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
     first = samples[0].columns
     common = {name for name in first if all(s.header_of(name) is not None for s in samples)}
-    for sample in group:
-        if sample not in samples:
-            why[sample.path] = _why_lacking(sample, common)
+    why |= {s.path: _why_lacking(s, common) for s in group if s not in samples}
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}

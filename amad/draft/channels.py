@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from amad.config.fleet import RESERVED, Channel
+from amad.config.channel import RESERVED, Channel
 from amad.reading.headers import name_and_unit, repaired
 from amad.reading.units import spellings
 from amad.telemetry.counter_events import count_of

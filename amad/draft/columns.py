@@ -196,7 +196,7 @@ def _lacking(header: str, samples: list[Sampled]) -> str:
     without = [sample.path for sample in samples if sample.column(header) is None]
     return (
         f"not in {len(without)} of {len(samples)} files, such as {without[0]}: to have it watched, "
-        "add it there without values"
+        "make it a channel, with the first date that has it as its since"
     )
 
 

@@ -9,7 +9,7 @@ from amad.telemetry.manifest import Manifest
 
 COLUMNS = (
     "{} has columns that no earlier file had, and no channel reads them: {}; to have one watched, "
-    "make it a channel of the fleet file, and add it to the older files without values"
+    "make it a channel of the fleet file, with the first date that has it as its since"
 )
 OFFSET = (
     "{} has times {} an offset, as no earlier file had; those without one are read as of {}: look "

@@ -25,12 +25,14 @@ from amad.ingest.events import read_events, without_rows
 from amad.ingest.file_names import unescaped
 from amad.ingest.firsts import Firsts
 from amad.ingest.late_rows import Lateness
+from amad.ingest.later_channels import LaterChannels
+from amad.ingest.lost_days import days_lost
 from amad.ingest.parts import Parts
 from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import RawFile
 from amad.ingest.reading_plan import Plan
 from amad.ingest.refused_rows import RejectedLog
-from amad.ingest.rolling_files import days_lost, entry_of, name_of, rolled_on, rows_before
+from amad.ingest.rolling_files import entry_of, name_of, rolled_on, rows_before
 from amad.ingest.spill import Spill
 from amad.reading.clocks import LocalClock
 from amad.reading.date_line import DateLine
@@ -44,7 +46,7 @@ from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, readi
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
-COUNTED = ("unknown", "nulls", "ignored", "short")  # of a file, while it is parsed
+COUNTED = ("unknown", "nulls", "ignored", "short", "lacks")  # of a file, while it is parsed
 NO_ROWS = "{}: {} on days without a row of the vehicle, such as {}"
 
 
@@ -67,7 +69,7 @@ class Loading:
         nothing = Manifest(contract="", files={})
         self._held = plan.before.manifest if plan.before is not None else nothing
         self._stays = set(plan.stays)
-        self._files = {path: self._held.files[path] for path in self._stays}  # of the new manifest
+        self._files = {path: self._held.files[path].lacking(plan.lacks) for path in self._stays}
         self._copies = Copies(fleet, self._files, self._stays)
         names = self._held.rejected
         self._number = 1 + max((int(name.split(".")[0]) for name in names), default=-1)
@@ -77,6 +79,7 @@ class Loading:
         self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
+        self._later = LaterChannels(fleet, is_first=plan.before is None)
         self._firsts = Firsts(followed, self._rules.timestamp.timezone)
         self._dates = DateLine(self._rules.timestamp, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
@@ -104,26 +107,29 @@ class Loading:
             self._keep_before(path, start_us)
         self._spill.flush()
         if not self._parts.vehicles(self._spill):
-            self._say_nothing_read()
+            raise self._log.nothing_read(self._fleet.name, len(self._plan.read))
         early = self._by_index or self._fleet.labels.culprits_by == "timestamp"
         events = self._events() if early else None
         self._parts.write(self._spill, self._paths, self._log, events, run)
         self._log.close()
+        self._later.check(self._files.values())
+        if (old := self._plan.former) is not None:
+            old.refuse_to_lose(self._fleet.name, self._parts.days, self._log, self._later.since())
         if events is None:  # rows of the test part are counted in the parts that are now written
             events = self._events()
         days = self._write_tables(events)
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for telling in (self._dates, self._clock_errors, self._firsts):
+        for telling in (self._dates, self._clock_errors, self._firsts, self._later):
             for line in telling.sentences():
                 say(line)
-        before = self._plan.before.rows() if self._plan.before is not None else 0
-        if lost := days_lost(self._plan.before, self._parts.days):
+        held = self._plan.before.days() if self._plan.before is not None else []
+        if lost := days_lost(held, self._parts.days):
             say(lost)
         return {
             "files_read": len(self._plan.read),
-            "rows_added": sum(days["rows"].to_pylist()) - before,
+            "rows_added": sum(days["rows"].to_pylist()) - sum(rows for *_, rows in held),
             "days_changed": self._parts.changed,
             "first_rejected": self._log.first_rows,
         }
@@ -147,6 +153,7 @@ class Loading:
                 self._log_refused(path, bad, is_copy=original is not None)
         except FileRefusedError as error:
             refused = str(error)
+            self._later.refused(parser, error.channels)
             if rows == 0 and path in self._plan.replaces and self._keep(file, refused):
                 return
             self._log.add(path, rows + 1 if rows else None, refused, None)
@@ -156,6 +163,7 @@ class Loading:
                 parser.break_off()
             rows += 1
         first_of = self._end_rows(number, path)
+        self._later.add(parser, first_of)
         self._note_rolled(path, first_of)
         test_start = {}
         if file.part == "test":  # a time that is told before the rows counts even if they do not
@@ -221,8 +229,8 @@ class Loading:
         assert before is not None, "the file was in the lake"
         name = name_of(before, path, start_us)
         self._paths.append(name)
-        drawn, kept = self._fleet.labels.kind == "intervals", 0
-        for rows in rows_before(before, path, start_us, drawn=drawn):
+        kept = 0
+        for rows in rows_before(before, path, start_us, self._fleet):
             self._spill.add(rows, number)
             kept += len(rows.timestamp_T)
         self._files[name] = entry_of(self._held.files[path], kept)
@@ -267,14 +275,6 @@ class Loading:
             if not parser.rows and file.path in self._plan.replaces:
                 raise FileRefusedError("it holds no rows")
             parser.finish()
-
-    def _say_nothing_read(self) -> None:
-        reason, content = self._log.first or ("the files hold no rows", "")
-        raise DataError(
-            f"fleet {self._fleet.name}: not one row of {len(self._plan.read)} raw files could be "
-            f"read. First: {reason}. {f'The row: {content[:300]}. ' if content else ''}"
-            "Mend the files, or the fleet file's source section"
-        )
 
     def _events(self) -> pa.Table:
         labels = self._fleet.labels

@@ -7,6 +7,9 @@ files made has an entry for each, with the channels it gave.
 Shape legend: T rows of a part, N entries, C channels and, as a last one, the label.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,10 +62,13 @@ def of_merged(rows: DayRows, merged: Merged, paths: list[str]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema(channels))
 
 
-def rows_in_lake(before: Lake, row: dict, codes: dict[str, int], *, drawn: bool) -> DayRows:
+def rows_in_lake(
+    before: Lake, row: dict, codes: dict[str, int], channels: Sequence[str], *, drawn: bool
+) -> DayRows:
     """What each of the files ``codes`` gave to a vehicle-day of the lake, as ``rows_of``.
 
-    row: the vehicle-day's row in the table of days.
+    row: the vehicle-day's row in the table of days. channels: of the values; null where the lake
+    does not have one yet.
 
     Raises:
         DataError: the part, or its list of origins, is damaged.
@@ -72,7 +78,13 @@ def rows_in_lake(before: Lake, row: dict, codes: dict[str, int], *, drawn: bool)
         path, what = origins_path(vehicle, date), f"the origins of {vehicle} on {date}"
         with before.open_file(path, row["origins_sha256"], what) as file:
             whose = file.read()
-    return rows_of(before.read_day(vehicle, date), whose, codes, drawn=drawn)
+    rows = rows_of(before.read_day(vehicle, date), whose, codes, drawn=drawn)
+    held = before.fleet.channel_names
+    if list(channels) == held:
+        return rows
+    value_TC = np.full((len(rows.timestamp_T), len(channels)), np.nan)
+    value_TC[:, [list(channels).index(name) for name in held]] = rows.value_TC
+    return replace(rows, value_TC=value_TC)
 
 
 def rows_of(

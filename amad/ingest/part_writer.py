@@ -67,7 +67,8 @@ class PartWriter:
         rows = [] if new is None else [new]
         known = 0  # rows of files that stay
         if old is not None and self.before is not None:
-            kept = origins.rows_in_lake(self.before, old, self.codes, drawn=drawn)
+            names = self.fleet.channel_names
+            kept = origins.rows_in_lake(self.before, old, self.codes, names, drawn=drawn)
             rows.insert(0, kept)
             known = len(kept.timestamp_T)
         all_rows = joined(rows)

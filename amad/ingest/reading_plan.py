@@ -1,17 +1,23 @@
 """Which raw files a run of ingest reads, and what it keeps of the lake so far."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.wording import count, some
 from amad.ingest.lake_counts import gone_files, rows_unopened
+from amad.ingest.lost_days import Former
 from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
 from amad.reading.unpack import PACKED
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, part_path
 from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, reading_contract
 
 
@@ -22,7 +28,8 @@ class Plan:
     culprits: SHA-256 of the file of intervals. globs: those that find a file. before: the lake so
     far, None to forget it. stays: its raw files whose rows are kept. anew: every part is made again
     from both. replaces: file that is read -> file of the lake whose rows it replaces, the same
-    where its content has changed.
+    where its content has changed. former: the lake so far, if the fleet file has changed.
+    lacks: channels of the fleet file that the lake so far does not have.
     """
 
     read: list[RawFile]
@@ -32,6 +39,8 @@ class Plan:
     stays: frozenset[str] = frozenset()
     anew: bool = True
     replaces: dict[str, str] = field(default_factory=dict)
+    former: Former | None = None
+    lacks: tuple[str, ...] = ()
 
 
 def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
@@ -71,24 +80,28 @@ def make_plan(
     everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
     if manifest is None:
         return everything
+    lake = settings.fleet_dir(fleet.name) / "lake"
+    known, former = fleet, None
     new_contract = manifest.contract != lake_contract(fleet)
     simulated = fleet.source.format == "simulator"
     if simulated and (new_contract or manifest.files.keys() - {file.path for file in raw}):
         return everything  # its raw files were made anew
     if new_contract:
-        lost = _lost(manifest, raw)
+        lost, former = _lost(manifest, raw), Former.of(lake, manifest)
         if not lost:
             say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
-            return everything
-        if not _same_for_known(manifest, fleet):
+            return replace(everything, former=former)
+        known = _known_before(lake, former, fleet)
+        if not _same_for_known(manifest, known):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
                 f"read anew, but {_are_gone(lost, closed, fleet, settings)}"
             )
-    before = Lake(settings.fleet_dir(fleet.name) / "lake", fleet, any_classes=True)
+    before = Lake(lake, known, any_classes=True)
+    lacks = tuple(c for c in fleet.channel_names if c not in known.channel_by_name)
     changes = _changes(before, raw)
     by_index = reading_rules(fleet).timestamp.take == "index"
-    why = ["the vehicle classes changed"] if new_contract else []
+    why = ["the fleet file changed"] if new_contract else []
     if other := sorted(changes.replaces.keys() - set(changes.due)):
         why.append(f"{_some(other)} changed or moved")
     if changes.due:
@@ -118,7 +131,14 @@ def make_plan(
         f"; the rows of {_some(sorted(stays))}, which are gone or closed, are kept" if stays else ""
     )
     say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
-    return replace(everything, before=before, stays=stays, replaces=changes.replaces)
+    return replace(
+        everything,
+        before=before,
+        stays=stays,
+        replaces=changes.replaces,
+        former=former,
+        lacks=lacks,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +218,16 @@ def _lost(manifest: Manifest, raw: list[RawFile]) -> list[str]:
         for path, file in sorted(manifest.files.items())
         if path not in there and file.sha256 not in hashes and file.rows_given
     ]
+
+
+def _known_before(lake: Path, former: Former, fleet: Fleet) -> Fleet:
+    """The fleet file without the channels that came later and are not in the lake yet."""
+    with suppress(IndexError, OSError, pa.ArrowException):
+        vehicle, date, _ = former.days[0]
+        names = pq.read_schema(lake / part_path(vehicle, date)).names
+        channels = [c for c in fleet.channels if c.name in names or not c.since]
+        return fleet.model_copy(update={"channels": channels})
+    return fleet
 
 
 def _same_for_known(manifest: Manifest, fleet: Fleet) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from amad.config import DataError
 from amad.reading.row_times import iso
 from amad.telemetry.schemas import REJECTED
 
@@ -25,6 +26,7 @@ class RejectedLog:
         self.ahead: dict[str, str] = {}  # file -> the first time that lay in the future
         self.first: tuple[str, str] | None = None  # reason and content of the first one
         self.first_rows: dict[str, str] = {}  # reason -> the first row, and what is told of it
+        self.first_files: dict[str, str] = {}  # the same of the files that were refused whole
 
     def add(
         self,
@@ -44,8 +46,10 @@ class RejectedLog:
         self.counts[file][kind] += 1
         if vehicle is not None:
             self._of.setdefault(file, {}).setdefault(vehicle, Counter())[kind] += 1
-        if row is not None and kind not in self.first_rows:
-            self.first_rows[kind] = f"row {row} of {file}" + f":{detail}" * bool(detail)
+        firsts = self.first_files if row is None else self.first_rows
+        if kind not in firsts:
+            which = file if row is None else f"row {row} of {file}"
+            firsts[kind] = which + f":{detail}" * bool(detail)
         if ahead_us is not None:
             at = iso(ahead_us)
             self.ahead[file] = min(at, self.ahead.get(file, at))
@@ -60,6 +64,15 @@ class RejectedLog:
         of = self._of.get(file, {})
         most = sorted(of, key=lambda vehicle: (-of[vehicle].total(), vehicle))[:MOST]
         return {vehicle: dict(of[vehicle]) for vehicle in most}
+
+    def nothing_read(self, fleet: str, files: int) -> DataError:
+        """The error where not one row of so many files could be read."""
+        reason, content = self.first or ("the files hold no rows", "")
+        return DataError(
+            f"fleet {fleet}: not one row of {files} raw files could be read. First: {reason}. "
+            f"{f'The row: {content[:300]}. ' if content else ''}Mend the files, or the fleet "
+            "file's source section"
+        )
 
     def close(self) -> None:
         """Write the rest."""

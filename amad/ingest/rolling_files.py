@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
-from amad.config.wording import count
+from amad.config import Fleet
 from amad.ingest import origins
 from amad.reading.rows import CleanRows
 from amad.reading.times import DAY_US, day_of
@@ -59,22 +59,25 @@ def entry_of(old: IngestedFile, rows: int) -> IngestedFile:
         part=old.part,
         rows=rows,
         test_start=old.test_start,
+        lacks=old.lacks,
     )
 
 
-def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Iterator[CleanRows]:
+def rows_before(before: Lake, path: str, start_us: int, fleet: Fleet) -> Iterator[CleanRows]:
     """The rows that the file gave to the lake, as far as they are older than ``start_us``.
 
-    drawn: labels were drawn from intervals, so that no file gave them.
+    fleet: the present fleet file.
 
     Raises:
         DataError: a part of the lake is damaged.
     """
     table = {(row["vehicle"], row["date"]): row for row in before.day_table().to_pylist()}
+    drawn = fleet.labels.kind == "intervals"  # so that no file gave the labels
     for vehicle, date in _days(before, path):
         if day_of(date) * DAY_US >= start_us:
             continue
-        rows = origins.rows_in_lake(before, table[vehicle, date], {path: 0}, drawn=drawn)
+        row, names = table[vehicle, date], fleet.channel_names
+        rows = origins.rows_in_lake(before, row, {path: 0}, names, drawn=drawn)
         older_T = np.flatnonzero(rows.timestamp_T < start_us)
         yield CleanRows(
             vehicles=[vehicle],
@@ -84,26 +87,6 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
             label_T=rows.label_T[older_T],
             row_T=np.zeros(len(older_T), np.int64),  # their numbers in the file are not kept
         )
-
-
-def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict]) -> str:
-    """A sentence on the rows that the lake no longer has; "" where no vehicle-day has fewer rows.
-
-    A file that was corrected may hold less than before.
-    """
-    held = [] if before is None else before.days()
-    now = ((v, d, rows, days[v, d]["rows"] if (v, d) in days else 0) for v, d, rows in held)
-    lost = [(v, d, rows - left, left) for v, d, rows, left in now if left < rows]
-    if not lost:
-        return ""
-    vehicle, date, *_ = lost[0]
-    whole = sum(left == 0 for *_, left in lost)
-    return (
-        f"{sum(gone for _, _, gone, _ in lost):,} rows of {count(len(lost), 'vehicle-day')}"
-        f"{f', {whole:,} of them whole,' if whole else ''} have left the lake ({vehicle} on {date}"
-        f"{', ...' if len(lost) > 1 else ''}): the files that gave them have changed and no longer "
-        "hold them"
-    )
 
 
 def _days(before: Lake, path: str) -> list[tuple[str, datetime.date]]:

@@ -1,6 +1,6 @@
 """What a reader of raw files yields and raises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +19,13 @@ REPEATED_PREAMBLE = "repeated line before the header"
 class FileRefusedError(Exception):
     """The file, or the rest of it, cannot be read; the message says why.
 
-    It becomes one entry in ``rejected/``.
+    It becomes one entry in ``rejected/``. channels: those for which it lacks the column, where it
+    lacks nothing else.
     """
+
+    def __init__(self, reason: str, channels: Collection[str] = ()) -> None:
+        super().__init__(reason)
+        self.channels = channels
 
 
 @dataclass(slots=True, kw_only=True)

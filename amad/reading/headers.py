@@ -28,12 +28,6 @@ OF_A_QUERY = re.compile(
 )
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
-NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
-ADD_IT = (
-    "where it has another name for one, list both as the channel's column; else add what it lacks "
-    "without values, or leave these channels out of the fleet file, or out of some vehicle classes"
-)
-
 
 class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
@@ -54,16 +48,16 @@ class Headers:
     """The headers of a file; each is looked at once, however many columns are looked for."""
 
     def __init__(self, headers: list[str]) -> None:
-        self._headers = headers
+        self.told = headers
         self._exact = _places(headers)
 
     @cached_property
     def _tidied(self) -> dict[str, list[int]]:
-        return _places(map(tidy, self._headers))
+        return _places(map(tidy, self.told))
 
     @cached_property
     def _named(self) -> dict[str, list[int]]:
-        return _places(_split_unit(tidy(header))[0] for header in self._headers)
+        return _places(_split_unit(tidy(header))[0] for header in self.told)
 
     def find(self, name: str) -> int | None:
         """Position of the column ``name``; None where no header matches.
@@ -75,10 +69,10 @@ class Headers:
         if not found:
             base, unit = _split_unit(tidy(name))
             same = self._named.get(base, [])
-            told = {at: _split_unit(tidy(self._headers[at]))[1] for at in same}
+            told = {at: _split_unit(tidy(self.told[at]))[1] for at in same}
             found = [at for at in same if not unit or told[at] in ("", unit)]
         if len(found) > 1:
-            columns = ", ".join(repr(self._headers[at]) for at in found)
+            columns = ", ".join(repr(self.told[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
         return found[0] if found else None
 
@@ -90,7 +84,7 @@ class Headers:
         """
         found = sorted({at for name in names if (at := self.find(name)) is not None})
         if len(found) > 1:
-            columns = ", ".join(repr(self._headers[at]) for at in found)
+            columns = ", ".join(repr(self.told[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} match {' or '.join(map(repr, names))}")
         return found[0] if found else None
 
@@ -101,7 +95,7 @@ class Headers:
         'Speed [mph]'
         """
         base, unit = _split_unit(tidy(name))
-        others = [self._headers[at] for at in self._named.get(base, []) if unit]
+        others = [self.told[at] for at in self._named.get(base, []) if unit]
         told = (h for h in others if _split_unit(tidy(h))[1] not in ("", unit))
         return next((header.strip() for header in told), None)
 
@@ -117,16 +111,6 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
 def find(name: str, headers: list[str]) -> int | None:
     """Position of one column in ``headers``; see ``Headers.find``."""
     return Headers(headers).find(name)
-
-
-def of_missing(missing: list[str], headers: list[str], *, is_channel: bool) -> str:
-    """What is told of a file without some columns, and what to do about it.
-
-    is_channel: are these columns of channels alone?
-    """
-    told = f"missing column: {', '.join(map(repr, missing))} not among the headers "
-    way_out = NO_HEADER if are_values(headers) else ADD_IT if is_channel else ""
-    return told + ", ".join(map(repr, headers)) + f"; {way_out}" * bool(way_out)
 
 
 def are_values(headers: list[str]) -> bool:

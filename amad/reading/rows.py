@@ -19,7 +19,8 @@ from amad.config import Channel, ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.codes import UNKNOWN, with_codes
-from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit, of_missing
+from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit
+from amad.reading.lacking import is_due, no_column, refuse_lacking
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
     NULL_WORDS,
@@ -36,7 +37,7 @@ from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
-from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different, is_known, spellings
+from amad.reading.units import OTHER_UNIT, are_different, is_known, spellings
 from amad.reading.vehicle_ids import (
     NO_CLASS,
     SEVERAL,
@@ -103,6 +104,7 @@ class FileParser:
         self.unread: dict[str, None] = {}  # headers of columns that are not read
         self.units: dict[str, None] = {}  # speed in mph, where the fleet file tells no unit
         self.short = 0  # rows with fewer fields than the header
+        self.lacks: list[str] = []  # channels that came later, for which it has no column
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self.vehicle = vehicle_of_path(self._rules, path)  # of all rows, or None
         self._times = RowTimes(fleet, path, self.vehicle, index_rows, clock, file, self.resolve)
@@ -159,7 +161,8 @@ class FileParser:
         channels = [] if self._long is not None else self._fleet.channels
         wanted |= {channel.name: channel.header for channel in channels}
         lacks = zip(channels, self._may_lack(), strict=False)
-        required |= {c.name for c, may in lacks if not (may or self._rules.may_leave_out)}
+        due = [c for c, may in lacks if not (may or self._rules.may_leave_out)]
+        required |= {channel.name for channel in due if not channel.since}
         if self._fleet.labels.kind == "column":
             wanted.setdefault("label", self._fleet.labels.column)
         try:
@@ -168,15 +171,8 @@ class FileParser:
             found = {name: there.find_any(names.get(name, [h])) for name, h in wanted.items()}
         except AmbiguousHeaderError as error:
             raise FileRefusedError(f"ambiguous column: {error}") from None
-        missing = {
-            name: h for name, h in wanted.items() if name in required and found[name] is None
-        }
-        if missing:
-            is_channel = set(missing) <= {channel.name for channel in channels}
-            for header in missing.values():
-                if is_channel and (other := there.in_another_unit(header)):
-                    raise FileRefusedError(f"another unit: {IN_ANOTHER.format(other, header)}")
-            raise FileRefusedError(of_missing([*missing.values()], headers, is_channel=is_channel))
+        refuse_lacking({n: h for n, h in wanted.items() if found[n] is None}, required, due, there)
+        self.lacks = sorted({*self.lacks, *(c.name for c in due if found[c.name] is None)})
         told = {name: position for name, position in found.items() if position is not None}
         if self._long is not None:
             told |= self._long.unit_column(headers)
@@ -210,7 +206,7 @@ class FileParser:
 
         vehicles, code_R = self._vehicles(batch, refuse)
         timestamp_R = self._times.read(batch, vehicles, code_R, refuse)
-        value_CR, null_of = self._values(batch, vehicles, code_R, refuse)
+        value_CR, null_of = self._values(batch, vehicles, code_R, timestamp_R // DAY_US, refuse)
         label_R = self._labels(batch, rows, refuse)
 
         good_R = reason_R == 0
@@ -315,8 +311,9 @@ class FileParser:
         return names, code_R
 
     def _values(
-        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, day_R: np.ndarray,
+        refuse: Refuse,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
         """Values (C, R), and channel -> rows that are null as the fleet file lists "no value".
 
         A value is NaN if it is null, refused, or of a channel that the vehicle's class lacks.
@@ -328,7 +325,8 @@ class FileParser:
             lacks_R = lacks_VC[code_R, c]
             if channel.name not in batch.columns:
                 if self._rules.container != "json":  # which leaves out what has no value
-                    refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
+                    due_R = is_due(channel, day_R) & ~lacks_R & (code_R >= 0)
+                    refuse(due_R, no_column(channel))
                 continue
             read = self._numbers(
                 batch,

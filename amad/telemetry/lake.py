@@ -71,7 +71,7 @@ class Lake:
     """
 
     def __init__(self, path: Path, fleet: Fleet, *, any_classes: bool = False) -> None:
-        """any_classes: open it also if the contract differs in the vehicle classes."""
+        """any_classes: open it also if the contract differs in vehicle classes or ``since``."""
         self.path = Path(path)
         self.fleet = fleet
         self.schema = lake_schema(fleet)

@@ -1,5 +1,6 @@
 """The manifest of a lake: the raw files in it, its contract, and the hashes of its tables."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from amad.config import Fleet
@@ -16,10 +17,11 @@ class IngestedFile(Entry):
     rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
-    short: rows with fewer fields than the header. rejected: reason -> rows;
-    rejected_of: the same by vehicle, where rows name theirs, of those with most. merged: rows that
-    became part of another row of their time. ahead: the first time (ISO, UTC) that was refused
-    since it lay in the future; empty where none was. ingest: that read it, counted from 0.
+    short: rows with fewer fields than the header. lacks: channels with ``since`` for which it has
+    no column. rejected: reason -> rows; rejected_of: the same by vehicle, where rows name theirs,
+    of those with most. merged: rows that became part of another row of their time. ahead: the
+    first time (ISO, UTC) that was refused since it lay in the future; empty where none was.
+    ingest: that read it, counted from 0.
     """
 
     bytes: int
@@ -33,6 +35,7 @@ class IngestedFile(Entry):
     nulls: dict[str, int] = EMPTY
     ignored: dict[str, int] = EMPTY
     short: int = 0
+    lacks: list[str] = []
     rejected: dict[str, int] = EMPTY
     rejected_of: dict[str, dict[str, int]] = EMPTY
     merged: int = 0
@@ -43,6 +46,10 @@ class IngestedFile(Entry):
     def rows_given(self) -> int:
         """Rows that the file gave to the lake."""
         return self.rows - sum(self.rejected.values())
+
+    def lacking(self, channels: Sequence[str]) -> "IngestedFile":
+        """The same file, which was read without these channels."""
+        return self.model_copy(update={"lacks": sorted({*self.lacks, *channels})})
 
 
 class Manifest(Artifact):
@@ -87,11 +94,12 @@ class Manifest(Artifact):
 def lake_contract(fleet: Fleet) -> str:
     """A hash of those parts of the fleet file that shape the lake's content."""
     classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
-    return json_digest([classes, reading_contract(fleet)])
+    since = [[channel.name, str(channel.since)] for channel in fleet.channels if channel.since]
+    return json_digest([classes, reading_contract(fleet), *([since] if since else [])])
 
 
 def reading_contract(fleet: Fleet) -> str:
-    """As ``lake_contract``, without the vehicle classes: how a row of a known vehicle is read."""
+    """As ``lake_contract``, without classes and ``since``: how a row of a known vehicle is read."""
     content = fleet.model_dump(
         mode="json",
         include={

@@ -113,7 +113,7 @@ def _joined(tables: Iterable[pa.Table]) -> pa.Table:
 def _profile_day(lake: Lake, fleet: Fleet, counted: dict) -> pa.Table:
     """The rows of one vehicle-day. counted: its row in the table of days."""
     vehicle, date = counted["vehicle"], counted["date"]
-    has_C = fleet.has_channel(fleet.class_of(vehicle))
+    expected_C = fleet.expects(vehicle, date)
     day = _Day(fleet)
     with lake.open_day(vehicle, date) as file:
         for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
@@ -124,8 +124,8 @@ def _profile_day(lake: Lake, fleet: Fleet, counted: dict) -> pa.Table:
         "unreadable": counted["unreadable"], "sha256": counted["sha256"],
     }  # fmt: skip
     rows = [
-        shared | {"channel": channel.name, "expected": has} | figures.figures()
-        for channel, figures, has in zip(fleet.channels, day.channels, has_C, strict=True)
+        shared | {"channel": channel.name, "expected": expected} | figures.figures()
+        for channel, figures, expected in zip(fleet.channels, day.channels, expected_C, strict=True)
     ]
     columns = {name: [row[name] for row in rows] for name in PROFILE.names}
     return pa.table(columns, schema=PROFILE)

@@ -51,8 +51,9 @@ def build_store(
     prepares the vehicles.
 
     In the result, ``meta["cold"]`` lists vehicles with fewer train rows than ``min_segment_rows``;
-    they are kept and scaled with the figures of their class. ``meta["made_null"]`` is, for each
-    channel, the number of impossible values that were taken for null.
+    they are kept and scaled with the figures of their class. ``meta["unlearnt"]`` lists channels of
+    which no train row has a value. ``meta["made_null"]`` is, for each channel, the number of
+    impossible values that were taken for null.
 
     Raises:
         DataError: no vehicle has rows to train on, or none to set the threshold on.
@@ -84,15 +85,17 @@ def build_store(
                 f"can be set (the most that one has are {most}); raise split.calibration_share, or "
                 "lower missing.min_segment_rows or split.purge_rows"
             )
+        scaler = Scaler.of(learnt, fleet, normalise)
         meta = {
             "data_hash": lake.hash(),
             "normalise": normalise,
             "cold": sorted(item.vehicle for item in learnt if item.rows < enough),
             "empty": sorted(set(vehicles) - {item.vehicle for item in learnt}),
+            "unlearnt": scaler.unlearnt,
             "quarantined_days": sum(len(days) for days in quarantined.values()),
             "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
         }
-        return writer.finish(Scaler.of(learnt, fleet, normalise), meta)
+        return writer.finish(scaler, meta)
 
 
 def _prepare_vehicle(

@@ -54,6 +54,7 @@ class Scaler:
     has_channel: for each class, which channels it has, bool (C,). codes: of categorical channels,
     whose places are scaled and not the codes (``amad.windows.codes``). increments: the counters and
     angles. long_rows: by class, the train rows from which a vehicle is known by its own alone.
+    unlearnt: channels of which no train row has a value.
     """
 
     channels: list[str]
@@ -62,6 +63,7 @@ class Scaler:
     codes: dict[str, Codes] = field(default_factory=dict)
     increments: list[str] = field(default_factory=list)
     long_rows: dict[str, int] = field(default_factory=dict)
+    unlearnt: list[str] = field(default_factory=list)
 
     @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
@@ -111,6 +113,7 @@ class Scaler:
             codes={names[c]: known for c, known in codes.items()},
             increments=[item.name for item in fleet.channels if item.is_increment],
             long_rows=long_rows,
+            unlearnt=[c for c, n in zip(names, fleet_moments.count_C, strict=True) if not n],
         )
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
@@ -238,6 +241,7 @@ class Scaler:
             "codes": {name: codes.to_json() for name, codes in self.codes.items()},
             "increments": self.increments,
             "long_rows": self.long_rows,
+            "unlearnt": self.unlearnt,
             "tables": {
                 kind: {
                     key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
@@ -265,7 +269,8 @@ class Scaler:
             has_channel=has,
             codes=codes,
             increments=list(content["increments"]),
-            long_rows=content.get("long_rows", {}),  # an earlier release wrote none
+            long_rows=content.get("long_rows", {}),  # an earlier release wrote neither
+            unlearnt=content.get("unlearnt", []),
         )
 
 

@@ -15,8 +15,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import DataError, Fleet
 from amad.config.number_text import number
+from amad.config.wording import some
 from amad.config.yaml_file import cut
-from amad.detect.daily import check_contract
+from amad.detect.daily import check_contract, new_channels
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
@@ -85,6 +86,10 @@ def defend(
                 return None, str(error)
     except LostError as error:
         return None, str(error)
+    if new := [c for c in new_channels(detector, fleet) if c not in store.scaler.unlearnt]:
+        return None, f"it learnt nothing of {some(new)}"
+    if detector.fleet.channel_names != fleet.channel_names:
+        return None, "its channels have another order"
     if detector.fleet.period_us != fleet.period_us:
         return None, (
             f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "

@@ -130,7 +130,7 @@ def decide(
         problem = champion_problem or f"no {unit} in common"
         decision.figures["champion_problem"] = problem
         why = f"the champion, version {champion_version}, cannot be scored on the present data"
-        return decision.end(True, f"{why} ({problem}), so it cannot serve either")
+        return decision.end(True, f"{why} ({problem}), so the two are not compared")
     _note(decision, "champion", against)
     decision.reasons.append(
         against.text("challenger", f"champion (version {champion_version}, same data)")

@@ -13,7 +13,7 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.fleet import Missing
 from amad.config.wording import count, registering, some, whole_pipeline
-from amad.detect.daily import check_contract
+from amad.detect.daily import check_contract, new_channels
 from amad.detect.storage import load_detector
 from amad.engines.score.champion import Champion, champion_of
 from amad.engines.score.date_scoring import Done, Model, score_days
@@ -76,10 +76,16 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
 
 
 def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
-    """The champion's detector, loaded; says so where it was made for another fleet."""
+    """The champion's detector, loaded; says so where it was made for another fleet file."""
     version = champion.version
     detector = load_detector(folder, to_score=True, called=f"champion version {version}")
     check_contract(detector, fleet)
+    if new := new_channels(detector, fleet):
+        say(
+            f"the champion, version {version}, learnt nothing of {some(new)} and says "
+            f"nothing about {'it' if len(new) == 1 else 'them'}; once the train part has values, "
+            f"{whole_pipeline(fleet.name)} for a detector that judges all channels"
+        )
     if (other := detector.fleet.name) != fleet.name:
         say(
             f"the champion, version {version}, was made for fleet {other}, whose vehicles "
@@ -92,7 +98,8 @@ def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
 
 def learnt_otherwise(learnt: Fleet, now: Fleet) -> Iterator[str]:
     """What the fleet file tells otherwise than the model's own did, and what follows from it."""
-    for before, channel in zip(learnt.channels, now.channels, strict=True):
+    for before in learnt.channels:
+        channel = now.channel_by_name[before.name]
         for key in ("unit", "kind"):
             then, told = getattr(before, key), getattr(channel, key)
             if then and told and then != told:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.engines.validate.datadocs import write_pages
@@ -75,16 +76,16 @@ def judge(
     Great Expectations, whose import alone takes seconds. intake: what was refused of the raw files,
     to be judged too. health: what the Data Docs tell of what is missing.
     """
-    tables = _tables(profile, fleet)
+    tables, not_yet = _tables(profile, fleet), _not_yet(profile, fleet)
     checks = _checks(fleet)
     if intake is not None and intake.files:
         tables |= _intake_tables(intake)
         checks += _intake_checks(fleet)
     if docs is None:
-        return _verdict(tables, checks, _compare(tables, checks), fleet)
+        return _verdict(tables, checks, _compare(tables, checks), fleet, not_yet)
     with temporary_folder("gx") as folder:
         failed = _validate(tables, checks, fleet, folder)
-        verdict = _verdict(tables, checks, failed, fleet)
+        verdict = _verdict(tables, checks, failed, fleet, not_yet)
         write_pages(folder / "site", docs, fleet, verdict, intake, health)
     return verdict
 
@@ -190,6 +191,19 @@ def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
     return {DAYS: days, CHANNELS: channels}
 
 
+def _not_yet(profile: pa.Table, fleet: Fleet) -> dict[str, int]:
+    """Channel -> vehicle-days of before its sensor came, of the vehicles that have it by now."""
+    later = pa.array([channel.name for channel in fleet.channels if channel.since], pa.string())
+    rows = profile.filter(
+        pc.and_(pc.is_in(profile["channel"], later), pc.invert(profile["expected"]))
+    )
+    found: Counter[str] = Counter()
+    for row in rows.select(["vehicle", "channel"]).to_pylist():
+        classes = fleet.channel_by_name[row["channel"]].classes
+        found[row["channel"]] += classes is None or fleet.class_of(row["vehicle"]) in classes
+    return dict(sorted((+found).items()))
+
+
 def _compare(tables: dict[str, "pd.DataFrame"], checks: list[Check]) -> dict[str, list[tuple]]:
     """What ``_validate`` finds, by plain comparison; a figure that is null fails nothing."""
     failed = {}
@@ -268,6 +282,7 @@ def _verdict(
     checks: list[Check],
     failed: dict[str, list[tuple]],
     fleet: Fleet,
+    not_yet: dict[str, int],
 ) -> Verdict:
     indexed = {name: table.set_index(KEYS[name]) for name, table in tables.items()}
     rows, counts = [], []
@@ -292,6 +307,7 @@ def _verdict(
         quarantined=quarantined,
         quarantine=pa.Table.from_pylist(rows, schema=QUARANTINE),
         checks=counts,
+        not_yet=not_yet,
     )
 
 

@@ -1,10 +1,12 @@
 """The verdict on a fleet's data: which checks failed, and for which vehicle-days."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+
+from amad.config.wording import some
 
 NAMED, WORST = 3, 5  # reasons and vehicles that are named
 
@@ -16,7 +18,8 @@ class Verdict:
     quarantined: failing vehicle-days. quarantine: table of the schema QUARANTINE, a row per failing
     vehicle-day, check and channel. checks: a mapping per check of check, title, limit, severity, of
     (rows judged), failed (of them), passed, and for checks of channels: channels (channel ->
-    failing days). days_ok, intake_ok: which of the two fails it.
+    failing days). days_ok, intake_ok: which of the two fails it. not_yet: channel -> vehicle-days
+    that are not judged by it, as its sensor was not there yet.
     """
 
     days_ok: bool
@@ -25,6 +28,7 @@ class Verdict:
     quarantined: int
     quarantine: pa.Table
     checks: list[dict[str, Any]]
+    not_yet: dict[str, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -33,7 +37,9 @@ class Verdict:
 
     def summary(self) -> str:
         """A sentence for a person: how many days fail, by which checks, and the first few."""
-        counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
+        early = (f"{name} on {days:,}" for name, days in self.not_yet.items())
+        later = f" (not there yet: {some(early)})" if self.not_yet else ""
+        counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail{later}"
         of_days = set(self.quarantine["check"].to_pylist())
         failing = [f"{c['check']} ({c['failed']})" for c in self.checks if c["check"] in of_days]
         if not failing:
