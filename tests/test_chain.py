@@ -14,12 +14,11 @@ from amad.detect.chain import (
     OVER_TIME,
     TAIL_QUANTILE,
     EvidenceChain,
-    Past,
     Tail,
     _habituated,
     habituation_rows,
-    running,
 )
+from amad.detect.layout import Past, running
 
 ALL = np.ones(C, bool)
 

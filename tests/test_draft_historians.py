@@ -10,6 +10,7 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
     ("header", "unit"),
     [
         ("speed_mph", "mph"),
+        ("coil_c", ""),
         ("v.km_h", "km/h"),
         ("coolant_f", "fahrenheit"),
         ("oil_temp_C", "celsius"),

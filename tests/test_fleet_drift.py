@@ -96,7 +96,11 @@ def test_scores_are_compared_with_the_usual_ones_of_their_vehicle():
     ("changes", "retrain", "words"),
     [
         ({}, False, "as train days differ from each other"),
-        ({"above_usual": 0.5}, True, "50 % of the scores are above the usual 95 % quantile"),
+        (
+            {"above_usual": 0.5},
+            True,
+            "in the median vehicle 50 % of the scores are above its usual",
+        ),
         ({"uncovered": 0.3}, True, "30 % of the rows have a value outside"),
         ({"unknown": ["x", "y"]}, True, "2 of 4 vehicles were not in training"),
         ({"drift": 1}, False, "1 channel drifted (C0), too few of its class"),
@@ -173,6 +177,9 @@ def test_healthy_nights_have_not_drifted_and_shifted_ones_have(tmp_path):
     assert healthy.train == (START, TEST_START - timedelta(days=1))
     assert healthy.recent == (TEST_START, START + timedelta(days=NIGHTS + 2))
     assert healthy.age_days == NIGHTS - 1 and healthy.vehicles == 3 and not healthy.unknown
+    untrained = found_by(fleet, settings, test_start=START)
+    assert untrained.age_days is None and untrained.uncovered is None and not untrained.channels
+    assert any("not known, newest row" in line for line in lines_of(untrained))
     assert {(c.vehicle_class, c.channel) for c in healthy.channels} == {
         *(("a", name) for name in ("speed", "torque", "heat")),
         *(("b", name) for name in ("speed", "torque", "heat", "charge")),

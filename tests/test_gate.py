@@ -101,7 +101,7 @@ def test_a_class_that_became_worse_is_told_though_the_mean_is_better():
         by_class,
     )
     alike = decide(content, per_unit(ours), PARAMS, champion_version="3")
-    assert "better on 0 of 5 vehicles, worse on 0" in alike.reasons
+    assert "equal on each of 5 vehicles" in alike.reasons
     assert not any("by class" in reason for reason in alike.reasons)
 
 

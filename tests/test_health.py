@@ -11,9 +11,10 @@ from amad.cli.doctor import health_checks
 from amad.config import DataError, Params, Settings, Stage
 from amad.reading import times
 from amad.telemetry.files import write_json, write_parquet
-from amad.telemetry.health import KINDS, fleet_health
+from amad.telemetry.health import fleet_health
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.trouble import KINDS
 from tests.ingest_kit import HEADER, START, Yard, at, raw_fleet
 
 DAY = 86_400

@@ -1,5 +1,8 @@
 """What to check: from the type, the channels and the hints of the fleet file, and nothing else."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from amad.config.fleet import Channel, Fleet
@@ -12,6 +15,7 @@ from amad.detect.incident_words import (
     meaning,
     named_partner,
     rarity,
+    strayed,
     type_name,
     what_to_check,
 )
@@ -41,6 +45,14 @@ def test_a_sensor_is_suspected_where_its_channel_has_enough_of_the_blame(kind, l
     assert looks_like_a_sensor(kind, (least, 0.1))
     assert not looks_like_a_sensor(kind, (least - 0.01, 0.1))
     assert checks(kind)[0].startswith("This looks like a fault of the sensor of Coolant")
+
+
+@pytest.mark.parametrize(
+    ("deviation", "words"), [(0.115, "rare, but small."), (1.0, "up to 1 times its usual")]
+)
+def test_what_lies_within_the_tolerance_is_not_counted_in_usual_errors(deviation, words) -> None:
+    said = strayed("level_shift", "Coolant", deviation)
+    assert words in said and ("times" in said) == (deviation >= 1)
 
 
 def test_no_sensor_is_suspected_of_what_a_vehicle_does_too() -> None:
@@ -125,3 +137,9 @@ def test_units_are_told_by_their_symbols() -> None:
     }
     told = context_words(dict.fromkeys(known, 3.0), known)
     assert told == ["When it began: celsius 3 °C, percent 3 %, rpm 3 rpm."]
+
+
+def test_every_type_of_the_guide_has_a_meaning():
+    guide = Path(__file__).parents[1] / "docs" / "guide" / "report.md"
+    types = set(re.findall(r"^\| `(\w+)` \|", guide.read_text(), re.M))
+    assert types == set(MEANING) and "unseen_code" in types

@@ -28,6 +28,7 @@ def read(tmp_path, data, **changes):
         f"{LINE}\n{LINE}\n",
         f"{LINE}{LINE}",
         f"\ufeff[{LINE},\r\n {LINE}]",
+        f"\ufeff{LINE}\n\ufeff{LINE}\n",
         f"\x1e{LINE}\n\x1e{LINE}\n",
         json.dumps([ROW, ROW], indent=2),
         gzip.compress(f"{LINE}\n{LINE}".encode(), mtime=0),
@@ -76,7 +77,12 @@ def test_a_list_of_objects_is_a_row_for_each_with_the_other_keys_repeated(tmp_pa
         ("2026-01-05 started, 17", "no JSON: expecting an object"),
         ('{"id": 1, "id": 2}', "a key stands twice in it"),
         ('{"a": {"b": 1}, "a.b": 2}', "a key stands twice in it"),
-        (b'{"id": "\xff"}', "no JSON: "),
+        ('{"a": [{"b": 1}], "a.b": 2}', "a key stands twice in it"),
+        (b'{"id": "\xff"}', "no JSON: zeros, or bytes that source.encoding cannot decode"),
+        ('{"id": "a\tb"}', "no JSON: invalid control character"),
+        ('{"id": ' + "9" * 5000 + "}", "no JSON: a number of over 4,300 digits"),
+        ('{"id": ' + "[" * 9999 + "]" * 9999 + "}", "no JSON: too many objects or lists within"),
+        ('{"a": ' * 9999 + "1" + "}" * 9999, "no JSON: too many objects or lists within"),
     ],
 )
 def test_a_line_that_is_no_row_is_refused_alone(tmp_path, line, why):
@@ -85,6 +91,25 @@ def test_a_line_that_is_no_row_is_refused_alone(tmp_path, line, why):
     assert told.rows.keys() == {1, 3}
     assert told.broken[2].startswith(why)
     assert not told.refused
+
+
+def test_each_line_of_text_between_rows_is_one_refused_row(tmp_path):
+    told = read(tmp_path, f"{LINE}\nWARN 1\n  at x\n[]\nWARN 2\n{LINE}\nend")
+    assert told.rows.keys() == {1, 5} and told.texts == ["WARN 1", "at x", "WARN 2", "end"]
+    assert {*told.broken.values()} == {"no JSON: expecting an object"}
+
+
+def test_a_line_that_is_no_row_takes_as_long_wherever_it_stands(tmp_path, monkeypatch):
+    told_by, counted = json_file._told, []
+
+    def told_and_counted(error, *of):  # an error counts the lines of the text before it
+        counted.append(error.pos)
+        return told_by(error, *of)
+
+    monkeypatch.setattr(json_file, "_told", told_and_counted)
+    told = read(tmp_path, 'WARN slow\n{"id": 1\n{"id": 1}\n' * 500)
+    assert (len(told.rows), len(told.broken)) == (500, 1000)
+    assert max(counted) < 50
 
 
 def test_a_damaged_object_over_several_lines_is_refused_with_the_objects_in_it(tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 from evaluation_kit import evaluation_metrics, method_figures
 
-from amad.engines.register.model_card import _found, _histories
+from amad.config.fleet import Fleet
+from amad.engines.register.model_card import PROMOTION, _found, _histories, _use, with_promotion
 
 
 @pytest.mark.parametrize(
@@ -11,7 +12,8 @@ from amad.engines.register.model_card import _found, _histories
     [
         ([9000, 2000], "each vehicle has at least 2,000 train rows and"),
         ([9000, 1999, 59, 0], "of 4 vehicles, 1 with fewer than 2,000 train rows are judged in"),
-        ([9000, 1999, 59, 0], "and 2 with fewer than 60 by their class alone"),
+        ([9000, 1999, 59, 0], ", and 2 with fewer than 60 are judged by their class alone"),
+        ([9000, 59], "of 2 vehicles, 1 with fewer than 60 are judged by their class alone"),
     ],
 )
 def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str) -> None:
@@ -38,3 +40,13 @@ def test_the_operating_point_is_told_in_sentences() -> None:
     assert _found(at_once)[1] == "- half of those found are found with their first row"
     empty = {"events": 0, "events_found": 0, "median_delay_rows": None, "lookahead_seconds": 0.0}
     assert _found(evaluation_metrics(methods, point=empty).operating_point) == []
+
+
+def test_a_card_keeps_what_the_fleet_is_when_its_first_section_is_written_anew() -> None:
+    channels = [{"name": "speed"}]
+    source = {"format": "csv", "files": [{"glob": "*.csv"}]}
+    fleet = Fleet(name="kit", description="Pumps of a port", channels=channels, source=source)
+    card = f"# Detector\n\n{PROMOTION}\n- refused\n\n{_use(fleet)}\n\n## Data\n- rows\n"
+    new = with_promotion(card, ["promoted"], "Champion since today")
+    assert new == card.replace("- refused", "Champion since today\n\n- promoted")
+    assert "Pumps of a port" in new

@@ -1,15 +1,12 @@
 """Which changes of incidents are told, as what they are grouped, and in which words."""
 
-import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident
 
-from amad.detect.incident_words import MEANING
 from amad.detect.severity import level_of
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
@@ -379,9 +376,17 @@ def test_a_fault_of_a_sensor_is_told_as_one():
     assert subject([notice], "kit") == "amad kit: 1 new (1 sensor fault); worst high"
 
 
-def test_of_a_first_move_no_number_of_usual_errors_is_told():
+def test_of_a_first_move_neither_usual_errors_nor_a_length_are_told():
     (group,) = groups(published(an_incident(type="first_move", deviation=25.0)))
-    assert "strayed" not in plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
+    text = plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
+    assert "strayed" not in text and "It lasted" not in text
+    assert "Its alarms lasted 30 min" in text and "may have stayed where it moved" in text
+
+
+def test_an_incident_within_a_minute_has_seconds():
+    (group,) = groups(published(an_incident(hours=13 / 3600)))
+    text = plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
+    assert "It lasted 13 s, from 2026-01-10 07:00:00 to 2026-01-10 07:00:13 UTC" in text
 
 
 def test_incidents_that_are_told_as_one_name_each_type():
@@ -392,9 +397,3 @@ def test_incidents_that_are_told_as_one_name_each_type():
     types += "around them; drift, a ramp away from what is"
     assert types in " ".join(text.split())
     assert f"Incidents {made[0].incident_id}, {made[1].incident_id}, model version 1." in text
-
-
-def test_every_type_of_the_guide_has_a_meaning():
-    guide = Path(__file__).parents[1] / "docs" / "guide" / "report.md"
-    types = set(re.findall(r"^\| `(\w+)` \|", guide.read_text(), re.M))
-    assert types == set(MEANING) and "unseen_code" in types

@@ -154,6 +154,19 @@ def test_the_words(gap: Gap, words: str | None) -> None:
     assert gap_words(["tyre"], [0.9], [], KNOWN) == []
 
 
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [
+        (Gap(2.0, 2.1), ["Tyre pressure is 2 kPa above its own past."]),
+        (Gap(0.1, 0.1), []),
+        (Gap(0.1, 0.1, 5.0, 3.0, 4), ["Tyre pressure is 5 kPa above its class that day (4 "
+                                      "vehicles)."]),
+    ],
+)  # fmt: skip
+def test_of_a_first_move_no_usual_spread_is_told(gap: Gap, words: list[str]) -> None:
+    assert gap_words(["tyre"], [0.9], [gap], KNOWN, "first_move") == words
+
+
 def test_a_gap_in_percent_is_told_in_points() -> None:
     pedal = {"pedal": Channel(name="pedal", unit="percent")}
     (told,) = gap_words(["pedal"], [0.9], [Gap(-7.5, -3.0)], pedal)

@@ -76,7 +76,7 @@ def test_a_champion_that_learnt_from_the_test_part_is_told(place):
     client.set_model_version_tag(NAME, "1", model_registry.TEST_START, later)
     make_artifacts(fleet, settings, members=["innovation", "amad"], alarm_budget=2.0)
     better, by_class, _, _, fair, last = register.run(PARAMS, settings).reasons[-6:]
-    assert re.match(r"better on \d+ of \d+ cases, worse on", better)
+    assert re.fullmatch(r"equal on each of \d+ cases", better)
     assert re.match(r"difference by class: a .0\.000 \[", by_class)
     assert fair.startswith(f"no fair comparison: the champion's own test part begins on {later}")
     assert last.startswith("refused")

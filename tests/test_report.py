@@ -318,7 +318,7 @@ def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
     figures = {"metric": "vus_pr", "champion": 0.6138, "champion_version": 3}
     write_json(receipt, json.loads(receipt.read_text()) | {"figures": figures})
     page = page_of(fleet, Settings(home=home), home)
-    assert "On the same test data version 3 has VUS-PR 0.61." in page.text
+    assert "Version 3, which scored, has VUS-PR 0.61" in page.text
 
 
 def test_without_the_other_stages_the_page_still_stands(home: Path):

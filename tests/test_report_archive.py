@@ -1,5 +1,6 @@
 """A page per scored date: what is new on it, its neighbours, the index, and what is made again."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from notify_kit import DAY, Yard
 from notify_kit import an_incident as at_yard
 from report_kit import (
     FIRST_DAY,
+    SECOND,
     VERSION,
     an_incident,
     day_start,
@@ -22,10 +24,13 @@ from amad.cli import retention
 from amad.config import Stage
 from amad.notify.grouping import causes
 from amad.report import archive, build_report
+from amad.report.incident_plot import plot
+from amad.report.scoring_run import ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
 from amad.report.vehicle_trend import trend
 from amad.scores.partitions import table_file
 from amad.scores.retention import Retention, prune
+from amad.telemetry.lake import Lake
 
 DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
 
@@ -71,6 +76,16 @@ def test_the_states_are_those_of_the_notices(home: Path):
     }
     assert found.critical == 1 and found.worst.incident.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
+
+
+def test_an_incident_goes_on_without_new_rows_and_says_so(home: Path):
+    yard = Yard(home)
+    yard.publish(0, *(at_yard(van, 0, hour=23.0, hours=1.0) for van in ("van-1", "van-2")))
+    yard.vehicles = ["van-2"]
+    yard.publish(1)
+    yard.vehicles = ["van-3"]
+    yard.publish(2)
+    assert states(since(yard, 2))["ongoing"] == [f"van-1 no row after {DAY}"]
 
 
 def test_a_page_on_a_month_counts_the_causes_of_all_its_dates(home: Path):
@@ -155,6 +170,32 @@ def test_every_scored_date_has_a_page_with_its_neighbours(stage: Stage):
     assert f'href="../../runs/kit/reports/{DAYS[2]}.html"' in newest
     assert (report.path.parent / "../../runs/kit/reports/index.html").is_file()
     assert "Nothing new since" in middle and "1 going on from before" in middle
+
+
+def test_a_first_move_has_a_beginning_and_no_length(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    moved = an_incident(fleet, "bev-01", 1, 100, 120, type="first_move")
+    write_run(fleet, settings, {1: [moved]}, days=(0, 1))
+    write_verdicts(fleet, settings)
+    build_report(stage_of(fleet, settings))
+    words = page(stage_of(fleet, settings), DAYS[1])
+    top = words[words.index("<h1>") : words.index('id="health"')]
+    assert "first move" in top and top.count("06:01</time>") == 2
+    assert "2 min" not in top and "already over" not in top
+
+
+def test_a_page_shows_no_row_after_its_date(stage: Stage):
+    whole = ScoringRun(job=None, version="3", dates=DAYS, runs=stage.runs)
+    of_date = ScoringRun.of_date(stage.runs, DAYS[1], "3", [])
+    begin, end = day_start(0), day_start(2) + 600 * SECOND
+    assert [run.scores("bev-01", begin, end)[0].size for run in (whole, of_date)] == [1800, 1200]
+    (item,) = of_date.incidents()
+    item = replace(item, end=day_start(2) - SECOND)  # so the rows after it are of the next date
+    lake = Lake(stage.folder / "lake", stage.fleet)
+    with_next, own = (plot(item, [], stage.fleet, run, lake, None) for run in (whole, of_date))
+    assert [track.title for track in own.tracks] == [track.title for track in with_next.tracks]
+    assert all(len(a.path) < len(b.path) for a, b in zip(own.tracks, with_next.tracks, strict=True))
 
 
 def test_the_index_counts_what_is_new_and_critical_on_each_date(stage: Stage):

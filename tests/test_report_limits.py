@@ -12,7 +12,7 @@ from notify_kit import an_incident as at_yard
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 
 import amad.report
-from amad.config.wording import range_of
+from amad.config.wording import range_of, some
 from amad.drift.findings import ChannelDrift, Drift
 from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
 from amad.ingest.ingestion import ingest
@@ -48,6 +48,9 @@ def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_r
     fleet = write_fleet(home)
     metrics = evaluation_metrics(METHODS, point={"events": 5, "events_found": 3})
     assert "misses 2 of the 5 known faults" in blind_spots(metrics, [], fleet).why_no_faults
+    whole = evaluation_metrics(METHODS, point={"events": 5, "events_found": 5})
+    said = blind_spots(whole, [], fleet).why_no_faults
+    assert "misses none of the 5 known faults" in said and "which kinds" not in said
     assert "no known fault" in blind_spots(
         evaluation_metrics(METHODS, point={"events": 0, "events_found": 0}), [], fleet
     ).why_no_faults  # fmt: skip
@@ -69,6 +72,12 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
         "Coolant temperature failed its checks on at least one date on van-2"
     )
     assert lines[2].startswith("Speed had no usable value on at least one date on van-1")
+
+
+def test_how_many_more_there_are_is_no_part_of_the_last_sentence():
+    found = ["S-2 is silent; it reports every day", "T-9 is silent"] * 3
+    assert some(found, 1, separator="; ") == f"{found[0]}; and 5 more"
+    assert some("abc", 2) == "a, b and 1 more"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +147,11 @@ def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path,
     page = build_report(stage).path.read_text(encoding="utf-8")
     assert page.count('<article class="incident"') == 1 and 'id="incident-2"' in page
     assert "1 drifted (Speed). Retrain? No: too few." in page
+    measured = Drift.read(stage.runs)
+    measured.model_copy(update={"channels": []}).write(stage.runs)
+    again = build_report(stage).path.read_text(encoding="utf-8")
+    said = re.search(r'class="unknown note">.*?Drift of the 0 channels', again)
+    assert said and "✓" not in said[0], "no tick where nothing could be compared"
     assert "<dt>Class</dt>" not in page and "<small>all</small>" not in page, "it has one class"
 
 

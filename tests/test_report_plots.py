@@ -12,6 +12,7 @@ from report_kit import (
     FIRST_DAY,
     SECOND,
     an_incident,
+    day_start,
     stage_of,
     write_data,
     write_fleet,
@@ -23,9 +24,11 @@ from amad.config import number_text as text
 from amad.config.fleet import Channel
 from amad.report import build_report
 from amad.report.days_before import daily_figures, days_before, read_daily
+from amad.report.fleet_overview import overview
 from amad.report.incident_plot import _fact, _ticks
-from amad.report.scoring_run import ScoringRun
+from amad.report.scoring_run import Cell, Coverage, Incident, ScoringRun
 from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
+from amad.scores.partitions import fields_of
 from amad.telemetry.lake import Lake
 
 
@@ -167,3 +170,16 @@ def test_the_spread_of_a_day_stays_within_what_can_be(home: Path):
     zero = next(tick.at for tick in track.ticks if tick.text == "0")
     assert all(top + height == pytest.approx(zero, abs=0.2) for _, top, _, height in track.bars)
     assert track.fact == "daily mean 2 km/h before, 2 km/h on 12 Jan"
+
+
+def test_an_hour_after_the_end_of_an_incident_is_quiet(home: Path):
+    fleet = write_fleet(home)
+    hour = 3600
+    cells = {
+        day_start(0) + n * hour * SECOND: Cell(rows=hour, scored=hour, alarms=n == 0)
+        for n in range(2)
+    }
+    of = Incident(**fields_of(an_incident(fleet, "bev-01", 0, hour - 50, 50)))
+    (row,) = overview([of], {"bev-01": Coverage(cells=cells)}, hour * SECOND).rows
+    assert [box.state for box in row.boxes] == ["high", "clean"]
+    assert row.boxes[0].title.endswith(": high, 1 incident, 1 alarm")

@@ -63,5 +63,7 @@ def test_blind_spots_are_the_types_that_are_missed_more_often_than_not():
     assert _blind_spots(metrics).splitlines()[1:] == [
         "- 2 of 12 known events are missed; their types are not known"
     ]
+    whole = evaluation_metrics(methods, point={"events": 12, "events_found": 12})
+    assert _blind_spots(whole).splitlines()[1:] == ["- none of 12 known events is missed"]
     none = evaluation_metrics(methods, point={"events": 0, "events_found": 0})
     assert _blind_spots(none).splitlines()[1:] == ["- the test part holds no known event"]

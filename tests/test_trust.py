@@ -113,7 +113,7 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
 
 def test_few_incidents_that_do_not_end_make_no_tick():
     card = shown(incidents=1, alarms=0.25)["alarms"]
-    assert card.verdict == "fair"
+    assert card.verdict == "fair" and card.headline.endswith("but alarms are 25 % of the rows")
     assert any(
         "Of 1 vehicle, 1 spent more than 10 % of their rows in alarm." in line
         for line in card.lines
@@ -144,7 +144,20 @@ def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
         "interval": (2.0, 4.3), "alarm_share": 0.1,
     }  # fmt: skip
     loud = evidence(normal_test=rate)
-    assert shown(loud)["alarms"].verdict == "fair"
+    card = shown(loud)["alarms"]
+    assert card.verdict == "fair" and card.headline.endswith("but the test part had more")
+
+
+def test_alarms_that_fill_the_test_part_make_no_tick_though_they_are_few_incidents():
+    rate = {
+        "incidents": 5, "vehicle_days": 10.0, "incidents_per_vehicle_day": 0.5,
+        "interval": (0.2, 1.2), "alarm_share": 0.245,
+    }  # fmt: skip
+    card = shown(evidence(normal_test=rate))["alarms"]
+    assert card.verdict == "fair"
+    assert card.headline.endswith("but 24 % of the test part's normal rows were in alarm")
+    assert "The normal rows of the test part had 0.5; 24 % of them were in alarm." in card.lines
+    assert any("a fault that lasts" in line for line in card.lines)
 
 
 def test_the_promise_is_that_of_the_version_that_scored():
@@ -175,9 +188,11 @@ def test_figures_of_another_version_give_no_tick():
     for name in ("detection", "faults"):
         assert found[name].verdict == "unknown"
         assert "Measured on version 4; version 3 scored." in found[name].lines[0]
-    for name, theirs in (("detection", "has VUS-PR 0.41"), ("faults", "finds 7 of them")):
-        (told,) = (line for line in found[name].lines if line.startswith("On the same test data"))
-        assert told == f"On the same test data version 3 {theirs}."
+    of = {"detection": "has VUS-PR 0.41", "faults": "finds 7 of the known faults"}
+    for name, theirs in of.items():
+        assert found[name].headline == f"Version 3, which scored, {theirs}"
+    unknown = shown(evidence(receipt={"version": 4, "decision": "refuse", "figures": {}}))
+    assert unknown["faults"].headline == "Not measured of version 3, which scored"
     assert found["model"].verdict == "fair"
 
 

@@ -99,17 +99,20 @@ def _measured(stage: "Stage", days: int) -> "Drift":
 
 def lines_of(found: "Drift") -> list[str]:
     """The figures, the channels that are the furthest away, and the recommendation."""
+    from amad.drift.distance import MOST
+
     lines = [f"fleet {found.fleet}, champion version {found.model_version}"]
     if found.train and found.recent:
         lines.append(
             f"  {'compared':<26}{found.recent[0]} to {found.recent[1]}, with training: "
             f"{found.train[0]} to {found.train[1]}"
         )
-    lines.append(f"  {'age of the model':<26}{found.age_days} days, newest row {found.newest}")
+    age = "not known" if found.age_days is None else f"{found.age_days} days"
+    lines.append(f"  {'age of the model':<26}{age}, newest row {found.newest}")
     if found.above_usual is not None and found.moved_threshold is not None:
         lines.append(
-            f"  {'scores above usual 95 %':<26}{found.above_usual:.1%}, threshold moved by "
-            f"{found.moved_threshold:+.2f}"
+            f"  {'scores above usual 95 %':<26}{found.above_usual:.1%} in the median vehicle, "
+            f"threshold moved by {found.moved_threshold:+.2f}"
         )
     if found.uncovered is not None and found.uncovered_limit is not None:
         within = "no limit, since as many of the train days lie outside the others"
@@ -120,7 +123,8 @@ def lines_of(found: "Drift") -> list[str]:
         lines.append(f"  {'vehicles not in training':<26}{len(found.unknown)} of {found.vehicles}")
     if found.channels:
         many = f"{len(found.drifted)} of {len(found.channels)} drifted"
-        lines.append(f"  {'channels':<26}{many}; distance in train spreads, and limit:")
+        most = f"distance in train spreads ({MOST:g} at most), and limit"
+        lines.append(f"  {'channels':<26}{many}; {most}:")
     for item in found.channels[:SHOWN]:
         mark = "*" if item.drifted else " "
         name = f"{item.channel} ({item.vehicle_class})"

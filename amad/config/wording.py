@@ -49,7 +49,8 @@ def capitalised(text: str) -> str:
 
 
 def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> str:
-    """``a, b and 1,200 more``."""
+    """``a, b and 1,200 more``; after another separator than a comma, ``a; b; and 1,200 more``."""
     texts = [str(item) for item in items]
-    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    before = " " if separator == ", " else separator
+    more = f"{before}and {len(texts) - most:,} more" if len(texts) > most else ""
     return separator.join(texts[:most]) + more

@@ -28,7 +28,8 @@ import numpy as np
 from amad.config.params import DetectParams
 from amad.detect.contributions import Contributions, Term
 from amad.detect.event_channels import events_scale
-from amad.detect.sliding import Piece, chunks, pieces, pieces_of, sliding
+from amad.detect.layout import Layout, Past, reach, running
+from amad.detect.sliding import chunks, sliding
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
@@ -38,8 +39,6 @@ BROKEN_Z2 = 10.0  # habituation starts at this z2
 HABITUATION_US = 3_600_000_000  # one hour
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
-Boxes = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see ``Layout.boxes``
-JOINED_ROWS = 256  # rows whose contributions are wanted, and such as lie between, are taken at once
 
 
 class Tail(NamedTuple):
@@ -77,97 +76,9 @@ class Calibration:
     spread_EW: np.ndarray  # their interquartile range, floored
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """The last ``rows`` periods up to each row; first_T: the first row among them, int (T,)."""
-
-    first_T: np.ndarray
-    rows: int
-
-    @classmethod
-    def of(cls, timestamp_T: np.ndarray, rows: int, *, period_us: int) -> "Past":
-        """For rows with these timestamps; rows that are missing there make the past shorter."""
-        start_T = timestamp_T - rows * period_us
-        return cls(np.searchsorted(timestamp_T, start_T, side="right"), rows)
-
-    def mean(self, x: np.ndarray) -> np.ndarray:
-        """Mean of x (T, ...) over the past of each row; a period without a row counts as 0."""
-        sums = running(x)
-        return (sums[1:] - sums[self.first_T]) / self.rows
-
-
 def habituation_rows(period_us: int) -> int:
     """How many periods ``HABITUATION_US`` has, at least one."""
     return max(1, round(HABITUATION_US / period_us))
-
-
-class Layout:
-    """Where the segments are and which channels exist, for one series or several in a row.
-
-    present_TC: bool; (1, C) for one series, (T, C) for several.
-    """
-
-    def __init__(
-        self, series: Sequence[Series], present: Sequence[np.ndarray], *, trailing: bool
-    ) -> None:
-        offsets = np.cumsum([0, *(item.rows for item in series)])
-        segments = [
-            (offset + first, offset + last)
-            for item, offset in zip(series, offsets, strict=False)
-            for first, last in item.segments()
-        ]
-        starts, ends = np.array(segments, int).reshape(-1, 2).T
-        self.rows = int(offsets[-1])
-        self.segments = segments
-        self.trailing = trailing
-        self._boxes: dict[tuple[int, ...], Boxes] = {}
-        self._pieces: dict[tuple[int, int], list[Piece]] = {}
-        self.first_T = np.repeat(starts, ends - starts)
-        self.last_T = np.repeat(ends, ends - starts)
-        if len(series) == 1:
-            self.present_TC = present[0][None]
-        else:
-            self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
-
-    def boxes(self, widths: Sequence[int]) -> Boxes:
-        """The boxes of these widths around each row, cut at the ends of its segment.
-
-        Returns: first rows (W, T), end rows (W, T) (exclusive), the rows of whole boxes (W, 1), and
-        how many of them each row's segment lacks (W, T).
-        """
-        if tuple(widths) not in self._boxes:
-            row_T = np.arange(self.rows)
-            reaches = np.array([reach(width, trailing=self.trailing) for width in widths])
-            before_W1, after_W1 = reaches.T[..., None]
-            low_WT = np.maximum(row_T - before_W1, self.first_T)
-            high_WT = np.minimum(row_T + after_W1 + 1, self.last_T)
-            rows_W1 = before_W1 + after_W1 + 1
-            self._boxes[tuple(widths)] = low_WT, high_WT, rows_W1, rows_W1 - (high_WT - low_WT)
-        return self._boxes[tuple(widths)]
-
-    def pieces(self, before: int, after: int) -> list[Piece]:
-        """All rows in pieces, for boxes that reach so many rows before and after a row."""
-        if (before, after) not in self._pieces:
-            self._pieces[before, after] = pieces(self.segments, before, after)
-        return self._pieces[before, after]
-
-    def pieces_with(self, row_R: np.ndarray, before: int, after: int) -> list[Piece]:
-        """As ``pieces``, but only of these rows (ascending) and the few that lie between them."""
-        one_R, next_R = row_R[:-1], row_R[1:]
-        apart_R = (next_R - one_R > JOINED_ROWS) | (self.first_T[next_R] > one_R)
-        begins = row_R[np.append(True, apart_R)]
-        ends = row_R[np.append(apart_R, True)] + 1
-        bounds = (self.first_T[begins], self.last_T[begins], begins, ends)
-        return pieces_of(zip(*(bound.tolist() for bound in bounds), strict=True), before, after)
-
-
-def reach(width: int, *, trailing: bool) -> tuple[int, int]:
-    """How many rows before and after a row its box of ``width`` covers.
-
-    A trailing box is the row and the half before it. A trailing box of the full width would show an
-    event for twice as long after its end, and need twice as long to notice its start.
-    """
-    return (width - 1) // 2, 0 if trailing else width // 2
 
 
 class EvidenceChain:
@@ -390,10 +301,3 @@ def _log_evidence(box_EWT: np.ndarray, calibration: Calibration) -> tuple[np.nda
 def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
     """Mean over the channels that exist in each row, (T,)."""
     return np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
-
-
-def running(x: np.ndarray) -> np.ndarray:
-    """Running sums (T + 1, ...): entry t is the sum of the first t rows."""
-    out = np.zeros((len(x) + 1, *x.shape[1:]))
-    np.cumsum(x, axis=0, out=out[1:])
-    return out

@@ -32,10 +32,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
+from amad.detect.chain import Calibration, EvidenceChain, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.contributions import Evidence, Mixture, Rowwise
 from amad.detect.event_channels import channels_of_events
+from amad.detect.layout import Past
 from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
 from amad.detect.predictability import Predictability, predictability_of

@@ -27,11 +27,11 @@ from typing import Self
 
 import numpy as np
 
-from amad.detect.chain import running
 from amad.detect.constant_channels import hold
 from amad.detect.day_state import Usual
 from amad.detect.detector import Detector
 from amad.detect.innovation import InnovationMember
+from amad.detect.layout import running
 from amad.detect.members import Member
 from amad.detect.scorer import Judged, Scorer
 from amad.windows.series import Series

@@ -13,7 +13,8 @@ from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN
 
 MEANING = {
-    "first_move": "a channel that never moved in training has moved",
+    "first_move": "a channel that never moved in training has moved, which is told when it begins, "
+    "not while it lasts",
     "unseen_code": "a channel has a code that no vehicle had in training",
     "stuck": "one value while others are expected",
     "noise_burst": "rows scatter much more than expected",
@@ -67,6 +68,31 @@ OUTLIVED = (
     "ended because the threshold moved along with its score, which is still as high: what is wrong "
     "may go on"
 )
+
+
+def ended(kind: str, outlived: bool) -> tuple[str, str]:
+    """What of an incident has ended, and how: its alarms alone are over where a fault may last."""
+    if outlived:
+        return "Its alarms", OUTLIVED
+    if kind == "first_move":  # for a fixed number of rows, see ``amad.detect.constant_channels``
+        return "Its alarms", "are over; the channel may have stayed where it moved"
+    return "It", "is over"
+
+
+def strayed(kind: str, first: str, deviation: float) -> str:
+    """A sentence on how far the first channel strayed; empty where that is not known.
+
+    A channel that never moved in training has no usual error to compare with. deviation: in
+    tolerances, which are larger than the usual error where that is tiny.
+    """
+    if deviation <= 0 or kind == "first_move":
+        return ""
+    if deviation < 1:
+        return (
+            f"{first} strayed by less than its usual prediction error or a tenth of its usual "
+            "spread, whichever is larger: the change is rare, but small."
+        )
+    return f"{first} strayed by up to {number(deviation)} times its usual prediction error."
 
 
 def type_name(kind: str, lasted_us: int, fleet: Fleet) -> str:
@@ -162,6 +188,7 @@ def gap_words(
     shares: Sequence[float],
     gaps: Sequence[Gap],
     known: Mapping[str, Channel],
+    kind: str = "",
 ) -> list[str]:
     """A sentence per main channel on where it stands; none for a channel without a level.
 
@@ -170,25 +197,28 @@ def gap_words(
     40 km/h are nothing, and of a voltage 4 V are much. The level is a median, which may be
     ordinary while other values are not, as of a spike; the sentence says so.
 
-    gaps: of each channel, or empty where nothing was compared.
+    gaps: of each channel, or empty where nothing was compared. kind: type of the incident. The
+    first channel of a first move has no usual spread: it never moved.
     """
     found = []
-    for name, gap in zip(main_channels(channels, shares), gaps, strict=False):
+    for n, (name, gap) in enumerate(zip(main_channels(channels, shares), gaps, strict=False)):
         channel = known.get(name)
         if channel is None or (gap.past is None and gap.class_ is None):
             continue
         parts = []
         if gap.past is not None and gap.past_size is not None:
-            times = number(abs(gap.past_size), 2)
-            away = f"{_away(gap.past, channel)} its own past ({times} times its usual spread)"
-            parts.append("where it usually is (by its median)" if _like(gap.past_size) else away)
+            moved, like = kind == "first_move" and n == 0, _like(gap.past_size)
+            times = f" ({number(abs(gap.past_size), 2)} times its usual spread)"
+            away = f"{_away(gap.past, channel)} its own past{'' if moved else times}"
+            usual = [] if moved else ["where it usually is (by its median)"]
+            parts += usual if like else [away]
         if gap.class_ is not None and gap.class_size is not None:
             like = _like(gap.class_size)
             where = "like" if like else _away(gap.class_, channel)
             joint = "and " if like and parts else ""
             parts.append(f"{joint}{where} its class that day ({count(gap.peers, 'vehicle')})")
         none = "" if gap.past is not None else "; the vehicle has no past of its own"
-        found.append(f"{channel.title} is {', '.join(parts)}{none}.")
+        found += [f"{channel.title} is {', '.join(parts)}{none}."] if parts else []
     return found
 
 

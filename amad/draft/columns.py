@@ -60,7 +60,7 @@ ALL_LONE = (
 # A unit at the end of a name: what can hardly be another word.
 UNIT_BEHIND = re.compile(
     r"[ _.-](mph|kmh|kph|km_h|rpm|psi|kpa|hpa|mbar|bar|kwh|kw|volts?|amps?|deg[cf]?|celsius|"
-    r"fahrenheit|pct|percent|hz|km|kg|mm)$|(?:temp|coolant|oil)[^\W_]*[ _]([cf])$",
+    r"fahrenheit|pct|percent|hz|km|kg|mm)$|(?:temp|coolant|(?<![^\W_])oil)[^\W_]*[ _]([cf])$",
     re.I,
 )
 SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"

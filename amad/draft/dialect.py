@@ -13,7 +13,7 @@ from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.json_file import JSON
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
-from amad.reading.lines import blocks, refuse_bytes
+from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|\x01"  # the last one is Hive's
@@ -117,10 +117,8 @@ def _lines(path: Path) -> tuple[str, list[str]]:
     encoding = "utf-8"
     try:
         data = _beginning(path, encoding)
-    except FileRefusedError as error:
-        if "UTF-16" not in str(error):
-            raise
-        encoding = str(error).split()[-1]
+    except WideTextError as error:
+        encoding = error.args[0]
         data = _beginning(path, encoding)
     try:
         data.decode()

@@ -43,10 +43,11 @@ class Drift(Artifact):
 
     newest: date of the fleet's newest row. train, recent: (first, last) date of the days that were
     compared; recent is None where there are none after training. age_days: from the last train day
-    to the newest. unknown: vehicles that the champion does not know. channels: the furthest beyond
-    its limit first. uncovered: share of the recent rows with a value outside what training covered,
-    median over the vehicles. above_usual, moved_threshold: see ``ScoreDrift``; None where the
-    champion has not scored these days. reason: why to retrain, or why not, as a sentence.
+    to the newest; None without a day before all test parts. unknown: vehicles that the champion
+    does not know. channels: the furthest beyond its limit first. uncovered: share of the recent
+    rows with a value outside what training covered, median over the vehicles. above_usual,
+    moved_threshold: see ``ScoreDrift``; None where the champion has not scored these days. reason:
+    why to retrain, or why not, as a sentence.
     """
 
     FILE: ClassVar[str] = "drift.json"
@@ -57,7 +58,7 @@ class Drift(Artifact):
     newest: date
     train: tuple[date, date] | None = None
     recent: tuple[date, date] | None = None
-    age_days: int = 0
+    age_days: int | None = None
     vehicles: int = 0
     unknown: list[str] = []
     channels: list[ChannelDrift] = []
@@ -102,8 +103,8 @@ def _unusual_scores(found: Drift) -> list[str]:
     if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
         return []
     return [
-        f"{share(found.above_usual)} of the scores are above the usual 95 % quantile, which 5 % "
-        "should be"
+        f"in the median vehicle {share(found.above_usual)} of the scores are above its usual 95 % "
+        "quantile, which 5 % should be"
     ]
 
 

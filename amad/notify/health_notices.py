@@ -18,7 +18,7 @@ from amad.scores.job_log import JobLog, last_look
 from amad.scores.step_log import step_logs
 from amad.scores.unscored import undone
 from amad.telemetry.artifact import Entry
-from amad.telemetry.health import KINDS, Kind
+from amad.telemetry.trouble import KINDS, Kind
 
 DIGITS = 10  # of the digest of a finding in its key
 UNDONE = "unscored"  # the kind of what a night left undone

@@ -21,9 +21,9 @@ from amad.scores import partitions
 from amad.scores.job_log import JobLog, last_look
 from amad.scores.unscored import undone
 from amad.telemetry.files import staged
-from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.temporary import remove_unfinished
+from amad.telemetry.trouble import KINDS
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -96,7 +96,7 @@ def drift_metrics(found: Drift) -> CollectorRegistry:
     gauges.set("retrain", "1: `amad drift` recommends to retrain", found.retrain)
     gauges.set("drifted_channels", "Channels that drifted, of all classes", len(found.drifted))
     gauges.set("model_age_days", "Days from the last train day to the newest row", found.age_days)
-    above = "Share of the scores above the usual 95 % quantile"
+    above = "Share of the scores of the median vehicle above its usual 95 % quantile"
     gauges.set("scores_above_usual", above, found.above_usual)
     gauges.set("uncovered_share", "Share of rows outside what training covered", found.uncovered)
     return gauges.registry

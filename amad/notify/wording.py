@@ -6,17 +6,18 @@ from typing import Literal
 from pydantic import Field
 
 from amad.config import Fleet
-from amad.config.number_text import machine_time, moment, number, share, span
+from amad.config.number_text import MINUTE, machine_time, moment, share, span
 from amad.config.wording import count, some
 from amad.detect.incident_words import (
-    OUTLIVED,
     context_words,
+    ended,
     gap_words,
     looks_like_a_sensor,
     main_channels,
     meaning,
     named_partner,
     rarity,
+    strayed,
     type_name,
     what_to_check,
 )
@@ -25,7 +26,7 @@ from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
-from amad.telemetry.health import KINDS
+from amad.telemetry.trouble import KINDS
 
 LEAST = 0.05  # share of the blame of a sensor that is named beside others
 LISTED = 10  # incidents of a group that are listed one by one
@@ -250,7 +251,8 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         of = f"{told.vehicle}: " if len(main) > 1 else ""
         found += _strayed(of, told, fleet)
         found += [] if group.reporting else _no_longer_fits(of, told, fleet)
-        gaps = gap_words(told.channels, told.shares, gaps_of(told), fleet.channel_by_name)
+        known, kind = fleet.channel_by_name, told.type
+        gaps = gap_words(told.channels, told.shares, gaps_of(told), known, kind)
         found += [f"{of}{sentence}" for sentence in gaps]
         found += context_words(told.context, fleet.channel_by_name)
         types = dict.fromkeys(_type(change.told, fleet) for change in [worst, *main])
@@ -294,7 +296,8 @@ def _why_gone(changes: Sequence[Change], fleet: Fleet) -> str:
 def _when(change: Change) -> str:
     """Since when, or how long it lasted."""
     told = change.told
-    start, end = moment(told.start, seconds=False), moment(told.end, seconds=False)
+    fine = told.start // MINUTE == told.end // MINUTE  # else both are the same minute
+    start, end = (moment(us, seconds=fine) for us in (told.start, told.end))
     if change.state == "withdrawn":
         return f"It had been told from {start} to {end} UTC."
     if change.ongoing:
@@ -302,7 +305,7 @@ def _when(change: Change) -> str:
             f"It began on {start} UTC; its newest alarm ends at {end} UTC, and no later row shows "
             "that it is over."
         )
-    what, over = ("Its alarms", OUTLIVED) if change.outlived else ("It", "is over")
+    what, over = ended(told.type, change.outlived)
     return f"{what} lasted {span(told.end - told.start)}, from {start} to {end} UTC, and {over}."
 
 
@@ -331,14 +334,10 @@ def _sensors(group: Group, main: list[Change], told: NotifiedIncident, fleet: Fl
 
 
 def _strayed(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
-    """How far the first channel strayed, where that is known.
-
-    A channel that never moved in training has no usual error to compare with.
-    """
-    if not told.channels or told.deviation <= 0 or told.type == "first_move":
-        return []
-    size, first = number(told.deviation), _title(told.channels[0], fleet)
-    return [f"{of}{first} strayed by up to {size} times its usual prediction error."]
+    """How far the first channel strayed, where that is known."""
+    first = [_title(name, fleet) for name in told.channels[:1]]
+    said = [strayed(told.type, title, told.deviation) for title in first]
+    return [f"{of}{sentence}" for sentence in said if sentence]
 
 
 def _no_longer_fits(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:

@@ -25,7 +25,8 @@ from amad.reading.unpack import unpacked
 BATCH_CELLS = 1 << 16
 FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
-BEGINS = re.compile(r"[^\s,\[\]\x1e]")  # other than what stands between objects
+BEGINS = re.compile(r"[^\s,\[\]\ufeff]")  # other than what stands between objects
+END = re.compile(r"\n")
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
 CUT = "a cut row: the file ends in it, before its last bracket"
@@ -33,6 +34,7 @@ TWICE = "a key stands twice in it"
 NO_TABLE = (
     "unreadable file: no object of JSON is in it, {{...}} with the names and values of a row{}"
 )
+TOO_LONG = "an object of over 16 MB behind row {:,}: write each row as an object on its own line"
 NOT_ON = (
     "no JSON: {1} behind row {0:,}, and no line below begins with an object: write each object on "
     "a line of its own"
@@ -124,33 +126,51 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
                 if text[at] != "{":
                     raise json.JSONDecodeError("Expecting an object", text, at)
                 row, end = decode(text, at)
+                found: list[Row | Broken] = _unfolded(twice, row)
                 why = twice[0] if twice else ""
-            except json.JSONDecodeError as error:
-                is_cut = error.msg.startswith("Unterminated")
-                is_cut |= error.pos >= len(text) - WITHIN
-                line = _next_object(text, at, error.pos) if is_last or not is_cut else None
+            except (ValueError, RecursionError) as error:
+                told, fault = _told(error, text, at)
+                is_cut = told.startswith("unterminated") or fault >= len(text) - WITHIN
+                line = _next_line(text, at, fault) if is_last or not is_cut else None
                 if line is None and not is_last:
                     break  # the next piece tells
                 end = len(text) if line is None else line.start()
                 is_cut &= line is None and text[at] == "{" and text.rstrip()[-1] != "}"
-                told = error.msg[0].lower() + error.msg[1:]
                 why = CUT if is_cut else f"no JSON: {told}"
                 if rows and line is None and end - at > KEPT_BYTES:
                     raise FileRefusedError(NOT_ON.format(rows, told)) from None
-            found = [(why, text[at : min(end, at + KEPT_BYTES)])] if why else _unfolded(row)
+            if why:
+                found = [(why, text[at : min(end, at + KEPT_BYTES)])]
             yield from found
             rows, at = rows + len(found), end
+            if why:  # an error counts the lines before it, so text that is read is let go
+                text, at = text[end:], 0
         text = text[at - _indent(text, at) :]
         if len(text) > LONGEST_LINE_BYTES:
-            raise FileRefusedError(NOT_ON.format(rows, "an object of over 16 MB"))
+            raise FileRefusedError(TOO_LONG.format(rows))
 
 
-def _next_object(text: str, at: int, fault: int) -> re.Match | None:
-    """Where the next object begins a line, behind one at ``at`` that is no JSON at ``fault``.
+def _told(error: Exception, text: str, at: int) -> tuple[str, int]:
+    """Why the object at ``at`` is no JSON, and where that shows."""
+    if isinstance(error, RecursionError):
+        return "too many objects or lists within each other", at
+    if not isinstance(error, json.JSONDecodeError):
+        return "a number of over 4,300 digits", at
+    if text.startswith("\0", error.pos):
+        return "zeros, or bytes that source.encoding cannot decode", error.pos
+    told = error.msg.removesuffix(" at").removesuffix(" starting")
+    return told[0].lower() + told[1:], error.pos
 
-    It stands no further to the right, as objects within an object do. So a line that is cut does
+
+def _next_line(text: str, at: int, fault: int) -> re.Match | None:
+    """Before which line reading goes on, behind what stands at ``at`` and is no JSON at ``fault``.
+
+    It is the next line, or behind a damaged object the next one that begins with an object. That
+    stands no further to the right, as objects within an object do. So a line that is cut does
     not take the next one along, which JSON would take for the value of its last key.
     """
+    if text[at] != "{":
+        return END.search(text, at)
     most = _indent(text, at) + 2  # { may be followed by , { in the next line
     own = re.compile(rf"\n(?=[ \t,\[]{{0,{most}}}\{{)")
     return own.search(text, at) or NEXT.search(text, fault)
@@ -181,8 +201,11 @@ def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def _unfolded(row: Row) -> list[Row | Broken]:
-    """The row, or a row for each object of the one list of objects that it holds."""
+def _unfolded(twice: list[str], row: Row) -> list[Any]:
+    """The row, or a row for each object of the one list of objects that it holds.
+
+    twice: as of ``_joined``.
+    """
     if list not in map(type, row.values()):
         return [row]
     lists = [
@@ -191,7 +214,10 @@ def _unfolded(row: Row) -> list[Row | Broken]:
     if len(lists) != 1:
         return [row]
     key, objects = lists[0], row.pop(lists[0])
-    return [row | {f"{key}.{name}": cell for name, cell in one.items()} for one in objects]
+    rows = [row | {f"{key}.{name}": cell for name, cell in one.items()} for one in objects]
+    if any(len(one) < len(row) + len(inner) for one, inner in zip(rows, objects, strict=True)):
+        twice.append(TWICE)
+    return rows
 
 
 def _column(cells: list[Any]) -> pa.Array:

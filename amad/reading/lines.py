@@ -82,6 +82,13 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
             held, skipping = b"", True
 
 
+class WideTextError(FileRefusedError):
+    """A text is in UTF-16 without a byte order mark; its argument is the encoding."""
+
+    def __str__(self) -> str:
+        return f"it looks like UTF-16: set source.encoding: {self.args[0]}"
+
+
 def _without_marks(data: bytes) -> bytes:
     """Lines without the byte order marks that joined files leave at the start of a line."""
     return MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
@@ -123,7 +130,7 @@ def _refuse_wide_text(start: bytes) -> None:
         if len(start) >= 8 and start[at::2].count(0) > 0.7 * len(start[at::2]):
             other = start[1 - at :: 2]
             if other.count(0) < 0.3 * len(other):
-                raise FileRefusedError(f"it looks like UTF-16: set source.encoding: {name}")
+                raise WideTextError(name)
 
 
 def _levelled(texts: Iterator[bytes]) -> Iterator[bytes]:

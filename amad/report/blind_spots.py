@@ -91,6 +91,8 @@ def _without_types(metrics: EvaluationMetrics | None, version: str) -> str:
     if not point.events:
         return "The test part holds no known fault, so which ones it misses is not known."
     missed, known = point.events - point.events_found, count(point.events, "known fault")
+    if not missed:
+        return f"It misses none of the {known} of the test part. The labels name no types."
     return (
         f"It misses {missed} of the {known} of the test part. The labels name no types, so which "
         "kinds it misses is not known."

@@ -128,12 +128,12 @@ def _row(
 
 
 def _box(x: float, start: int, cell: Cell, incidents: list[Incident], stretch: int) -> Box:
-    here = [i for i in incidents if i.start < start + stretch and i.end >= start]
+    here = [i for i in incidents if i.start < start + stretch and max(i.start, i.end - 1) >= start]
     when = _when(start, stretch)
     if here:
         level = max(here, key=lambda incident: incident.severity).level
-        many = count(len(here), "incident")
-        return Box(x=x, state=level, title=f"{when}: {level}, {many}, {cell.alarms:,} alarms")
+        many = f"{count(len(here), 'incident')}, {count(cell.alarms, 'alarm')}"
+        return Box(x=x, state=level, title=f"{when}: {level}, {many}")
     if cell.quarantined:
         return Box(x=x, state="quarantined", title=f"{when}: quarantined")
     if not cell.scored:

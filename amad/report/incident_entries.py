@@ -98,7 +98,7 @@ def incident_entries(
                 facts=[
                     *([f"Its alarms {OUTLIVED}."] if outlived else []),
                     *(window.again(item.incident_id, known) if plotted and window else []),
-                    *gap_words(channels, shares, gaps_of(item), known),
+                    *gap_words(channels, shares, gaps_of(item), known, item.type),
                     *context_words(began, known),
                     *(context.of(item) if context else []),
                 ],

@@ -110,7 +110,7 @@ def plot(
     others: all incidents of the vehicle, which the plots show as lighter blocks.
     """
     frame = frame_of(incident, fleet)
-    values = lake.read(incident.vehicle, frame.start, frame.end)
+    values = lake.read(incident.vehicle, frame.start, run.known(frame.end))
     tracks = [_score_track(incident, frame, fleet, run)]
     for channel, contribution in _to_draw(incident, fleet):
         track = _channel_track(incident, channel, contribution, frame, fleet, values, scaler)

@@ -45,8 +45,9 @@ from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
-from amad.telemetry.health import Health, Trouble, fleet_health
+from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
+from amad.telemetry.trouble import Health, Trouble
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 

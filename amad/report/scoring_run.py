@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 
 from amad.config import DataError, Stage
 from amad.config.console import say
-from amad.config.number_text import dates
+from amad.config.number_text import DAY, EPOCH, dates
 from amad.detect import incidents
 from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.health import Health, Trouble
+from amad.telemetry.trouble import Health, Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,9 @@ class Coverage:
 class ScoringRun:
     """What a scoring job published, whether it got to its end or not, and where it lies.
 
-    unscored: why there is no job yet, for a fleet without a champion; else empty. rows: reads the
-    scores of single vehicles.
+    unscored: why there is no job yet, for a fleet without a champion; else empty. until: the time
+    (us) from which on nothing was known yet, None for all that there is. rows: reads the scores of
+    single vehicles.
     """
 
     job: JobLog | None
@@ -75,6 +76,7 @@ class ScoringRun:
     dates: list[date]
     runs: Path
     unscored: str = ""
+    until: int | None = None
     rows: ScoreRows = field(default_factory=ScoreRows, repr=False, compare=False)
 
     @classmethod
@@ -103,9 +105,17 @@ class ScoringRun:
 
     @classmethod
     def of_date(cls, runs: Path, day: date, version: str, jobs: list[JobLog]) -> Self:
-        """One date, with the newest of the jobs that scored it with this version, if any did."""
+        """One date, with the newest of the jobs that scored it with this version, if any did.
+
+        Nothing later is known of it, so that its page is the same whenever it is made.
+        """
         own = [job for job in jobs if day in job.dates and job.model_version == version]
-        return cls(job=own[-1] if own else None, version=version, dates=[day], runs=runs)
+        job, until = own[-1] if own else None, ((day - EPOCH.date()).days + 1) * DAY
+        return cls(job=job, version=version, dates=[day], runs=runs, until=until)
+
+    def known(self, end: int) -> int:
+        """The end of a stretch of time (us), as far as it was known."""
+        return end if self.until is None else min(end, self.until)
 
     @property
     def health(self) -> Health | None:
@@ -171,7 +181,7 @@ class ScoringRun:
     def scores(
         self, vehicle: str, start: int, end: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(timestamp_T int64 us, score_T, threshold_T) in [start, end).
+        """(timestamp_T int64 us, score_T, threshold_T) in [start, end), as far as it was known.
 
         Scores and thresholds are float64, NaN where a row is unscored.
 
@@ -180,8 +190,8 @@ class ScoringRun:
         Raises:
             DataError: the table of a date is damaged, or missing though of the run.
         """
-        found = []
-        for day in dates(start, end):
+        found, end = [], self.known(end)
+        for day in dates(start, end - 1):
             file = partitions.table_file(self.runs, "scores", self.version, day)
             if day in self.dates or file.exists():
                 found.append(self.rows.of(vehicle, file, day))

@@ -27,7 +27,8 @@ Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 class Line:
     """One incident in its state.
 
-    notes: what became of it beside its state, and whether it looks like a fault of a sensor.
+    notes: what became of it beside its state, whether its vehicle still sends rows, and whether it
+    looks like a fault of a sensor.
     """
 
     incident_id: str
@@ -171,7 +172,7 @@ def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
             headline = (
                 headline_of_cause(group, fleet) if goes_on else notice_of(group, fleet, "").headline
             )
-        lines = [_line(change) for change in _worst_first(group.changes)]
+        lines = [_line(change, window) for change in _worst_first(group.changes)]
         found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found
 
@@ -180,11 +181,14 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
     return sorted(changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
 
 
-def _line(change: Change) -> Line:
+def _line(change: Change, window: Window) -> Line:
     now, notes = change.told, []
+    of = [day for day, vehicles in window.dates.items() if now.vehicle in vehicles]
+    if now.state == "open" and of and max(of) < max(window.dates):
+        notes.append(f"no row after {max(of)}")
     if change.outlived:
         notes.append("alarms over, score as high")
-    elif change.state == "new" and now.state == "over":
+    elif change.state == "new" and now.state == "over" and now.type != "first_move":
         notes.append("already over")
     elif change.state == "ongoing" and change.before != now:
         again = change.before is not None and change.before.state == "over"

@@ -144,7 +144,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
 
 
 def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list[str]:
-    """The headline alone; if the figures belong to another version, the sentences that say so.
+    """The headline alone; if the figures belong to another version, one that says so, and a line.
 
     figure: that of the version that scored, if the gate compared the other one with it.
     """
@@ -160,8 +160,9 @@ def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list
     if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         metric = figures.get("metric", PRIMARY)
         name = "VUS-PR" if metric == PRIMARY else str(metric).replace("_", " ")
-        told = {"champion": f"has {name} {theirs:.2f}"}.get(figure, f"finds {theirs:g} of them")
-        said.append(f"On the same test data version {run.version} {told}.")
+        faults = f"finds {theirs:g} of the known faults"
+        told = {"champion": f"has {name} {theirs:.2f}"}.get(figure, faults)
+        said[0] = f"Version {run.version}, which scored, {told}"
     return said
 
 
@@ -206,9 +207,9 @@ def _alarms(
         _card,
         "Does it raise false alarms?",
         "A tick: this page has no more incidents per vehicle-day than the threshold promises on "
-        "normal data, with an allowance for chance, nor had the test part, and its alarms are no "
-        f"more than {text.share(LOUD)} of its rows. More may be faults, or normal behaviour that "
-        f"has changed; more than {FLOOD:g} times the promise has a cross.",
+        f"normal data, with an allowance for chance, and no more than {text.share(LOUD)} of its "
+        "rows in alarm; nor had the normal rows of the test part. More may be faults, or normal "
+        f"behaviour that has changed; more than {FLOOD:g} times the promise has a cross.",
     )
     if achieved is None:
         return card("unknown", "Not measured", "No row of this page has a score.")
@@ -220,27 +221,33 @@ def _alarms(
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
     headline += f", {text.number(promised, 2)} promised"
     headline += ": may be chance" if achieved.by_chance else ""
-    normal = None
-    if found.metrics:
-        normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
+    own = found.of_another(run) is None
+    test = found.metrics.operating_point.normal_test if found.metrics and own else None
+    normal, in_alarm = (test.incidents_per_vehicle_day, test.alarm_share) if test else (None, None)
     totals = [item.total for item in coverage.values()]
     alarms, scored = sum(t.alarms for t in totals), sum(t.scored for t in totals)
     loud = sum(t.alarms > LOUD * t.scored for t in totals)
     too_long = alarms > LOUD * scored  # few incidents, which do not end
-    own = found.of_another(run) is None
     verdict = achieved.verdict
-    was_loud = own and normal is not None and normal > 2 * promised  # in the test part
-    if verdict == "good" and (was_loud or too_long):
+    was_loud = normal is not None and normal > 2 * promised  # in the test part
+    was_too_long = in_alarm is not None and in_alarm > LOUD
+    share, of_test = (_beside(part, LOUD) for part in (alarms / (scored or 1), in_alarm or 0.0))
+    but = [f"alarms are {share} of the rows"] if too_long else []
+    but += [f"{of_test} of the test part's normal rows were in alarm"] if was_too_long else []
+    but += ["the test part had more"] if was_loud else []
+    if verdict == "good" and but:
         verdict = "fair"
+        headline += f", but {but[0]}"
     return card(
         verdict,
         headline,
         f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal "
         "data.",
-        f"The normal rows of the test part had {text.number(normal, 2)}."
-        if own and normal is not None
+        f"The normal rows of the test part had {text.number(normal, 2)}; {of_test} of them were "
+        "in alarm."
+        if normal is not None
         else None,
-        f"Its alarms are {_beside(alarms / (scored or 1), LOUD)} of its scored rows."
+        f"Its alarms are {share} of its scored rows."
         + (
             f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
             f"{text.share(LOUD)} of their rows in alarm."
@@ -248,7 +255,7 @@ def _alarms(
             else ""
         ),
         "Alarms that do not end mean a fault that lasts, or that normal behaviour has changed."
-        if too_long
+        if too_long or was_too_long
         else None,
         "More than promised means faults, or that normal behaviour has changed."
         if achieved.verdict != "good" or was_loud

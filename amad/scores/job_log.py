@@ -23,8 +23,8 @@ from amad.config.wording import some
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.run_log import RunLog
 from amad.telemetry.files import listed, read_json, write_json
-from amad.telemetry.health import Trouble
 from amad.telemetry.schemas import UNSCORED
+from amad.telemetry.trouble import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 KEPT = 1000  # logs of jobs

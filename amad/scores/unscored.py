@@ -10,8 +10,8 @@ from amad.config.wording import count, some
 from amad.scores.job_log import JobLog, left_undone
 from amad.scores.retention import Retention
 from amad.scores.step_log import OCCASIONAL, StepLog, step_logs
-from amad.telemetry.health import Trouble
 from amad.telemetry.lake import Lake
+from amad.telemetry.trouble import Trouble
 
 
 def first_date(jobs: Sequence[JobLog], runs: Path) -> date | None:

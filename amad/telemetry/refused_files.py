@@ -51,15 +51,18 @@ def refused_series(refused: Sequence[RefusedFile], lake: Lake, fleet: Fleet) -> 
             bad.setdefault(owner, set()).add(file.ingest)
         elif file.rows_given:
             sound.setdefault(owner, set()).add(file.ingest)
+    for series in all_of.values():
+        series.sort()
+    over = {owner: sorted(ingests - bad.get(owner, set())) for owner, ingests in sound.items()}
     found: dict[str, list[RefusedFile]] = {}
     for item in refused:
         owner, name = _owner(item.path, fleet), item.path
         if item.path in lake.files:
-            over = sorted(sound.get(owner, set()) - bad.get(owner, set()))
-            at = bisect_left(over, lake.files[item.path].ingest)
-            since = over[at - 1] if at else -1
-            mine = all_of.get((owner, _kind(item.reason)), [])
-            name = min(((n, path) for n, path in mine if n > since), default=(0, name))[1]
+            ends, mine = over.get(owner, []), all_of.get((owner, _kind(item.reason)), [])
+            at = bisect_left(ends, lake.files[item.path].ingest)
+            since = ends[at - 1] if at else -1
+            first = bisect_left(mine, (since + 1, ""))
+            name = mine[first][1] if first < len(mine) else name
         found.setdefault(name, []).append(item)
     return [RefusedSeries(name=name, files=files) for name, files in found.items()]
 

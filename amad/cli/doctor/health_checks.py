@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 from amad.cli.doctor.check import Check, Finding, fail, ok, warn
 from amad.config import AmadError, Stage, usable_error
 from amad.config.wording import count, some
-from amad.telemetry.health import KINDS, fleet_health
+from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.telemetry.silence import silent_vehicles
+from amad.telemetry.trouble import KINDS
 from amad.telemetry.validation import Validation
 
 SHOWN = 4  # findings named in one check

@@ -231,6 +231,8 @@ def _where(
             gains[name] = us[0] - them[0]
     better, worse = (sum(sign * gain > 0 for gain in gains.values()) for sign in (1, -1))
     told = f"better on {better} of {count(len(gains), unit)}, worse on {worse}"
+    if not better and not worse:
+        told = f"equal on each of {count(len(gains), unit)}"
     if worse:
         name = min(gains, key=lambda name: gains[name])
         told += f", most on {name} ({gains[name]:+.3f})"

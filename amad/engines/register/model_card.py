@@ -79,8 +79,8 @@ def _use(fleet: Fleet) -> str:
     channels = ", ".join(channel.title for channel in fleet.channels[:12])
     more = f" and {len(fleet.channels) - 12} more" if len(fleet.channels) > 12 else ""
     return (
-        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
         "## Intended use\n"
+        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
         f"Finds unusual behaviour in {len(fleet.channels)} channels ({channels}{more}), one row "
         f"every {fleet.period_seconds:g} s, and names the channels to look at. It points a person "
         "at what to inspect; it is no safety function and gives no diagnosis."
@@ -117,11 +117,10 @@ def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
         long = f"the train rows that its class asks for ({least:,} to {most:,})"
     if not unknown and not short:
         return f"histories: each vehicle has at least {long} and is known by them"
-    return (
-        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than {long} "
-        f"are judged in part by their class, and {unknown} with fewer than {SHORT_ROWS} by "
-        "their class alone"
-    )
+    groups = ((short, long, "in part by their class"),
+              (unknown, SHORT_ROWS, "by their class alone"))  # fmt: skip
+    told = [f"{n} with fewer than {rows} are judged {how}" for n, rows, how in groups if n]
+    return f"histories: of {count(len(train_rows), 'vehicle')}, {', and '.join(told)}"
 
 
 def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics) -> str:
@@ -228,8 +227,10 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
     if not metrics.by_fault:
         told = "the test part holds no known event"
         if point.events:
-            told = f"{point.events - point.events_found} of {count(point.events, 'known event')} "
-            told += "are missed; their types are not known"
+            missing = point.events - point.events_found
+            known = count(point.events, "known event")
+            told = f"{missing} of {known} are missed; their types are not known"
+            told = told if missing else f"none of {known} is missed"
         return f"## Blind spots\n- {told}"
     missed = {fault: found for fault, found in metrics.by_fault.items() if found.blind}
     lines = [

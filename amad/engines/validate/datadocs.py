@@ -10,8 +10,8 @@ from pathlib import Path
 from amad.config import Fleet
 from amad.engines.validate.verdict import Verdict
 from amad.telemetry.files import staged
-from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
+from amad.telemetry.trouble import Health
 
 MOST_REASONS = 500  # on the entry page; quarantine.parquet holds them all
 # In the order in which they are cut out of a page of GX.

@@ -19,10 +19,10 @@ import pyarrow as pa
 from amad.config import Fleet
 from amad.engines.validate.datadocs import write_pages
 from amad.engines.validate.verdict import Verdict
-from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
 from amad.telemetry.schemas import QUARANTINE
 from amad.telemetry.temporary import temporary_folder
+from amad.telemetry.trouble import Health
 
 if TYPE_CHECKING:
     import pandas as pd
