@@ -220,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         **origin(),
         "params_digest": params.digest,
         "seeds": options.seeds,
+        "methods": list(options.methods or USUAL),
         "candidates": {given[0]: given[1:] for given in options.candidate},
         "alarm_budget": {
             name: candidates.get(name, params).detect.alarm_budget for name in methods

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+from amad.evaluation.harness import WITH, WITHOUT
 from bench.quality.methods import DETECTOR, FLOOR
 from bench.quality.tables import interval, named, or_dash, signed, table
 
 OTHERS = 5  # methods beside the detector and the floor in the headline
+
+OWN_FORMS = (DETECTOR, WITH, WITHOUT)  # of the detector
 
 PROTOCOLS = {
     "test": "By the labels",
@@ -18,7 +21,7 @@ def headline(report: Mapping) -> list[str]:
     forms = report["protocols"]["test"]
     found = forms.get("offline") or next(iter(forms.values()))
     ranked = sorted(found["mean"], key=lambda name: -found["mean"][name][0])
-    names = [name for name in ranked if name not in (DETECTOR, FLOOR)][:OTHERS]
+    names = [name for name in ranked if name not in (*OWN_FORMS, FLOOR)][:OTHERS]
     rows = [
         [
             named(name),
@@ -37,7 +40,8 @@ def carry_over_tables(report: Mapping) -> list[str]:
     fleets = report["fleets"]
     injected = [name for name, fleet in fleets.items() if fleet["labels"] == "injected"]
     lines = [
-        f"`python -m bench.carry_over`, {len(fleets)} fleets that weigh the same, "
+        f"`python -m bench.carry_over --seeds {report['seeds']} "
+        f"--methods {' '.join(report['methods'])}`, {len(fleets)} fleets that weigh the same, "
         f"seeds of what is random: {report['seeds']}, VUS-PR. False alarms are incidents per "
         "vehicle-day on normal test rows, as the mean over the fleets and as the highest of a "
         f"fleet; {report['alarm_budget'][DETECTOR]} were promised. Least and largest are "
@@ -48,6 +52,11 @@ def carry_over_tables(report: Mapping) -> list[str]:
     if injected:
         lines += [
             f"No labels: {', '.join(sorted(injected))}. There, faults are injected in any case.", ""
+        ]  # fmt: skip
+    if any(WITH in found["mean"] for of in report["protocols"].values() for found in of.values()):
+        lines += [
+            f"*{WITH}* is the detector in which the network votes, whatever "
+            "[the rule](../explanation/detector.md#the-networks-vote) says.", "",
         ]  # fmt: skip
     for name, changes in report["candidates"].items():
         lines += [f"- {named(name)}: the detector with {', '.join(f'`{c}`' for c in changes)}"]
