@@ -246,7 +246,8 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
 def _limits(metrics: EvaluationMetrics, params: Params, fleet: Fleet) -> str:
     lines = [
         "## Limits",
-        f"- channels and units as in conf/fleet/{fleet.name}.yaml; another contract is refused",
+        f"- channels and units as in conf/fleet/{fleet.name}.yaml; a fleet file that lacks one of "
+        "them is refused, and one that has more is scored without those",
         f"- segments shorter than {fleet.missing.min_segment_rows} rows get no score; a vehicle "
         "never seen is scored with the figures of its class",
         "- the score says how unusual, not how dangerous; what was usual in training is normal to "
