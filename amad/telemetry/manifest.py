@@ -35,7 +35,7 @@ class IngestedFile(Entry):
     nulls: dict[str, int] = EMPTY
     ignored: dict[str, int] = EMPTY
     short: int = 0
-    lacks: list[str] = []
+    lacks: tuple[str, ...] = ()
     rejected: dict[str, int] = EMPTY
     rejected_of: dict[str, dict[str, int]] = EMPTY
     merged: int = 0
@@ -49,7 +49,7 @@ class IngestedFile(Entry):
 
     def lacking(self, channels: Sequence[str]) -> "IngestedFile":
         """The same file, which was read without these channels."""
-        return self.model_copy(update={"lacks": sorted({*self.lacks, *channels})})
+        return self.model_copy(update={"lacks": tuple(sorted({*self.lacks, *channels}))})
 
 
 class Manifest(Artifact):
