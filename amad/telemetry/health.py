@@ -22,7 +22,13 @@ from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.other_scale import scale_findings
-from amad.telemetry.refusals import RefusedRun, files_of, much_refused, refused_runs
+from amad.telemetry.refusals import (
+    FileRefusals,
+    RefusedRun,
+    files_of,
+    much_refused,
+    refused_runs,
+)
 from amad.telemetry.refused_files import RefusedSeries, refused_series
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
@@ -54,7 +60,8 @@ def fleet_health(
             read_table(folder / name, schema, VALIDATE) if (folder / name).exists() else None
             for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
         )
-    found, events = _future(lake, fleet) + _silent(lake, fleet), []
+    much = much_refused(lake, fleet)
+    found, events = _future(lake, fleet) + _silent(lake, fleet, much), []
     if profile is not None:
         counters = counter_findings(profile)
         found += _vanished(profile, fleet) + _backwards(counters, fleet)
@@ -62,7 +69,7 @@ def fleet_health(
         events = _resets(counters, fleet)
     if ingested is not None:
         found += _from_ingest(ingested)
-    found += _refused(ingested, lake, fleet)
+    found += _refused(ingested, lake, fleet, much)
     if fresh is None:
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
@@ -101,10 +108,9 @@ def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
     ]
 
 
-def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
+def _silent(lake: Lake, fleet: Fleet, much: list[FileRefusals]) -> list[Trouble]:
     days = [(vehicle, day) for vehicle, day, _ in lake.days()]
     newest = max((day for _, day in days), default=None)
-    refused = much_refused(lake, fleet)
     return [
         Trouble(
             kind="silent",
@@ -122,7 +128,7 @@ def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
             ),
         )
         for item in silent_vehicles(days, newest, fleet.quality.retired)
-        for files in [files_of(item.vehicle, refused, fleet)]
+        for files in [files_of(item.vehicle, much, fleet)]
     ]
 
 
@@ -207,10 +213,13 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
     ]
 
 
-def _refused(ingested: IngestResult | None, lake: Lake, fleet: Fleet) -> list[Trouble]:
+def _refused(
+    ingested: IngestResult | None, lake: Lake, fleet: Fleet, much: list[FileRefusals]
+) -> list[Trouble]:
     whole = ingested.files_refused if ingested is not None else []
     found: dict[str, Sequence[RefusedSeries | RefusedRun]] = {}
-    found["refused"], found["rows"] = refused_series(whole, lake, fleet), refused_runs(lake, fleet)
+    found["refused"] = refused_series(whole, lake, fleet)
+    found["rows"] = refused_runs(much, lake, fleet)
     return [
         Trouble(kind=kind, subject=run.subject, name=run.name, text=run.text)
         for kind, runs in found.items()

@@ -149,6 +149,11 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     return Intake(files=files, scopes=[scope for scope in scopes if scope.files])
 
 
+def kind_of(reason: str) -> str:
+    """The reason of a refusal without what it says of the single file or row."""
+    return reason.partition(":")[0]
+
+
 def much_refused(lake: Lake, fleet: Fleet) -> list[FileRefusals]:
     """The files of which more was refused than the fleet file allows, or the whole.
 
@@ -197,13 +202,13 @@ class RefusedRun:
         return f"{vehicle} in {some(paths)}" if vehicle else some(paths)
 
 
-def refused_runs(lake: Lake, fleet: Fleet) -> list[RefusedRun]:
+def refused_runs(refused: list[FileRefusals], lake: Lake, fleet: Fleet) -> list[RefusedRun]:
     """The files of which much was refused, and not the whole, by vehicle and reason.
 
     A logger whose clock is ahead sends such a file every night, which is one finding. It is over
-    once an ingest has brought rows of the vehicle and no such file.
+    once an ingest has brought rows of the vehicle and no such file. refused: of ``much_refused``.
     """
-    much = [file for file in much_refused(lake, fleet) if file.whole is None]
+    much = [file for file in refused if file.whole is None]
     much.sort(key=lambda file: (lake.files[file.path].ingest, file.path))
     if not much:
         return []
@@ -240,7 +245,7 @@ def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(columns=["file", "row", "reason"]):
                     for row in batch.to_pylist():
-                        if row["reason"].split(":")[0] == reason and row["file"] in files:
+                        if kind_of(row["reason"]) == reason and row["file"] in files:
                             at = "" if row["row"] is None else f", row {row['row']}"
                             return f"{row['file']}{at}: {row['reason']}"
         except (OSError, ValueError) as error:
@@ -288,7 +293,7 @@ def _counted(files: Mapping[str, IngestedFile]) -> Iterator[FileRefusals]:
         rows, reasons = file.rows, dict(file.rejected)
         if file.refused:
             more = max(rows, round(file.bytes / per_row)) - rows
-            name = file.refused.split(":")[0]
+            name = kind_of(file.refused)
             rows += more
             reasons[name] = reasons.get(name, 0) + more
         yield FileRefusals(path=path, rows=rows, reasons=reasons, whole=file.refused)
@@ -357,10 +362,13 @@ def _is_much(file: FileRefusals, fleet: Fleet) -> bool:
 
 def _vehicle(file: FileRefusals, fleet: Fleet) -> str | None:
     """The vehicle of all these rows; None if something in the file tells, "" if nothing does."""
-    if file.vehicle is not None:
-        return file.vehicle
+    return path_vehicle(file.path, fleet) if file.vehicle is None else file.vehicle
+
+
+def path_vehicle(path: str, fleet: Fleet) -> str | None:
+    """The vehicle of a file; None if something in the file tells, "" if its path does not."""
     try:
-        return vehicle_of_path(reading_rules(fleet), file.path)
+        return vehicle_of_path(reading_rules(fleet), path)
     except FileRefusedError:
         return ""
 

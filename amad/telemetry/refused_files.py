@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from amad.config import Fleet
 from amad.config.wording import some
-from amad.reading.batch import FileRefusedError
 from amad.reading.day_month import DATE, TO_MINUTES
-from amad.reading.rules import reading_rules
-from amad.reading.vehicle_ids import vehicle_of_path
 from amad.telemetry.ingest_result import RefusedFile
 from amad.telemetry.lake import Lake
+from amad.telemetry.refusals import kind_of, path_vehicle
 
 PARTITION = re.compile(r"(?<![^/=])\d+(?=/)")  # a folder such as 05 or month=05
 
@@ -47,7 +45,7 @@ def refused_series(refused: Sequence[RefusedFile], lake: Lake, fleet: Fleet) -> 
     for path, file in lake.files.items() if refused else ():
         owner = _owner(path, fleet)
         if file.refused:
-            all_of.setdefault((owner, _kind(file.refused)), []).append((file.ingest, path))
+            all_of.setdefault((owner, kind_of(file.refused)), []).append((file.ingest, path))
             bad.setdefault(owner, set()).add(file.ingest)
         elif file.rows_given:
             sound.setdefault(owner, set()).add(file.ingest)
@@ -58,7 +56,7 @@ def refused_series(refused: Sequence[RefusedFile], lake: Lake, fleet: Fleet) -> 
     for item in refused:
         owner, name = _owner(item.path, fleet), item.path
         if item.path in lake.files:
-            ends, mine = over.get(owner, []), all_of.get((owner, _kind(item.reason)), [])
+            ends, mine = over.get(owner, []), all_of.get((owner, kind_of(item.reason)), [])
             at = bisect_left(ends, lake.files[item.path].ingest)
             since = ends[at - 1] if at else -1
             first = bisect_left(mine, (since + 1, ""))
@@ -67,13 +65,5 @@ def refused_series(refused: Sequence[RefusedFile], lake: Lake, fleet: Fleet) -> 
     return [RefusedSeries(name=name, files=files) for name, files in found.items()]
 
 
-def _kind(reason: str) -> str:
-    return reason.partition(":")[0]
-
-
 def _owner(path: str, fleet: Fleet) -> str:
-    try:
-        vehicle = vehicle_of_path(reading_rules(fleet), path)
-    except FileRefusedError:
-        vehicle = None
-    return vehicle or PARTITION.sub("#", DATE.sub("#", TO_MINUTES.sub("#", path)))
+    return path_vehicle(path, fleet) or PARTITION.sub("#", DATE.sub("#", TO_MINUTES.sub("#", path)))
