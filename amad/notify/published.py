@@ -111,11 +111,12 @@ class Window:
         if (item := self.incidents.get(incident_id)) is None:
             return []
         own, found, shared = item.incident, set[date](), set[str]()
-        main = main_channels(own.channels, own.shares)
+        main, midnight = main_channels(own.channels, own.shares), own.start // DAY * DAY
         for other in (published.incident for published in self.incidents.values()):
-            same = set(main).intersection(main_channels(other.channels, other.shares))
-            if same and other.vehicle == own.vehicle and other.start < own.start // DAY * DAY:
-                before = text.dates(other.start, min(other.end, own.start // DAY * DAY) - 1)
+            if other.vehicle != own.vehicle or other.start >= midnight:
+                continue
+            if same := set(main).intersection(main_channels(other.channels, other.shares)):
+                before = text.dates(other.start, min(other.end, midnight) - 1)
                 found, shared = found | set(before), shared | same
         if not found:
             return []

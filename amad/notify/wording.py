@@ -169,33 +169,33 @@ def left_out(notices: Sequence[Notice]) -> list[str]:
     return [f"And {more:,} more of lower severity, or over; see the report."] if more > 0 else []
 
 
-def _what(changes: Sequence[Change]) -> str:
+def _what(changes: Sequence[Change], noun: str = "incident") -> str:
     """What happened to the incidents, in a few words."""
     state = changes[0].state
     if state == "new":
-        return "new incident"
+        return f"new {noun}"
     if state == "ongoing":
         again = all(c.before is not None and c.before.state == "over" for c in changes)
-        return "known incident going on again" if again else "known incident, now worse"
-    return f"incident {state}"
+        return f"known {noun} going on again" if again else f"known {noun}, now worse"
+    return f"{noun} {state}"
 
 
 def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
     main = group.changes
-    state, level, what = main[0].state, worst.told.level, _what(main)
+    state, level = main[0].state, worst.told.level
     if group.reporting:
         where, on = _share_of_fleet(group), _main_sensors(group, fleet)
-        return f"Whole fleet: {what} on {where} at the same time, on {on}; worst {level}"
+        return f"Whole fleet: {_what(main)} on {where} at the same time, on {on}; worst {level}"
     vehicle = main[0].told.vehicle
     if len(main) > 1:
-        many = f"{len(main)} {what.replace('incident', 'incidents', 1)}"
+        many = f"{len(main)} {_what(main, 'incidents')}"
         on = f"{' ' if state == 'new' else ', '}on the same sensors"
         return f"{vehicle}: {many}{on}; worst {level}"
     going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
+    outlived = state == "over" and main[0].outlived
+    what = "alarms over, but the score is still as high" if outlived else _what(main)
     if _sensor(main[0].told):
         what += f", like a fault of the sensor of {fleet.title_of(main[0].told.channels[0])}"
-    if state == "over" and main[0].outlived:
-        what = what.replace("incident over", "alarms over, but the score is still as high")
     was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
     return f"{vehicle}: {what}{was}{going}"
 

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from amad.config import DataError, Stage
 from amad.config.console import say
-from amad.config.number_text import DAY, EPOCH, dates
+from amad.config.number_text import dates
 from amad.detect import incidents
+from amad.detect.vehicle_days import day_bounds
 from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
@@ -110,7 +111,7 @@ class ScoringRun:
         Nothing later is known of it, so that its page is the same whenever it is made.
         """
         own = [job for job in jobs if day in job.dates and job.model_version == version]
-        job, until = own[-1] if own else None, ((day - EPOCH.date()).days + 1) * DAY
+        job, (_, until) = own[-1] if own else None, day_bounds(day)
         return cls(job=job, version=version, dates=[day], runs=runs, until=until)
 
     def known(self, end: int) -> int:
