@@ -32,12 +32,11 @@ from amad.engines.shared.model_registry import (
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
-    NoModelError,
     alias_version,
     champion_version,
     fetched,
     get_version,
-    has_model,
+    no_version,
     standing,
     version_number,
     version_title,
@@ -176,8 +175,9 @@ def promote(
         else:
             candidate = alias_version(client, fleet, CHALLENGER)
         if candidate is None:
-            kind = ServiceError if has_model(client, fleet) else NoModelError
-            raise kind(f"fleet {fleet} has no challenger; {registering(fleet)}")
+            raise no_version(
+                client, fleet, f"fleet {fleet} has no challenger; {registering(fleet)}"
+            )
         decision = recorded(candidate)
         refused = decision is None or not decision.promote
         if "rolled_back" in candidate.tags:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from amad.config import ServiceError, Settings
+from amad.config import Settings
 from amad.config.console import say
 from amad.config.wording import registering
 from amad.engines.register.model_card import PROMOTION, standing_of
@@ -21,10 +21,9 @@ from amad.engines.shared.lost_registry import existing_registry
 from amad.engines.shared.model_registry import (
     CHALLENGER,
     CHAMPION,
-    NoModelError,
     alias_version,
     get_version,
-    has_model,
+    no_version,
     version_title,
 )
 from amad.engines.shared.tracking import public_reason
@@ -62,8 +61,8 @@ def _version(client: MlflowClient, fleet: str, number: str | None) -> ModelVersi
     if number is None:
         found = alias_version(client, fleet, CHALLENGER) or alias_version(client, fleet, CHAMPION)
         if found is None:
-            raise (ServiceError if has_model(client, fleet) else NoModelError)(
-                f"fleet {fleet} has no version yet; {registering(fleet)}"
+            raise no_version(
+                client, fleet, f"fleet {fleet} has no version yet; {registering(fleet)}"
             )
     # Only a version that is read by its number comes with its aliases.
     return get_version(client, fleet, number or str(found.version if found else ""))

@@ -40,6 +40,11 @@ class NoModelError(ServiceError):
     """The registry has no model of the fleet at all: none was made so far, or it is gone."""
 
 
+def no_version(client: MlflowClient, fleet: str, why: str) -> ServiceError:
+    """The error where a version is missing; ``NoModelError`` if the fleet has no model at all."""
+    return (ServiceError if has_model(client, fleet) else NoModelError)(why)
+
+
 def has_model(client: MlflowClient, fleet: str) -> bool:
     """Was a version of the fleet ever registered here? Also true where all of them were deleted."""
     return bool(client.search_registered_models(f"name = '{model_name(fleet)}'"))
@@ -130,11 +135,12 @@ def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     """
     version = alias_version(client, fleet, CHAMPION)
     if version is None:
-        kind = ServiceError if has_model(client, fleet) else NoModelError
-        raise kind(
+        raise no_version(
+            client,
+            fleet,
             f"fleet {fleet} has no champion in {public(client.tracking_uri)}; "
             f"{registering(fleet)}, or 'amad promote VERSION' if there are versions that were "
-            "refused"
+            "refused",
         )
     return version
 
@@ -152,9 +158,11 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
         if error.error_code not in UNKNOWN:
             raise
         known = sorted(version_number(v) for v in versions_of(client, fleet))
-        raise (ServiceError if has_model(client, fleet) else NoModelError)(
+        raise no_version(
+            client,
+            fleet,
             f"model {name} has no version {version}; it has "
-            f"{', '.join(map(str, known)) or 'none: run amad register'}"
+            f"{', '.join(map(str, known)) or 'none: run amad register'}",
         ) from None
 
 
