@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 SECONDS = 300
@@ -20,6 +21,18 @@ CONTEXT.set_forkserver_preload([
     "pipelines.report", "pipelines.score", "pipelines.train", "pipelines.tune",
 ])  # fmt: skip
 CHANGES = ("INSERT", "UPDATE", "DELETE")
+
+
+def run_to_its_end(process: BaseProcess, said: Path | None = None) -> int | None:
+    """Run a process; its exit code, negative for a signal. said: the file of what it says."""
+    process.start()
+    process.join(SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        told = said.read_text(encoding="utf-8") if said else ""
+        raise AssertionError(f"not over after {SECONDS} s: {told}")
+    return process.exitcode
 
 
 def stopped(
@@ -34,13 +47,8 @@ def stopped(
     process = CONTEXT.Process(
         target=_run, args=(work, home, number, at, where, arguments, str(said), dict(os.environ))
     )
-    process.start()
-    process.join(SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise AssertionError(f"not stopped after {SECONDS} s: {said.read_text()}")
-    return process.exitcode, said.read_text(encoding="utf-8")
+    code = run_to_its_end(process, said)
+    return code, said.read_text(encoding="utf-8")
 
 
 def twice_at_once(

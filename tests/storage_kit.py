@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from stop_kit import run_to_its_end
 
 from amad.config import Params, Settings, Stage
 from amad.storage import put_finished, step, steps
 from amad.storage.objects import Objects
 
 FLEET = "nights"
-SECONDS = 300
 SPAWN = multiprocessing.get_context("spawn")
 CONTENT = {
     "name": FLEET,
@@ -84,13 +84,7 @@ def put(settings: Settings, work: str = "ingest", **texts: str) -> None:
 def in_a_process(work: Callable, *arguments: object) -> int | None:
     """Do the work in a process of its own; its exit code, negative for a signal."""
     process = SPAWN.Process(target=_run, args=(work, dict(os.environ), arguments))
-    process.start()
-    process.join(SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise AssertionError(f"not ended after {SECONDS} s")
-    return process.exitcode
+    return run_to_its_end(process)
 
 
 def _run(work: Callable, environment: dict[str, str], arguments: tuple) -> None:
