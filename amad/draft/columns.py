@@ -25,7 +25,11 @@ from amad.reading.numbers import (
     shown,
 )
 
-LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
+LABEL = re.compile(
+    r"labels?|(is[ _]?)?(anomal(y|ies|ous)|attack|fault|outlier)|(anomaly|outlier)[ _](label|flag)"
+    r"|change[ _-]?points?|normal ?/ ?attack|ground[ _]?truth",
+    re.I,
+)
 ROW_NUMBER = re.compile(
     r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq|offset"
     r"|(row|line|record|sample|entry|frame|packet|message|msg)([ _]?(id|no|nr|number|index))?)",
@@ -36,6 +40,10 @@ TYPE = re.compile(
     re.I,
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
+ANOTHER_LABEL = (
+    "by its name it tells anomalies, as {!r} does, so as a channel it would tell the detector what "
+    "it is judged by: rename it if it is measured"
+)
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(
     r"(.+[ _.-])?(quality|validity|qc|qualität|(data[ _]?)?integrity)([ _.-]?(flag|code|status))?"
@@ -113,7 +121,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     sides = [header for header in rest if placed and _tells_side(shared[header])]
     for header in rest:
         if LABEL.fullmatch(name_and_unit(header)[0].strip()):
-            result.left_out[header] = NO_LABEL
+            result.left_out[header] = NO_LABEL if label is None else ANOTHER_LABEL.format(label)
             continue
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
