@@ -96,12 +96,14 @@ def judged(prepared: Prepared, detector: Detector, whole: Series, events: pa.Tab
             continue  # injected cases are copies of the same rows
         normal_T = np.isfinite(scored.score_T) & ~unit.label_T
         incidents = merge_alarms(
-            scored.alarm_T, unit.series.timestamp_T,
+            scored.alarm_T, unit.series.timestamp_T, scored.open_T,
             period_us=fleet.period_us, gap_us=detector.gap_us,
         )  # fmt: skip
         found["rows"].append(normal_T.sum())
         found["alarm_rows"].append((scored.alarm_T & normal_T).sum())
-        found["incidents"].append(sum(not unit.label_T[a:b].any() for a, b in incidents))
+        found["incidents"].append(
+            sum(not unit.label_T[run.first : run.last].any() for run in incidents)
+        )
     if not units:
         return None
     sums = {name: float(np.sum(found[name])) for name in ("rows", "alarm_rows", "incidents")}

@@ -67,11 +67,14 @@ def an_incident(
         level=level_of(severity),
         type="level_shift",
         alarm_rows=10,
+        open_from=0,
+        open_until=0,
         channels=tuple(channels),
         shares=tuple(channels.values()),
         deviation=60.0,
     )
-    return replace(made, **changes)
+    made = replace(made, **changes)
+    return replace(made, open_from=made.start, open_until=made.end)
 
 
 @dataclass

@@ -106,12 +106,19 @@ def an_incident(fleet: Fleet, vehicle: str, day: int, first: int, rows: int, **c
         level="high",
         type="level_shift",
         alarm_rows=rows,
+        open_from=0,
+        open_until=0,
         channels=("Vehicle.Coolant", "Vehicle.Speed"),
         shares=(0.7, 0.2),
         deviation=60.0,
     )
     found = replace(found, **changes)
-    return replace(found, level=level_of(found.severity))
+    return replace(
+        found,
+        level=level_of(found.severity),
+        open_from=found.start,
+        open_until=found.end,
+    )
 
 
 def write_run(

@@ -119,6 +119,7 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
             score_T=score_T,
             threshold_T=np.full(rows, 0.5, np.float32),
             alarm_T=score_T > 0.5,
+            open_T=score_T > 0.5,
             contribution_TC=np.ones((rows, 4), np.float32),
         )
         result.judge_unit(unit, scored, random_scorer(fleet), fleet, unit.series.timestamp_T)
@@ -147,6 +148,7 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
             score_T=alarm_T.astype(np.float32),
             threshold_T=np.full(rows, 0.5, np.float32),
             alarm_T=alarm_T,
+            open_T=alarm_T,
             contribution_TC=contribution_TC,
         )
         scorer = random_scorer(fleet, merge_gap_seconds=0.0)

@@ -22,12 +22,14 @@ from amad.detect.alarms import (
     TAIL_SCALE,
     choose_threshold,
     merge_alarms,
+    release_level,
     vehicle_days,
 )
 from amad.detect.constant_channels import MEASURED, SWITCHED
 from amad.detect.detector import Detector
 from amad.detect.incidents import continue_incident, incident_id, incidents_of
-from amad.detect.scorer import Scored
+from amad.detect.moving_threshold import USUAL_MEDIAN
+from amad.detect.scorer import RawScore, Scored
 
 SECOND = 1_000_000
 
@@ -50,35 +52,56 @@ def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel
         score_T=score_T,
         threshold_T=np.full(rows, detector.threshold, np.float32),
         alarm_T=score_T > detector.threshold,
+        open_T=score_T > detector.threshold,
         contribution_TC=contribution_TC,
     )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.booleans(), min_size=1, max_size=80), st.integers(0, 6), st.integers(1, 3))
-def test_merging_agrees_with_a_slow_loop(alarms, gap, period) -> None:
-    alarm_T = np.array(alarms)
-    stamp_T = np.arange(len(alarms)) * period
-    runs = merge_alarms(alarm_T, stamp_T, period_us=period, gap_us=gap)
-    expected: list[list[int]] = []
-    for row in np.flatnonzero(alarm_T):
-        if expected and stamp_T[row] - (stamp_T[expected[-1][1]] + period) <= gap:
-            expected[-1][1] = row
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 6), st.integers(1, 3))
+def test_merging_agrees_with_a_slow_loop(levels, gap, period) -> None:
+    """A level of 1 is an open row, one of 2 an alarm."""
+    level_T = np.array(levels)
+    stamp_T = np.arange(len(levels)) * period
+    runs = merge_alarms(level_T == 2, stamp_T, level_T >= 1, period_us=period, gap_us=gap)
+    stretches: list[list[int]] = []
+    for row in np.flatnonzero(level_T):
+        if stretches and stamp_T[row] - (stamp_T[stretches[-1][-1]] + period) <= gap:
+            stretches[-1].append(row)
         else:
-            expected.append([row, row])
-    assert runs == [(a, b + 1) for a, b in expected]
+            stretches.append([row])
+    alarms = [[row for row in rows if levels[row] == 2] for rows in stretches]
+    assert runs == [
+        (own[0], own[-1] + 1, rows[0], rows[-1] + 1)
+        for own, rows in zip(alarms, stretches, strict=True)
+        if own
+    ]
+    alone = merge_alarms(level_T == 2, stamp_T, period_us=period, gap_us=gap)
+    assert alone == merge_alarms(level_T == 2, stamp_T, level_T == 2, period_us=period, gap_us=gap)
 
 
 def test_neighbouring_rows_are_one_incident_whatever_the_period() -> None:
     alarm_T, stamp_T = np.array([1, 1, 0, 1], bool), np.arange(4) * 300 * SECOND
     runs = merge_alarms(alarm_T, stamp_T, period_us=300 * SECOND, gap_us=60 * SECOND)
-    assert runs == [(0, 2), (3, 4)]
+    assert runs == [(0, 2, 0, 2), (3, 4, 3, 4)]
+
+
+def counted(scores, times, medians, threshold: float, **apart) -> int:
+    """How many incidents there are at a threshold, counted from the start."""
+    found = 0
+    for score_T, time_T, median in zip(scores, times, medians, strict=True):
+        release = release_level(np.float64(threshold), median)
+        found += len(merge_alarms(score_T > threshold, time_T, score_T > release, **apart))
+    return found
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.1, 30), st.integers(0, 4), st.booleans())
+@given(
+    st.integers(0, 10_000), st.floats(0.1, 30), st.integers(0, 4), st.booleans(),
+    st.tuples(st.floats(-1, 6), st.floats(-1, 6)),
+)  # fmt: skip
 def test_without_an_expected_tail_the_threshold_is_the_lowest_that_keeps_the_budget(
-    seed, budget, gap, tied
+    seed, budget, gap, tied, medians
 ) -> None:
     rng = np.random.default_rng(seed)
     scores = [rng.exponential(size=n) for n in (400, 900)]
@@ -86,14 +109,11 @@ def test_without_an_expected_tail_the_threshold_is_the_lowest_that_keeps_the_bud
         scores = [np.round(score_T, 1) for score_T in scores]
     stamps = [np.cumsum(rng.integers(1, 4, len(s))) for s in scores]
     point = choose_threshold(
-        scores, stamps, days=3.0, budget=budget, period_us=1, gap_us=gap, tail_scale=None
+        scores, stamps, medians, days=3.0, budget=budget, period_us=1, gap_us=gap, tail_scale=None
     )
 
     def count(threshold: float) -> int:
-        return sum(
-            len(merge_alarms(s > threshold, t, period_us=1, gap_us=gap))
-            for s, t in zip(scores, stamps, strict=True)
-        )
+        return counted(scores, stamps, medians, threshold, period_us=1, gap_us=gap)
 
     above = [x for x in np.unique(np.concatenate(scores)) if x >= point.threshold]
     assert count(point.threshold) <= 3 * budget
@@ -104,22 +124,55 @@ def test_without_an_expected_tail_the_threshold_is_the_lowest_that_keeps_the_bud
 
 
 def test_incidents_that_join_further_down_do_not_lower_the_threshold() -> None:
-    """Six peaks 30 rows apart on a plateau: above it they are six, on it they are one."""
+    """Six peaks 30 rows apart, half of them on a plateau above its release level."""
     score_T = np.zeros(2000)
     score_T[100:260] = 1.0 + np.linspace(0, 0.01, 160)
     score_T[100:260:30] = [5, 6, 7, 8, 9, 10]
     point = choose_threshold(
-        [score_T], [np.arange(2000)], days=4.0, budget=1.0, period_us=1, gap_us=5, tail_scale=None
+        [score_T], [np.arange(2000)], [0.0],
+        days=4.0, budget=1.0, period_us=1, gap_us=5, tail_scale=None,
+    )  # fmt: skip
+    assert point.threshold == 6.0
+
+
+def test_a_score_that_hovers_about_the_threshold_is_one_incident(detector: Detector) -> None:
+    """It crosses the threshold five times, and once in 100 rows goes back to what is usual."""
+    usual = detector.operating_point.usual[""][USUAL_MEDIAN]
+    distance = detector.threshold - usual
+    score_T = np.full(600, usual)
+    score_T[100:300] += 0.7 * distance
+    score_T[100:300:40] += 0.5 * distance
+    score_T[420] += 1.5 * distance
+    raw = RawScore(score_T, np.ones((600, C)))
+    series = waves("b-1", 600)
+    levels = detector._thresholds("b-1", series.timestamp_T, score_T)
+    scored = detector._with_alarms(raw, *levels)
+    assert scored.alarm_T.sum() == 6
+    long, other = incidents_of(scored, series, detector)
+    at = series.timestamp_T
+    assert (long.start, long.end) == (at[100], at[261]) and long.alarm_rows == 5
+    assert (long.open_from, long.open_until) == (at[100], at[300])
+    assert (other.start, other.end) == (other.open_from, other.open_until) == (at[420], at[421])
+
+
+def test_usual_scores_that_have_risen_end_an_incident_higher(detector: Detector) -> None:
+    usual = detector.operating_point.usual[""]
+    stamp_T = np.arange(9000) * SECOND
+    score_T = np.resize(np.array(usual), 9000)
+    moved_T = score_T + np.where(np.arange(9000) > 4000, 2.0, 0.0)
+    before = detector._thresholds("b-1", stamp_T, score_T)
+    after = detector._thresholds("b-1", stamp_T, moved_T)
+    assert after.release_T[-1] - before.release_T[-1] == pytest.approx(2.0, abs=0.1)
+    assert before.release_T[-1] == pytest.approx(
+        (before.threshold_T[-1] + usual[USUAL_MEDIAN]) / 2, abs=0.05
     )
-    runs = merge_alarms(score_T > point.threshold, np.arange(2000), period_us=1, gap_us=5)
-    assert len(runs) <= 4
 
 
 def chosen(score_T: np.ndarray, days: float, budget: float):
     """The operating point for rows a second apart, each an incident of its own."""
     return choose_threshold(
-        [score_T], [np.arange(len(score_T))], days=days, budget=budget, period_us=1, gap_us=0,
-        tail_scale=TAIL_SCALE,
+        [score_T], [np.arange(len(score_T))], [0.0],
+        days=days, budget=budget, period_us=1, gap_us=0, tail_scale=TAIL_SCALE,
     )  # fmt: skip
 
 
@@ -151,16 +204,12 @@ def test_a_heavier_tail_than_expected_keeps_the_budget_on_the_calibration_rows()
         scores.append(score_T)
         times.append(np.arange(days * 24) * hour_us)
     about = {"budget": 0.5, "period_us": hour_us, "gap_us": hour_us, "tail_scale": TAIL_SCALE}
-    point = choose_threshold(scores, times, days=2.0 * days, **about)
-
-    def counted(threshold: float) -> int:
-        return sum(
-            len(merge_alarms(score_T > threshold, time_T, period_us=hour_us, gap_us=hour_us))
-            for score_T, time_T in zip(scores, times, strict=True)
-        )
-
-    assert counted(point.threshold) == 17 and counted(point.threshold - 0.2) > 17
-    fewer = choose_threshold([score_T + 3 for score_T in scores], times, days=1000.0, **about)
+    own = (scores, times, [0.0, 0.0])
+    point = choose_threshold(*own, days=2.0 * days, **about)
+    below, apart = point.threshold - 0.2, {"period_us": hour_us, "gap_us": hour_us}
+    assert counted(*own, point.threshold, **apart) == 17 < counted(*own, below, **apart)
+    higher = [score_T + 3 for score_T in scores]
+    fewer = choose_threshold(higher, times, [3.0, 3.0], days=1000.0, **about)
     assert fewer.threshold < 7, "in a thousand days they would be few"
 
 
@@ -170,7 +219,7 @@ def test_one_bad_day_of_calibration_does_not_silence_a_fleet() -> None:
     score_T[100:700:50] = 9.0
     times = [np.arange(len(score_T))]
     counted = choose_threshold(
-        [score_T], times, days=10.0, budget=0.5, period_us=1, gap_us=0, tail_scale=None
+        [score_T], times, [0.0], days=10.0, budget=0.5, period_us=1, gap_us=0, tail_scale=None
     )
     assert counted.threshold == 9.0 and chosen(score_T, 10.0, 0.5).threshold < 5.0
 
@@ -228,7 +277,11 @@ def test_an_incident_that_goes_on_over_midnight_keeps_its_id(detector: Detector)
     assert joined[0].start == before.start and joined[0].end == today[0].end
     assert joined[0].peak == before.peak and joined[0].severity >= before.severity
     assert joined[1] == today[1]
-    for earlier in (None, replace(before, end=today[0].start - gap - 1)):
+    assert joined[0].open_from == before.open_from
+    assert joined[0].open_until == today[0].open_until
+    waited = replace(before, open_until=today[0].open_from - gap)
+    assert continue_incident(waited, today, gap_us=gap)[0].continued, "whenever its last alarm was"
+    for earlier in (None, replace(before, open_until=today[0].open_from - gap - 1)):
         assert continue_incident(earlier, today, gap_us=gap) == today
     assert continue_incident(before, [], gap_us=gap) == []
 
@@ -271,8 +324,8 @@ def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
 
     def with_moves(rate: float, other: float = 0.0):
         return choose_threshold(
-            [score_T], [np.arange(5000)], days=50.0, budget=0.5, period_us=1, gap_us=0,
-            tail_scale=TAIL_SCALE, first_moves={SWITCHED: rate, MEASURED: other},
+            [score_T], [np.arange(5000)], [0.0],
+            days=50.0, budget=0.5, period_us=1, gap_us=0, tail_scale=TAIL_SCALE, first_moves={SWITCHED: rate, MEASURED: other},
         )  # fmt: skip
 
     none, some, many = (with_moves(rate) for rate in (0.0, 0.2, 0.3))

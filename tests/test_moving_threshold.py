@@ -30,7 +30,7 @@ def healthy(rows: int, seed: int = 1) -> np.ndarray:
 def followed(score_T: np.ndarray, first: int = 0, stamp_T: np.ndarray | None = None) -> np.ndarray:
     """The thresholds of rows a second apart that begin at second ``first``."""
     stamp_T = np.arange(first, first + len(score_T)) if stamp_T is None else stamp_T
-    return thresholds(THRESHOLD, USUAL, stamp_T * SECOND, score_T, period_us=SECOND)
+    return thresholds(THRESHOLD, USUAL, stamp_T * SECOND, score_T, period_us=SECOND).threshold_T
 
 
 def test_ordinary_scores_leave_the_threshold_where_it_was_chosen() -> None:

@@ -58,6 +58,7 @@ def as_incident(series: Series, rows: slice, detector: Detector) -> Incident:
         score_T=score_T,
         threshold_T=np.full(series.rows, detector.threshold, np.float32),
         alarm_T=score_T > detector.threshold,
+        open_T=score_T > detector.threshold,
         contribution_TC=np.ones((series.rows, C), np.float32),
     )
     [incident] = incidents_of(scored, series, detector)

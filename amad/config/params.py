@@ -201,7 +201,7 @@ class DetectParams(Strict):
     alarm_budget: float = Field(0.5, gt=0)
     """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
-    """Alarms that are closer together than this, or than 12 periods, are one incident"""
+    """An incident closes after so long, at least 12 periods, below its release level"""
 
     @property
     def vote(self) -> float:
@@ -209,10 +209,7 @@ class DetectParams(Strict):
         return 0.0 if self.amad_weight == "auto" else self.amad_weight
 
     def merge_gap_us(self, period_us: int) -> int:
-        """How far apart alarms of one incident may be, microseconds: at least 12 periods.
-
-        A score that wavers about the threshold for a few samples is one incident.
-        """
+        """How long an incident may be below its release level, microseconds; 12 periods or more."""
         return max(round(self.merge_gap_seconds * 1e6), MERGED_PERIODS * period_us)
 
 

@@ -1,7 +1,9 @@
 """Alarms, their merging into incidents, and the threshold that keeps a promised alarm budget.
 
-An alarm is a scored row above the threshold. Alarms with at most the merge gap between them are one
-incident. The budget is a number of incidents per vehicle-day on normal rows.
+An alarm is a scored row above the threshold. An incident is open from its first alarm on, until the
+score has been below the release level, half way back to what is usual, for longer than the merge
+gap. So a score that hovers about the threshold does not begin an incident with each crossing. The
+budget is a number of incidents per vehicle-day on normal rows.
 
 Shape legend: T rows of a vehicle.
 """
@@ -9,9 +11,10 @@ Shape legend: T rows of a vehicle.
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +23,7 @@ TAIL_SCALE = 0.55  # where the score is a logarithm: 0.55 higher is e times as r
 PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
 UNKNOWN_FAULTS = 1  # incidents above the budget that calibration rows may hold
 FIRST_MOVES_SHARE = 0.5  # of the budget, at the most, may be used up by first moves
+RELEASE = 0.5  # of the way from the threshold back to the usual score
 LONGEST_RETURN = 1000.0  # vehicle-days; no fleet's calibration rows could tell of longer ones
 DAY_US = 86_400_000_000
 
@@ -75,22 +79,50 @@ class OperatingPoint:
         return math.exp(above) / self.score_budget
 
 
-def merge_alarms(
-    alarm_T: np.ndarray, timestamp_T: np.ndarray, *, period_us: int, gap_us: int
-) -> list[tuple[int, int]]:
-    """(first, last) row positions of each incident, last exclusive, in time order.
+class Run(NamedTuple):
+    """The rows of an incident: from its first alarm to its last, and those in which it is open.
 
-    Two alarms belong to one incident if at most ``gap_us`` lies between the end of the first row
-    (one period after its timestamp) and the second row.
+    The positions ``last`` and ``open_last`` are exclusive.
     """
-    rows = np.flatnonzero(alarm_T)
+
+    first: int
+    last: int
+    open_first: int
+    open_last: int
+
+
+def release_level(threshold: np.ndarray, usual: np.ndarray | float) -> np.ndarray:
+    """The score below which an incident ends, for a threshold and the usual (median) score."""
+    return threshold - RELEASE * np.maximum(threshold - usual, 0.0)
+
+
+def merge_alarms(
+    alarm_T: np.ndarray,
+    timestamp_T: np.ndarray,
+    open_T: np.ndarray | None = None,
+    *,
+    period_us: int,
+    gap_us: int,
+) -> list[Run]:
+    """The rows of each incident, in time order.
+
+    Two alarms belong to one incident if at most ``gap_us`` lies between the end of a row (one
+    period after its timestamp) and the next one, all the way from open row to open row.
+
+    open_T: rows with a score above the release level; default: the alarms alone.
+    """
+    rows = np.flatnonzero(alarm_T if open_T is None else alarm_T | open_T)
     if len(rows) == 0:
         return []
-    between = np.diff(timestamp_T[rows]) - period_us
-    cuts = np.flatnonzero(between > gap_us)
-    first = rows[np.r_[0, cuts + 1]]
-    last = rows[np.r_[cuts, len(rows) - 1]] + 1
-    return list(zip(first.tolist(), last.tolist(), strict=True))
+    cuts = np.flatnonzero(np.diff(timestamp_T[rows]) - period_us > gap_us)
+    begins, ends = rows[np.r_[0, cuts + 1]].tolist(), rows[np.r_[cuts, len(rows) - 1]].tolist()
+    found = []
+    for begin, end in zip(begins, ends, strict=True):
+        alarms = np.flatnonzero(alarm_T[begin : end + 1])
+        if len(alarms):
+            first, last = begin + int(alarms[0]), begin + int(alarms[-1]) + 1
+            found.append(Run(first, last, begin, end + 1))
+    return found
 
 
 def vehicle_days(calibration: Sequence[np.ndarray], history: Sequence[np.ndarray]) -> float:
@@ -113,7 +145,8 @@ def vehicle_days(calibration: Sequence[np.ndarray], history: Sequence[np.ndarray
 
 def choose_threshold(
     scores: Sequence[np.ndarray],
-    timestamps: Iterable[np.ndarray],
+    timestamps: Sequence[np.ndarray],
+    medians: Sequence[float],
     *,
     days: float,
     budget: float,
@@ -142,6 +175,7 @@ def choose_threshold(
     found so far, until there are more than allowed.
 
     scores, timestamps: of the calibration rows of each vehicle; rows with a NaN score are ignored.
+    medians: of the usual scores of each vehicle.
     days: the vehicle-days of these rows. budget: incidents per vehicle-day. tail_scale: None where
     nothing is known of the tail, so that the incidents counted decide alone. first_moves: incidents
     per vehicle-day that are first moves, by kind; default: none is reported.
@@ -149,12 +183,12 @@ def choose_threshold(
     known = np.concatenate([score_T[np.isfinite(score_T)] for score_T in scores])
     assert len(known) and days > 0, "a threshold needs calibration rows"
     level = float(np.quantile(known, 1 - TAIL_SHARE))
-    tail = [np.isfinite(score_T) & (score_T > level) for score_T in scores]
-    value = np.concatenate([s[k] for s, k in zip(scores, tail, strict=True)])
-    of_vehicle = [t[k] for t, k in zip(timestamps, tail, strict=True)]
-    vehicle = np.repeat(np.arange(len(scores)), [len(time_T) for time_T in of_vehicle])
-    time = np.concatenate(of_vehicle)
-    rate = sum(_incidents(time_T, period_us, gap_us) for time_T in of_vehicle) / days
+    rows = [_Rows.of(*own, level) for own in zip(scores, timestamps, medians, strict=True)]
+    vehicle = np.repeat(np.arange(len(rows)), [len(own.time_T) for own in rows])
+    time, value, opens = (np.concatenate(column) for column in zip(*rows, strict=True))
+    apart = {"period_us": period_us, "gap_us": gap_us}
+    at_level = [merge_alarms(o.value_T > level, o.time_T, o.opens_T > level, **apart) for o in rows]
+    rate = sum(map(len, at_level)) / days
     expected = PRIOR_DAYS * rate if tail_scale else 0.0  # at ``level``, in all
     point = OperatingPoint(
         threshold=math.nan,
@@ -176,11 +210,16 @@ def choose_threshold(
             return level
         return level + tail_scale * math.log(expected / room)
 
-    found = _GrowingIncidents(len(scores), reach_us=gap_us + period_us, most_a_date=most_a_date)
+    found = _GrowingIncidents(len(rows), reach_us=gap_us + period_us, most_a_date=most_a_date)
     threshold = lowest(0)
+    opening = iter(np.argsort(-opens, kind="stable"))
+    to_open = next(opening, None)
     for i in np.argsort(-value, kind="stable"):
-        if value[i] <= threshold:
+        if value[i] <= max(threshold, level):
             break
+        while to_open is not None and opens[to_open] >= value[i]:
+            found.open(int(vehicle[to_open]), int(time[to_open]))
+            to_open = next(opening, None)
         found.add(int(vehicle[i]), int(time[i]))
         # Incidents can merge on the way down; having fewer again does not lower the threshold.
         kept = found.counted <= most or not tail_scale
@@ -189,32 +228,82 @@ def choose_threshold(
     return replace(point, threshold=float(threshold))
 
 
+class _Rows(NamedTuple):
+    """The calibration rows of a vehicle that are open where the threshold is the tail's level.
+
+    time_T: microseconds. value_T: the scores. opens_T: the highest threshold at which the score is
+    above the release level.
+    """
+
+    time_T: np.ndarray
+    value_T: np.ndarray
+    opens_T: np.ndarray
+
+    @classmethod
+    def of(
+        cls, score_T: np.ndarray, timestamp_T: np.ndarray, median: float, level: float
+    ) -> "_Rows":
+        # ``release_level`` solved for the threshold, where the release level is the score
+        opens_T = score_T + RELEASE / (1 - RELEASE) * np.maximum(score_T - median, 0.0)
+        kept_T = opens_T > level  # not a row without a score
+        return cls(timestamp_T[kept_T], score_T[kept_T], opens_T[kept_T])
+
+
 class _GrowingIncidents:
-    """The incidents of alarms that come one by one, in any order of time.
+    """The incidents of open rows and alarms that come one by one, in any order of time.
+
+    A row is opened before it becomes an alarm. Open rows within reach of each other are a stretch,
+    and a stretch with an alarm is an incident.
 
     count: how many there are. counted: of these, a date of a vehicle has ``most_a_date`` at the
-    most. reach_us: alarms so far apart or less are one incident.
+    most. reach_us: rows so far apart or less belong together.
     """
 
     def __init__(self, vehicles: int, *, reach_us: int, most_a_date: int) -> None:
         self.count = self.counted = 0
         self._reach_us, self._most_a_date = reach_us, most_a_date
-        self._times: list[list[int]] = [[] for _ in range(vehicles)]
+        self._times: list[list[int]] = [[] for _ in range(vehicles)]  # of open rows, rising
+        self._above: list[dict[int, int]] = [{} for _ in range(vehicles)]  # see ``_stretch``
+        self._first: list[dict[int, int]] = [{} for _ in range(vehicles)]  # alarm of a stretch
         self._begun: Counter[tuple[int, int]] = Counter()  # by vehicle and date
 
-    def add(self, vehicle: int, time: int) -> None:
-        """One more alarm: it begins an incident, or makes one longer, or joins two."""
-        times = self._times[vehicle]
+    def open(self, vehicle: int, time: int) -> None:
+        """One more open row: a stretch of its own, or part of those beside it."""
+        times, above = self._times[vehicle], self._above[vehicle]
         place = bisect_left(times, time)
-        before = place > 0 and time - times[place - 1] <= self._reach_us
-        after = place < len(times) and times[place] - time <= self._reach_us
-        # The alarms before and after this one may already be one incident.
-        joined = before and after and times[place] - times[place - 1] <= self._reach_us
-        if not before:
-            self._begin(vehicle, time, 1)
-        if after and not joined:  # an incident that began there begins earlier now
-            self._begin(vehicle, times[place], -1)
+        above[time] = time
+        for other in times[max(place - 1, 0) : place + 1]:
+            if abs(other - time) <= self._reach_us:
+                self._join(vehicle, self._stretch(vehicle, other), self._stretch(vehicle, time))
         times.insert(place, time)
+
+    def add(self, vehicle: int, time: int) -> None:
+        """An open row becomes an alarm: it begins an incident, or lets one begin earlier."""
+        stretch, first = self._stretch(vehicle, time), self._first[vehicle]
+        if stretch in first and first[stretch] <= time:
+            return
+        if stretch in first:
+            self._begin(vehicle, first[stretch], -1)
+        first[stretch] = time
+        self._begin(vehicle, time, 1)
+
+    def _stretch(self, vehicle: int, time: int) -> int:
+        """The row that stands for the stretch of an open row, by way of the rows above it."""
+        above = self._above[vehicle]
+        while above[time] != time:
+            above[time] = above[above[time]]
+            time = above[time]
+        return time
+
+    def _join(self, vehicle: int, one: int, other: int) -> None:
+        """Two stretches become one, whose incident begins where the first of theirs did."""
+        first = self._first[vehicle]
+        self._above[vehicle][other] = one
+        alarms = [first.pop(stretch) for stretch in (one, other) if stretch in first]
+        if alarms:
+            first[one] = min(alarms)
+        if len(alarms) == 2:
+            self._begin(vehicle, max(alarms), -1)
 
     def _begin(self, vehicle: int, time: int, incidents: int) -> None:
         """Note that so many more incidents begin at this time."""
@@ -223,9 +312,3 @@ class _GrowingIncidents:
         self._begun[date] += incidents
         self.count += incidents
         self.counted += min(self._begun[date], self._most_a_date) - before
-
-
-def _incidents(time_T: np.ndarray, period_us: int, gap_us: int) -> int:
-    """How many incidents alarms at these times are."""
-    every_T = np.ones(len(time_T), bool)
-    return len(merge_alarms(every_T, time_T, period_us=period_us, gap_us=gap_us))

@@ -244,6 +244,7 @@ def _nothing_scored(scored: "Scored") -> "Scored":
         scored,
         score_T=np.full_like(scored.score_T, np.nan),
         alarm_T=np.zeros_like(scored.alarm_T),
+        open_T=np.zeros_like(scored.open_T),
         contribution_TC=np.zeros_like(scored.contribution_TC),
     )
 

@@ -309,8 +309,8 @@ class Detector(Scorer):
         score_T -= self.figures[owner].allowance
         time = np.concatenate([before.time_H, series.timestamp_T[first:]])
         score = [found.score_H - self.figures[owner].allowance, score_T[first:]]
-        threshold_T = np.full(series.rows, np.nan)
-        threshold_T[first:] = self._thresholds(
+        threshold_T, release_T = np.full((2, series.rows), np.nan)
+        threshold_T[first:], release_T[first:] = self._thresholds(
             series.vehicle, time, np.concatenate(score), len(before.time_H)
         )
         moves = self._first_moves(series, self.reported_moves, memory, first)
@@ -321,7 +321,9 @@ class Detector(Scorer):
         # A first move is reported whatever the other scores are.
         threshold_T[moved_T] = np.minimum(threshold_T[moved_T], self.threshold)
         return Judged(
-            scored=self._with_alarms(RawScore(score_T, contribution_TC, left_out), threshold_T),
+            scored=self._with_alarms(
+                RawScore(score_T, contribution_TC, left_out), threshold_T, release_T
+            ),
             seen=constant.hold(seen, self.figures[owner].constant),
             residuals=found_residuals or {},
             predicted_T=predicted_T,

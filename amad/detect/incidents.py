@@ -15,6 +15,7 @@ import numpy as np
 
 from amad.config import Channel
 from amad.config.digest import sha256_of
+from amad.detect.alarms import Run
 from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
 from amad.detect.deviations import Deviations
@@ -46,6 +47,7 @@ class Incident:
     largest, in tolerances. partner: the channel that the first channel no longer fits, or empty,
     see ``amad.detect.root_cause``. context_channels, context_values: channels that the fleet file
     marks as ``context``, and their values when it began. continued: it began on an earlier day.
+    open_from, open_until: around the alarms, while the score was above the release level.
 
     past_gaps: how far each channel's level was above the vehicle's mean in training, in its unit;
     past_sizes: the same in spreads of its training. class_gaps: above the level of the class's
@@ -66,6 +68,8 @@ class Incident:
     level: str
     type: str
     alarm_rows: int
+    open_from: int
+    open_until: int
     channels: tuple[str, ...]
     shares: tuple[float, ...]
     deviation: float
@@ -111,24 +115,26 @@ def incidents_of(
     """
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
-    runs = scorer.runs(alarm_T, series.timestamp_T)
+    open_T = scored.open_T.copy()
+    open_T[:first_row] = False
+    runs = scorer.runs(alarm_T, series.timestamp_T, open_T)
     if not runs:
         return []
     if deviations is None:
-        deviations = Deviations(scorer, series, runs[0][0], runs[-1][1])
+        deviations = Deviations(scorer, series, runs[0].first, runs[-1].last)
     return [_incident(run, alarm_T, scored, series, scorer, deviations) for run in runs]
 
 
 def _incident(
-    run: tuple[int, int],
+    run: Run,
     alarm_T: np.ndarray,
     scored: Scored,
     series: Series,
     scorer: Scorer,
     deviations: Deviations,
 ) -> Incident:
-    """The incident of the alarms in the rows ``run``, the second of which is exclusive."""
-    first, last = run
+    """The incident of the alarms in these rows."""
+    first, last = run.first, run.last
     fleet, names = scorer.fleet, scorer.fleet.channel_names
     rows = first + np.flatnonzero(alarm_T[first:last])
     peak = int(rows[np.argmax(scored.score_T[rows])])
@@ -159,6 +165,8 @@ def _incident(
         level=level_of(grade),
         type=kind or _guessed(series, deviations, first, last, order),
         alarm_rows=len(rows),
+        open_from=int(series.timestamp_T[run.open_first]),
+        open_until=int(series.timestamp_T[run.open_last - 1]) + fleet.period_us,
         channels=tuple(names[c] for c in order),
         shares=shares,
         deviation=round(deviation, 3),
@@ -253,10 +261,10 @@ def continue_incident(
     """``current``, with its first incident merged into the one that was going on before it.
 
     previous: the last incident of the day before; None if there was none. If the first incident of
-    ``current`` starts at most ``gap_us`` after its end, both are one incident, see ``joined``; its
+    ``current`` opens at most ``gap_us`` after it closed, both are one incident, see ``joined``; its
     ``alarm_rows`` stay those of its own day.
     """
-    if previous is None or not current or current[0].start - previous.end > gap_us:
+    if previous is None or not current or current[0].open_from - previous.open_until > gap_us:
         return list(current)
     head = current[0]
     whole = joined([previous, head])
@@ -284,7 +292,9 @@ def joined(parts: Sequence[Incident]) -> Incident:
         worst,
         incident_id=first.incident_id,
         start=first.start,
+        open_from=first.open_from,
         end=last.end,
+        open_until=last.open_until,
         peak=peak.peak,
         peak_score=peak.peak_score,
         threshold=peak.threshold,

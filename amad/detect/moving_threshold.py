@@ -9,7 +9,8 @@ closer to the median:
     d = min(short median - m, max(long median - m, 0))
     w = (short 95 % quantile - short median) / (95 % quantile - m) of the usual scores, 0.5 to 1
 
-m is the median of the vehicle's usual scores, those of its calibration rows. The short and the long
+m is the median of the vehicle's usual scores, those of its calibration rows, and m + d the usual
+score of the row, from which the release level follows (``amad.detect.alarms``). The short and the long
 stretch are the last 2,000 and 4,000 periods; a period without a score counts as usual scores do. So
 a change raises the threshold only after half of the long stretch: an incident of up to 2,000
 periods does not raise its own threshold by more than the usual scores vary.
@@ -22,8 +23,11 @@ Shape legend: T rows of a series, K rows with a score, B blocks, U usual scores.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from amad.detect.alarms import release_level
 
 NEAR_ROWS, FAR_ROWS = 2000, 4000  # periods before a block
 BLOCK_ROWS = 50  # periods that share a threshold
@@ -32,6 +36,7 @@ BULK, TOP = 0.5, 0.95  # quantiles of the scores
 LEAST_SPREAD = 0.1  # between the two, in score units; smaller ones count as this
 NARROWEST = 0.5  # least factor of the distance between the threshold and the median
 USUAL_SCORES = 100
+USUAL_MEDIAN = 49  # place of the median among them
 USUAL_ROWS = 60  # a vehicle with fewer calibration rows takes the usual scores of all vehicles
 DIGITS = 4  # of a usual score
 
@@ -43,6 +48,13 @@ def usual_scores(score_T: np.ndarray) -> tuple[float, ...]:
     return tuple(np.round(value_U.astype(np.float64), DIGITS).tolist())
 
 
+class Thresholds(NamedTuple):
+    """Of each row, float64: above ``threshold_T`` is an alarm, below ``release_T`` it ends."""
+
+    threshold_T: np.ndarray
+    release_T: np.ndarray
+
+
 def thresholds(
     threshold: float,
     usual: Sequence[float],
@@ -51,8 +63,8 @@ def thresholds(
     first: int = 0,
     *,
     period_us: int,
-) -> np.ndarray:
-    """The threshold of each row from row ``first`` on, float64; the rows before are history.
+) -> Thresholds:
+    """Those of each row from row ``first`` on; the rows before are history.
 
     threshold: the one chosen on calibration rows. usual: ``usual_scores`` of the vehicle.
     timestamp_T: microseconds, rising. score_T: NaN where a row has no score.
@@ -61,7 +73,7 @@ def thresholds(
     where the series begins.
     """
     if not len(timestamp_T) - first:
-        return np.zeros(0)
+        return Thresholds(np.zeros(0), np.zeros(0))
     usual_U = np.asarray(usual, np.float64)
     known_T = np.isfinite(score_T)
     time_K, score_K = timestamp_T[known_T], score_T[known_T].astype(np.float64)
@@ -72,7 +84,7 @@ def thresholds(
     median, top = _quantiles(score_K[:0], usual_U, NEAR_ROWS, (BULK, TOP))
     spread = max(top - median, LEAST_SPREAD)
     distance = max(threshold - median, 0.0)
-    threshold_B = np.empty(len(block_B))
+    threshold_B, usual_B = np.empty(len(block_B)), np.empty(len(block_B))
     starts = [np.searchsorted(time_K, begin_B - n * period_us) for n in (NEAR_ROWS, FAR_ROWS)]
     for b, (short, long, end) in enumerate(zip(*starts, end_B, strict=True)):
         near, near_top = _quantiles(score_K[short:end], usual_U, NEAR_ROWS, (BULK, TOP))
@@ -82,7 +94,8 @@ def thresholds(
             move = min(move, max(far - median, 0.0))
         width = max(near_top - near, LEAST_SPREAD) / spread
         threshold_B[b] = threshold + move - distance * (1 - min(max(width, NARROWEST), 1.0))
-    return threshold_B[block_T]
+        usual_B[b] = median + move
+    return Thresholds(threshold_B[block_T], release_level(threshold_B, usual_B)[block_T])
 
 
 def _quantiles(

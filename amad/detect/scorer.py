@@ -17,8 +17,15 @@ import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
-from amad.detect.alarms import OperatingPoint, choose_threshold, merge_alarms, vehicle_days
-from amad.detect.moving_threshold import CONTEXT_ROWS, USUAL_ROWS, thresholds, usual_scores
+from amad.detect.alarms import OperatingPoint, Run, choose_threshold, merge_alarms, vehicle_days
+from amad.detect.moving_threshold import (
+    CONTEXT_ROWS,
+    USUAL_MEDIAN,
+    USUAL_ROWS,
+    Thresholds,
+    thresholds,
+    usual_scores,
+)
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
 
@@ -34,6 +41,7 @@ class Scored:
     fleet's ``min_segment_rows`` or because no member can serve the vehicle.
     threshold_T: float32, the threshold of each row, see ``amad.detect.moving_threshold``.
     alarm_T: bool, the score is above the threshold.
+    open_T: bool, the score is above the release level, below which an incident ends.
     contribution_TC: float32, >= 0, how much of the row's evidence each channel gives; of a day of a
     scoring job, 0 in all rows without an alarm.
     left_out: names of the members that had no finite residual.
@@ -42,12 +50,13 @@ class Scored:
     score_T: np.ndarray
     threshold_T: np.ndarray
     alarm_T: np.ndarray
+    open_T: np.ndarray
     contribution_TC: np.ndarray
     left_out: tuple[str, ...] = ()
 
     def of_last(self, rows: int) -> "Scored":
         """Those of the last rows."""
-        by_row = ("score_T", "threshold_T", "alarm_T", "contribution_TC")
+        by_row = ("score_T", "threshold_T", "alarm_T", "open_T", "contribution_TC")
         return replace(self, **{name: getattr(self, name)[-rows:] for name in by_row})
 
 
@@ -153,13 +162,15 @@ class Scorer(ABC):
 
     @property
     def gap_us(self) -> int:
-        """Alarms with at most this many microseconds between them are one incident."""
+        """An incident ends when its score is below the release level for more than this long."""
         return self.params.merge_gap_us(self.fleet.period_us)
 
-    def runs(self, alarm_T: np.ndarray, timestamp_T: np.ndarray) -> list[tuple[int, int]]:
-        """The first row of each incident of these alarms, and the row after its last."""
+    def runs(
+        self, alarm_T: np.ndarray, timestamp_T: np.ndarray, open_T: np.ndarray | None = None
+    ) -> list[Run]:
+        """The rows of each incident of these alarms and open rows, see ``merge_alarms``."""
         period_us = self.fleet.period_us
-        return merge_alarms(alarm_T, timestamp_T, period_us=period_us, gap_us=self.gap_us)
+        return merge_alarms(alarm_T, timestamp_T, open_T, period_us=period_us, gap_us=self.gap_us)
 
     def fit(self, train: Sequence[Part], calibration: Sequence[Part]) -> Self:
         """Learn from train rows, and choose the threshold on calibration rows.
@@ -213,13 +224,15 @@ class Scorer(ABC):
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
-        usual = {
-            vehicle: usual_scores(score_T)
-            for vehicle, _, score_T in scored
-            if np.isfinite(score_T).sum() >= USUAL_ROWS
-        }
-        usual[WHOLE_FLEET] = usual_scores(np.concatenate([rows.score_T for rows in scored]))
-        self.operating_point = replace(point, usual=usual)
+        self.operating_point = point
+
+    def _usual(self, scored: Sequence["HeldOut"]) -> dict[str, tuple[float, ...]]:
+        """The usual scores of each vehicle with enough of them, and those of all."""
+        known = [(own.vehicle, own.score_T[np.isfinite(own.score_T)]) for own in scored]
+        enough = [(vehicle, score) for vehicle, score in known if len(score) >= USUAL_ROWS]
+        usual = {vehicle: usual_scores(score) for vehicle, score in enough}
+        usual[WHOLE_FLEET] = usual_scores(np.concatenate([score for _, score in known]))
+        return usual
 
     def _operating_point(
         self,
@@ -233,9 +246,11 @@ class Scorer(ABC):
         """
         if not any(np.isfinite(rows.score_T).any() for rows in scored):
             return None
-        return choose_threshold(
+        usual = self._usual(scored)
+        point = choose_threshold(
             [rows.score_T for rows in scored],
             [rows.timestamp_T for rows in scored],
+            [usual.get(own.vehicle, usual[WHOLE_FLEET])[USUAL_MEDIAN] for own in scored],
             days=self._days(scored, history),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
@@ -243,6 +258,7 @@ class Scorer(ABC):
             tail_scale=self.tail_scale,
             first_moves=first_moves,
         )
+        return replace(point, usual=usual)
 
     def _days(self, calibration: Sequence["Part | HeldOut"], history: Mapping[str, Part]) -> float:
         """The vehicle-days of the calibration rows; history: as in ``learn_threshold``."""
@@ -256,9 +272,8 @@ class Scorer(ABC):
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
         raw = self.raw_score(series)
-        return self._with_alarms(
-            raw, self._thresholds(series.vehicle, series.timestamp_T, raw.score_T)
-        )
+        levels = self._thresholds(series.vehicle, series.timestamp_T, raw.score_T)
+        return self._with_alarms(raw, *levels)
 
     def find_alarms(self, series: Series) -> Scored:
         """``score``, but rows without an alarm need not have contributions, which take time."""
@@ -275,8 +290,8 @@ class Scorer(ABC):
 
     def _thresholds(
         self, vehicle: str, timestamp_T: np.ndarray, score_T: np.ndarray, first: int = 0
-    ) -> np.ndarray:
-        """The threshold of each row from ``first`` on; the rows before only tell the usual."""
+    ) -> Thresholds:
+        """Those of each row from ``first`` on; the rows before only tell the usual."""
         assert self.operating_point is not None, "fit the detector first"
         usual = self.operating_point.usual
         return thresholds(
@@ -288,12 +303,13 @@ class Scorer(ABC):
             period_us=self.fleet.period_us,
         )
 
-    def _with_alarms(self, raw: RawScore, threshold_T: np.ndarray) -> Scored:
+    def _with_alarms(self, raw: RawScore, threshold_T: np.ndarray, release_T: np.ndarray) -> Scored:
         score_T, threshold_T = raw.score_T.astype(np.float32), threshold_T.astype(np.float32)
         return Scored(
             score_T=score_T,
             threshold_T=threshold_T,
             alarm_T=score_T > threshold_T,
+            open_T=score_T > release_T.astype(np.float32),
             contribution_TC=raw.contribution_TC.astype(np.float32),
             left_out=raw.left_out,
         )

@@ -25,7 +25,7 @@ from amad.detect.predictability import Predictability
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 21
+FORMAT = 22
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 AGAIN = (
     "run the evaluate stage again, and for a registered version register ('dvc repro' does both)"

@@ -180,12 +180,12 @@ def _judge_vehicle(
     if calibration.rows:
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         scored = method.score(calibration, lead_of(whole, CALIBRATION), alarms_alone=True)
-        result.calibration.count(calibration, scored.alarm_T, ordinary_T, **apart)
+        result.calibration.count(calibration, scored, ordinary_T, **apart)
     if not test.rows:
         return
     lead = lead_of(whole, TEST)
     clean = method.score(unlabelled(test), lead, alarms_alone=is_injected(fleet))
-    result.normal.count(test, clean.alarm_T, test.timestamp_T, **apart)
+    result.normal.count(test, clean, test.timestamp_T, **apart)
     for unit in units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
         scored = method.score(unit.series, lead) if is_injected(fleet) else clean

@@ -69,7 +69,7 @@ class Rate:
     def count(
         self,
         series: Series,
-        alarm_T: np.ndarray,
+        scored: Scored,
         history_T: np.ndarray,
         *,
         period_us: int,
@@ -79,17 +79,19 @@ class Rate:
 
         Args:
             series: whose labels, if it has any, are the events.
-            alarm_T: of its rows.
+            scored: its rows.
             history_T: timestamps that say how many rows a day of this vehicle has.
             period_us: of the fleet.
-            gap_us: alarms at most so far apart are one incident, microseconds.
+            gap_us: an incident ends after so long below the release level, microseconds.
         """
         label_T = np.zeros(series.rows, bool) if series.label_T is None else series.label_T > 0
-        runs = merge_alarms(alarm_T, series.timestamp_T, period_us=period_us, gap_us=gap_us)
-        self.incidents += sum(not label_T[a:b].any() for a, b in runs)
+        runs = merge_alarms(
+            scored.alarm_T, series.timestamp_T, scored.open_T, period_us=period_us, gap_us=gap_us
+        )
+        self.incidents += sum(not label_T[run.first : run.last].any() for run in runs)
         self.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
         self.rows += int((~label_T).sum())
-        self.alarm_rows += int(alarm_T[~label_T].sum())
+        self.alarm_rows += int(scored.alarm_T[~label_T].sum())
 
     def add(self, other: "Rate") -> None:
         """Add the counts of another rate."""
@@ -279,10 +281,9 @@ class _Known:
 
 def _spans(scored: Scored, series: Series, scorer: Scorer) -> list[_Span]:
     stamp_T, period_us = series.timestamp_T, scorer.fleet.period_us
-    runs = scorer.runs(scored.alarm_T, stamp_T)
     return [
-        _Span(start=int(stamp_T[first]), end=int(stamp_T[last - 1]) + period_us)
-        for first, last in runs
+        _Span(start=int(stamp_T[run.first]), end=int(stamp_T[run.last - 1]) + period_us)
+        for run in scorer.runs(scored.alarm_T, stamp_T, scored.open_T)
     ]
 
 

@@ -228,7 +228,7 @@ def _ongoing(
 ) -> set[str]:
     """The ids of the incidents whose end no scored row shows: nothing is known of what follows.
 
-    An incident goes on in a row at most ``gap_us`` after its end. So a scored row later than that,
+    An incident goes on in a row at most ``gap_us`` after it closed. So a scored row later than that,
     which did not become part of it, ends it.
     """
     newest: dict[str, str] = {}  # of each vehicle, its last incident
@@ -237,7 +237,8 @@ def _ongoing(
         if held is None or (item.end, name) > (incidents[held].end, held):
             newest[item.vehicle] = name
     after = {
-        vehicle: incidents[name].end + whole[last[name]].gap_us for vehicle, name in newest.items()
+        vehicle: incidents[name].open_until + whole[last[name]].gap_us
+        for vehicle, name in newest.items()
     }
     open_ = dict(newest)
     for day in sorted(whole):

@@ -37,12 +37,12 @@ from amad.telemetry.files import listed, read_table, staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 from amad.telemetry.temporary import remove_unfinished
 
-CONTRACT = 8  # raise it when the meaning of a score row or of an incident changes
+CONTRACT = 9  # raise it when the meaning of a score row or of an incident changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 RESULTS = tuple(TABLES)  # the kinds of partitions
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 REPORTS = "reports"  # the folder of the report's pages, one per date
-TIMES = ("start", "end", "peak")
+TIMES = ("start", "end", "peak", "open_from", "open_until")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
 REWRITE = "run 'amad score --date {}' to write it again"
@@ -291,7 +291,7 @@ def open_incidents(
 
     They are those of the partition that counts, whichever version wrote it, so that an incident
     goes on over the midnight at which another model begins.
-    gap_us: an incident may go on in a row at most this long after its end.
+    gap_us: an incident may go on in a row at most this long after it closed.
     """
     places = listed(runs / "scores", "model_version=*", f"date={day}")
     versions = [place.parent.name.removeprefix("model_version=") for place in places]
@@ -301,7 +301,7 @@ def open_incidents(
         return {}
     end = day_bounds(day)[1]
     published = incidents_of_date(runs, manifest.model_version, day)
-    return {i.vehicle: i for i in published if i.end + gap_us >= end}
+    return {i.vehicle: i for i in published if i.open_until + gap_us >= end}
 
 
 def read_scores(
