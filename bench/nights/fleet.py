@@ -58,7 +58,7 @@ PARAMS = {
     "fleets": [FLEET],
     "model": {"window": 20, "width": 16, "layers": 1, "heads": 2},
     "detect": {
-        "members": ["innovation", "two_sided", "relation"],
+        "members": ["innovation", "two_sided", "relation", "window_range"],
         "widths": [3, 9],
         "baseline_rows": 200,
         "alarm_budget": 0.02,
