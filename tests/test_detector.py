@@ -297,8 +297,6 @@ def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
         ("time", ["amad"]),
         ("channel", ["amad_channel"]),
         ("mixed", ["amad", "amad_channel"]),
-        ("point", ["amad"]),
-        ("none", ["amad"]),
     ],
 )
 def test_the_networks_members_follow_what_its_training_hid(
