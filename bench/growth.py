@@ -96,24 +96,16 @@ def prepare(stage: Stage) -> Callable[[], int]:
 
 def fit(stage: Stage) -> Callable[[], int]:
     """The detector of closed form, without a network."""
-    return lambda: fit_closed_form(stage, stage.folder / "detector")
-
-
-def fit_closed_form(stage: Stage, folder: Path) -> int:
-    """Fit the members in closed form on the fleet's store, and save them; return the train rows."""
-    from amad.detect.build_members import build_members
-    from amad.detect.detector import Detector
     from amad.detect.storage import save_detector
-    from amad.evaluation.units import fitting_parts
     from amad.windows.store import WindowStore
+    from bench.quality.methods import closed_form
 
-    store = WindowStore.open(stage.folder / "store")
-    detect = stage.params.detect.model_copy(update={"amad_weight": 0.0})
-    detector = Detector(build_members(detect), detect, stage.fleet, store.scaler)
-    train, calibration = fitting_parts(store)
-    detector.fit(train, calibration)
-    save_detector(detector, folder)
-    return sum(part.rows for part in train)
+    def work() -> int:
+        store = WindowStore.open(stage.folder / "store")
+        save_detector(closed_form(store, stage.fleet, stage.params), stage.folder / "detector")
+        return len(store.vehicles)
+
+    return work
 
 
 def score(stage: Stage) -> Callable[[], int]:
