@@ -33,7 +33,7 @@ def make_lake(home: Path, fleet: Fleet, rows: int) -> None:
 
     raw = home / fleet.source.folder
     raw.mkdir()
-    for number, table in enumerate(made_tables(len(fleet.channels), rows, seed=7)):
+    for number, table in enumerate(made_tables(len(fleet.channels), rows)):
         pq.write_table(table, raw / f"{number:03d}.parquet")
     ingest(fleet, Settings(home=home, data_dir=home))
 
