@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
-P = ParamSpec("P")
+Given = TypeVarTuple("Given")
 T = TypeVar("T")
 
 
-def run_apart(work: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
+def run_apart(work: Callable[[*Given], T], *arguments: *Given) -> T:
     """What ``work`` returns in a new process, which ends with it; its errors are raised here.
 
     The process is forked from a small server. One that this process starts itself would begin with
     the largest memory that this process ever held (``ru_maxrss`` outlasts an exec).
     """
     with ProcessPoolExecutor(1, get_context("forkserver")) as pool:
-        return pool.submit(work, *arguments, **settings).result()
+        return pool.submit(work, *arguments).result()
