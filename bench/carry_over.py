@@ -129,29 +129,17 @@ def compared(
         method: {name: f["methods"][method] for name, f in fleets.items() if method in f["methods"]}
         for method in methods
     }
-    per_unit = {m: {name: f["per_unit"] for name, f in of.items()} for m, of in own.items()}
     vus_pr = {m: {name: f["mean"][PRIMARY] for name, f in of.items()} for m, of in own.items()}
     everywhere = [m for m in methods if len(own[m]) == len(fleets)]
-    units = {m: list(per_unit[m].values()) for m in everywhere}
+    units = {m: [f["per_unit"] for f in own[m].values()] for m in everywhere}
     return {
         "fleets": list(fleets),
         "vus_pr": vus_pr,
         "false_alarms": {
-            m: {
-                name: f["operating_point"]["normal_test"]["incidents_per_vehicle_day"]
-                for name, f in of.items()
-            }
-            for m, of in own.items()
+            m: {name: _false_alarms(f) for name, f in of.items()} for m, of in own.items()
         },
         "mean": {m: over_fleets(units[m], None, PRIMARY, params) for m in everywhere},
-        "mean_without": {
-            m: {
-                left: np.mean([value for name, value in vus_pr[m].items() if name != left])
-                for left in fleets
-                if len(fleets) > 1
-            }
-            for m in everywhere
-        },
+        "mean_without": {m: _means_without(vus_pr[m]) for m in everywhere},
         "difference": {
             m: {
                 other: over_fleets(units[m], units[other], PRIMARY, params)
@@ -162,11 +150,7 @@ def compared(
             if m in everywhere
         },
         "per_unit": {
-            m: {
-                name: {unit: figures[PRIMARY] for unit, figures in of_fleet.items()}
-                for name, of_fleet in of.items()
-            }
-            for m, of in per_unit.items()
+            m: {name: _vus_pr_of_units(f) for name, f in of.items()} for m, of in own.items()
         },
         "not_judged": {
             name: trouble
@@ -174,6 +158,25 @@ def compared(
             if (trouble := f["failed"] | f["left_out"] | f["unscorable"])
         },
     }
+
+
+def _false_alarms(figures: Mapping) -> float:
+    """False incidents per vehicle-day in the test part, of one method on one fleet."""
+    return figures["operating_point"]["normal_test"]["incidents_per_vehicle_day"]
+
+
+def _means_without(vus_pr: Mapping[str, float]) -> dict[str, float]:
+    """By fleet, the mean of all others; empty where there are no others."""
+    return {
+        left: np.mean([value for name, value in vus_pr.items() if name != left])
+        for left in vus_pr
+        if len(vus_pr) > 1
+    }
+
+
+def _vus_pr_of_units(figures: Mapping) -> dict[str, float]:
+    """By unit of one fleet, of one method."""
+    return {unit: of_unit[PRIMARY] for unit, of_unit in figures["per_unit"].items()}
 
 
 def without_labels(protocols: Mapping[str, dict]) -> dict:

@@ -5,11 +5,10 @@ How fast ingest, profile and prepare move rows, against a bare Arrow read of the
 Every stage runs on one core, by turns with its opponents on the same files. A *read* only brings
 the files into Arrow tables. A *copy* also writes them out again, in the format that the stage
 writes. Seconds are those of the processor, so what else runs on the machine hardly counts. A run
-under cProfile tells the parts of a stage; ``--parts`` renews these alone in ``--out``.
+under cProfile tells the parts of a stage.
 """
 
 import cProfile
-import json
 import os
 import pstats
 import tempfile
@@ -31,6 +30,7 @@ START_US = 1_767_571_200_000_000  # 2026-01-05, a midnight
 BAR = 1 / 3  # of the rows per second of a bare read
 ROWS_PER_FILE = 80_000  # a vehicle-day
 VEHICLES = 5
+SEED = 7
 FORMATS = ("parquet", "csv")
 INGEST_PARTS = {
     "writing the lake's Parquet": ("telemetry/lake.py:write_part",),
@@ -64,9 +64,9 @@ def bench_fleet(channels: int, form: str) -> Fleet:
     })  # fmt: skip
 
 
-def made_tables(channels: int, rows: int, seed: int) -> Iterator[pa.Table]:
+def made_tables(channels: int, rows: int) -> Iterator[pa.Table]:
     """Slow random walks with 3 % nulls, rounded to a thousandth, a vehicle-day each."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     for number, first in enumerate(range(0, rows, ROWS_PER_FILE)):
         count = min(ROWS_PER_FILE, rows - first)
         second = number // VEHICLES * 86_400 + np.arange(count)
@@ -83,7 +83,7 @@ def write_raw(home: Path, channels: int, rows: int) -> None:
     for form in FORMATS:
         (home / form).mkdir()
     plain = pa_csv.WriteOptions(quoting_style="none")  # as loggers write
-    for number, table in enumerate(made_tables(channels, rows, seed=7)):
+    for number, table in enumerate(made_tables(channels, rows)):
         pq.write_table(table, home / "parquet" / f"{number:03d}.parquet", compression="zstd")
         pa_csv.write_csv(table, home / "csv" / f"{number:03d}.csv", plain)
 
@@ -210,30 +210,24 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--rows", type=positive, default=800_000)
     parser.add_argument("--channels", type=positive, default=20)
     parser.add_argument("--repeats", type=positive, default=3)
-    parser.add_argument("--stages", nargs="+", help="default: all")
-    parser.add_argument("--parts", action="store_true", help="renew only the parts in --out")
     options = parser.parse_args(arguments)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     fleets = {form: bench_fleet(options.channels, form) for form in FORMATS}
-    old = json.loads(options.out.read_text(encoding="utf-8")) if options.parts else {}
-    found: dict[str, dict] = old.get("stages", {})
+    found: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_raw(home, options.channels, options.rows)
         timed = stages(home, fleets)
         timed["ingest parquet"]["stage"]()  # profile and prepare read its lake
         for name, works in timed.items():
-            if options.stages and name not in options.stages:
-                continue
-            if not options.parts:
-                found[name] = measure(works, options.rows, options.repeats)
-                say(f"{name}: {found[name]['share_of_read']:.2f} of a bare read")
+            found[name] = measure(works, options.rows, options.repeats)
+            say(f"{name}: {found[name]['share_of_read']:.2f} of a bare read")
             if name in PARTS:
                 found[name]["parts"] = parts_of(works["stage"], PARTS[name])
     result = {
-        "machine": old.get("machine") or machine_facts(),
+        "machine": machine_facts(),
         "rows": options.rows,
         "channels": options.channels,
         "stages": found,

@@ -24,20 +24,19 @@ import yaml
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
-from amad.detect.build_members import build_members
 from amad.detect.daily import day_bounds
 from amad.detect.detector import Detector
 from amad.drift.findings import Drift
 from amad.drift.inputs import Periods, vehicle_inputs
 from amad.drift.measure import assess
 from amad.drift.scores import score_drift
-from amad.evaluation.units import fitting_parts
 from amad.reading.times import date_of
 from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
 from bench.quality.fleets import find_fleet, prepare_fleet
+from bench.quality.methods import closed_form
 from bench.quality.tables import table
 
 DAYS = 7
@@ -69,12 +68,6 @@ def _recent(scored: dict[str, tuple], recent: tuple):
     for vehicle, (time_T, score_T, threshold_T) in scored.items():
         own = (time_T >= first) & (time_T < end)
         yield vehicle, score_T[own], threshold_T[own]
-
-
-def fitted(store: WindowStore, fleet: Fleet, params: Params) -> Detector:
-    """The closed-form members, fitted as the stage does it."""
-    detect = params.detect.model_copy(update={"amad_weight": 0.0})
-    return Detector(build_members(detect), detect, fleet, store.scaler).fit(*fitting_parts(store))
 
 
 def scores_of(detector: Detector, store: WindowStore, series: Sequence[Series]) -> dict[str, tuple]:
@@ -180,7 +173,7 @@ def measured(file: Path, params: Params, home: Path, settings: Settings) -> list
     before = [item.rows_between(0, int(np.searchsorted(item.timestamp_T, train[-1] * DAY_US)))
               for item in whole]  # fmt: skip
     rows = [row(fleet.name, "within", nights(fleet, before, half, None, None))]
-    detector = fitted(store, fleet, params)
+    detector = closed_form(store, fleet, params)
     cases = {"after": whole, "shifted": [shifted(item, fleet) for item in whole]}
     for what, series in cases.items():
         scored = scores_of(detector, store, series)
@@ -199,7 +192,7 @@ def measured_seasons(params: Params, home: Path, settings: Settings) -> list[dic
         kept.append(prepared)
     fleet, store = kept[0].fleet, kept[0].store
     start_us = min(int(item.part(TEST).timestamp_T[0]) for item in series[0])
-    detector = fitted(store, fleet, params)
+    detector = closed_form(store, fleet, params)
     rows = []
     for what, own in (("healthy", series[0]), ("summer", later(*series))):
         scored = scores_of(detector, store, own)

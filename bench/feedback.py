@@ -27,7 +27,6 @@ from amad.config import Fleet, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
 from amad.detect.incidents import Incident, incidents_of
-from amad.evaluation.units import fitting_parts
 from amad.notify import learnt
 from amad.scores.feedback import Feedback, Judgement
 from amad.windows.series import TEST
@@ -35,7 +34,7 @@ from amad.windows.store import WindowStore
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
 from bench.quality.fleets import find_fleet, prepare_fleet
-from bench.quality.methods import WITHOUT, build, settings_of
+from bench.quality.methods import closed_form
 from bench.quality.tables import table
 
 ENGINEERS = {"all": (1.0, 0.0), "half": (0.5, 0.0), "one in ten wrong": (1.0, 0.1)}
@@ -191,9 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         params = load_params(settings.params_file, name)
         _, file = find_fleet(name, settings)
         prepared = prepare_fleet(file, params, options.home, settings.data_dir, [])
-        own = settings_of(WITHOUT, "offline", params.seed, params)
-        detector = build(WITHOUT, own, prepared.fleet, prepared.store, None)
-        detector.fit(*fitting_parts(prepared.store))
+        detector = closed_form(prepared.store, prepared.fleet, params)
         fleets[name] = figures(alarmed(prepared.store, prepared.fleet, detector))
         own = fleets[name]
         say(f"{name}: {own['before']} before, {own['engineers']['all']} with verdicts")

@@ -11,12 +11,10 @@ that the process held, less what it held before the stage. A stage that is too d
 fleets ends at ``--most``.
 """
 
-import argparse
 import json
 import os
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +25,7 @@ import yaml
 
 from amad.config import Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
+from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
 
@@ -96,24 +95,16 @@ def prepare(stage: Stage) -> Callable[[], int]:
 
 def fit(stage: Stage) -> Callable[[], int]:
     """The detector of closed form, without a network."""
-    return lambda: fit_closed_form(stage, stage.folder / "detector")
-
-
-def fit_closed_form(stage: Stage, folder: Path) -> int:
-    """Fit the members in closed form on the fleet's store, and save them; return the train rows."""
-    from amad.detect.build_members import build_members
-    from amad.detect.detector import Detector
     from amad.detect.storage import save_detector
-    from amad.evaluation.units import fitting_parts
     from amad.windows.store import WindowStore
+    from bench.quality.methods import closed_form
 
-    store = WindowStore.open(stage.folder / "store")
-    detect = stage.params.detect.model_copy(update={"amad_weight": 0.0})
-    detector = Detector(build_members(detect), detect, stage.fleet, store.scaler)
-    train, calibration = fitting_parts(store)
-    detector.fit(train, calibration)
-    save_detector(detector, folder)
-    return sum(part.rows for part in train)
+    def work() -> int:
+        store = WindowStore.open(stage.folder / "store")
+        save_detector(closed_form(store, stage.fleet, stage.params), stage.folder / "detector")
+        return len(store.vehicles)
+
+    return work
 
 
 def score(stage: Stage) -> Callable[[], int]:
@@ -130,7 +121,7 @@ def score(stage: Stage) -> Callable[[], int]:
 
 
 def run_here(name: str, home: Path) -> dict:
-    """Run one stage in this process, and measure it."""
+    """Run one stage in this process, and measure it. name: of a function of this module."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import pandas  # noqa: F401  # Arrow imports it on its first conversion
     import pyarrow as pa
@@ -151,13 +142,6 @@ def run_here(name: str, home: Path) -> dict:
     }
 
 
-def run_apart(name: str, home: Path) -> dict:
-    """Run one stage in a process of its own."""
-    command = [sys.executable, "-m", "bench.growth", "--run", name, "--home", str(home)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def measure(
     stages: Sequence[str], most: int, *, vehicles: int, days: int, hours: float,
     repeats: int = 1, detector: Path | None = None,
@@ -170,7 +154,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_fleet(home, vehicles=vehicles, days=days, hours=hours)
-        run_apart("simulate", home)
+        run_apart(run_here, "simulate", home)
         told = json.loads(next(home.rglob("simulation.json")).read_text(encoding="utf-8"))
         if detector is not None:
             shutil.copytree(detector, home / "data" / NAME / "detector")
@@ -179,7 +163,7 @@ def measure(
         for name in stages:
             if name in FITTED and rows > most:
                 continue
-            runs = [run_apart(name, home) for _ in range(repeats)]
+            runs = [run_apart(run_here, name, home) for _ in range(repeats)]
             figures = min(runs, key=lambda one: one["cpu_seconds"])
             found[name] = figures | {"us_per_row": figures["cpu_seconds"] / rows * 1e6}
             say(f"  {name}: {found[name]['us_per_row']:.2f} us per row, "
@@ -202,7 +186,7 @@ def measure_night(vehicles: Sequence[int]) -> list[dict]:
         home = Path(folder)
         write_fleet(home, vehicles=FAMILY, days=DAYS, hours=HOURS)
         for name in ("simulate", "ingest", "prepare", "fit"):
-            run_apart(name, home)
+            run_apart(run_here, name, home)
         detector = home / "data" / NAME / "detector"
         return [
             measure(NIGHTLY, sys.maxsize, vehicles=count, days=1, hours=24, detector=detector)
@@ -246,7 +230,7 @@ def growth(runs: Sequence[dict], per: str) -> dict[str, dict]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> dict | None:
+def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=positive, nargs="*", default=[100_000, 1_000_000])
@@ -258,12 +242,7 @@ def main(arguments: list[str] | None = None) -> dict | None:
         "--repeats", type=positive, default=1, help="of each stage; the best counts"
     )
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.run:
-        print(json.dumps(run_here(options.run, options.home)))
-        return None
     hours = 1.15
     measured = {
         "rows": lambda rows: measure(

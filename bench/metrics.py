@@ -38,11 +38,16 @@ def made_series(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return label, np.convolve(noise, np.ones(11) / 11, mode="same")
 
 
-def loop_vus(label: np.ndarray, score: np.ndarray, buffer: int):
-    """VUS-PR and VUS-ROC the plain way, with a pass over all rows per buffer and threshold."""
+def loop_vus(
+    label: np.ndarray, score: np.ndarray, buffer: int, thresholds: int = 250
+) -> tuple[float, float]:
+    """VUS-PR and VUS-ROC the plain way, with a pass over all rows per buffer and threshold.
+
+    The tests hold the metric to it.
+    """
     rows = len(label)
     starts, ends = metrics.events_of(label)
-    levels = np.sort(score)[::-1][np.linspace(0, rows - 1, 250).astype(int)]
+    levels = np.sort(score)[::-1][np.linspace(0, rows - 1, thresholds).astype(int)]
     pr = roc = 0.0
     for size in range(buffer + 1):
         half = size // 2

@@ -19,7 +19,7 @@ from pathlib import Path
 from amad.config import ClusterProfile, DataError, Settings, Stage, load_fleet, load_params
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
-from bench.growth import FAMILY, NAME, fit_closed_form, ingest, prepare, simulate, write_fleet
+from bench.growth import FAMILY, NAME, fit, ingest, prepare, simulate, write_fleet
 from bench.options import parser_of, positive, run
 from bench.quality.tables import table
 from bench.ray_nodes import may_hide, ray_nodes
@@ -149,9 +149,8 @@ def main(arguments: list[str] | None = None) -> dict:
             params=load_params(Settings().params_file, NAME),
             settings=Settings(home=home, data_dir=home / "raw"),
         )
-        for step in (simulate, ingest, prepare):
+        for step in (simulate, ingest, prepare, fit):
             step(stage)()
-        fit_closed_form(stage, stage.folder / "detector")
         kinds: dict[str, list[dict[str, float]]] = {"mounted": [], "apart": []}
         for turn in range(options.turns):
             for kind, hidden in (("mounted", elsewhere), ("apart", home)):

@@ -5,12 +5,9 @@ have Great Expectations check every row. Same lake, one core, each in a process 
 holds seconds (wall and CPU, imports not counted), peak memory and the ratio of the two.
 """
 
-import argparse
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +17,7 @@ import pyarrow.parquet as pq
 
 from amad.config import Fleet, Settings
 from amad.telemetry.files import write_json
+from bench.apart import run_apart
 from bench.data_plane import bench_fleet, made_tables
 from bench.facts import machine_facts
 from bench.options import parser_of, positive
@@ -33,7 +31,7 @@ def make_lake(home: Path, fleet: Fleet, rows: int) -> None:
 
     raw = home / fleet.source.folder
     raw.mkdir()
-    for number, table in enumerate(made_tables(len(fleet.channels), rows, seed=7)):
+    for number, table in enumerate(made_tables(len(fleet.channels), rows)):
         pq.write_table(table, raw / f"{number:03d}.parquet")
     ingest(fleet, Settings(home=home, data_dir=home))
 
@@ -78,7 +76,7 @@ WAYS = {"streamed": streamed, "plain": plain}
 
 
 def measure(way: str, home: Path, fleet: Fleet) -> dict:
-    """Run one way here, on one core, after its imports; print its figures as JSON."""
+    """Run one way here, on one core, after its imports; its figures."""
     from amad.engines.shared.environment import quiet
 
     quiet()
@@ -110,21 +108,13 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=positive, default=3, help="of the streamed way; the median"
     )
-    parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
-    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     fleet = bench_fleet(options.channels, "parquet")
-    if options.way:
-        print(json.dumps(measure(options.way, options.home, fleet)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         make_lake(Path(folder), fleet, options.rows)
         runs: dict[str, list[dict]] = {"streamed": [], "plain": []}
         for way in ["streamed"] * options.repeats + ["plain"]:
-            command = [sys.executable, "-m", "bench.profile", "--way", way, "--home", folder]
-            command += ["--channels", str(options.channels)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            runs[way].append(json.loads(done.stdout.splitlines()[-1]))
+            runs[way].append(run_apart(measure, way, Path(folder), fleet))
     ours = sorted(runs["streamed"], key=lambda run: run["seconds"])[options.repeats // 2]
     theirs = runs["plain"][0]
     result = {

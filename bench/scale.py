@@ -9,11 +9,8 @@ rates are those of ``bench.limits`` and ``bench.gpu``. What the tables that desc
 is measured here, with lakes of many empty vehicle-days. Prices are assumptions (``PRICES``).
 """
 
-import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +22,7 @@ from scipy.optimize import nnls
 
 from amad.config import load_params
 from amad.config.params import MOST_WINDOWS
+from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.growth import STAGES
 from bench.options import parser_of, positive
@@ -227,7 +225,6 @@ def describe(days: int, home: Path) -> dict:
     ).write(home)  # fmt: skip
     written = time.process_time() - began
     del files, tables, day_table, origins
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     lake = lakes.Lake(home, fleet)
     assert len(lake.days()) == count
@@ -236,16 +233,14 @@ def describe(days: int, home: Path) -> dict:
         "bytes": sum(file.stat().st_size for file in home.iterdir()),
         "writing_seconds": written,
         "opening_seconds": time.process_time() - began,
-        "peak_mb": max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
 def described(days: int) -> dict:
     """``describe`` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "bench.scale", "--describe", str(days), "--home", folder]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+        return run_apart(describe, days, Path(folder))
 
 
 def first_to_break(stages: dict, tables: Sequence[dict], size: Size) -> list[dict]:
@@ -275,18 +270,13 @@ def first_to_break(stages: dict, tables: Sequence[dict], size: Size) -> list[dic
     return [{"what": what, "vehicles": round(vehicles)} for what, vehicles in ordered]
 
 
-def main(arguments: list[str] | None = None) -> dict | None:
+def main(arguments: list[str] | None = None) -> dict:
     """Compute, write ``--out``, and return what was written."""
     parser = parser_of(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--tables", type=positive, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--describe", type=positive, help=argparse.SUPPRESS)
-    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.describe:
-        print(json.dumps(describe(options.describe, options.home)))
-        return None
     growth, limits, gpu = (
         json.loads((options.results / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("growth", "limits", "gpu")

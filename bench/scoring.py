@@ -110,11 +110,10 @@ def at_period(home: Path, file: Path, fleet: Fleet, seconds: float) -> Stage:
 
 def measure_stage(stage: Stage) -> dict:
     """A scoring job over the fleet by each engine, its parts, and a bare read of its lake."""
-    from bench.growth import fit_closed_form, ingest, prepare
+    from bench.growth import fit, ingest, prepare
 
-    ingest(stage)()
-    prepare(stage)()
-    fit_closed_form(stage, stage.folder / "detector")
+    for step in (ingest, prepare, fit):
+        step(stage)()
     (snapshot, model), profile = opened(stage), load_cluster(Settings())
     parts = parts_of(lambda: measure(snapshot, model, "process", PROFILED_DATES, profile), PARTS)
     runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in ENGINES]

@@ -29,11 +29,10 @@ from amad.config.console import say, track
 from amad.detect.incidents import incidents_of
 from amad.detect.scorer import Scorer, score_after
 from amad.engines.shared.environment import quiet
-from amad.evaluation.harness import WITHOUT
 from amad.evaluation.method_result import Finding, MethodResult
 from amad.evaluation.summary import rounded
 from amad.evaluation.typed_events import by_type, severity_order
-from amad.evaluation.units import Unit, fitting_parts, units_of, unlabelled
+from amad.evaluation.units import Unit, units_of, unlabelled
 from amad.telemetry.files import write_json
 from amad.telemetry.schemas import EVENTS
 from amad.windows.series import TEST, Series, lead_of
@@ -42,7 +41,7 @@ from bench.carry_over import FLEETS
 from bench.options import parser_of, positive, run
 from bench.present import origin
 from bench.quality.fleets import CleanStretches, Prepared, judged_fleet, prepare_fleets
-from bench.quality.methods import build, settings_of
+from bench.quality.methods import closed_form
 from bench.quality.tables import or_dash, table
 
 PROTOCOL, LEAST = "injected", 5  # fewer incidents tell no chance
@@ -65,9 +64,8 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
     Raises:
         DataError: the detector cannot be fitted.
     """
-    store, settings = prepared.store, settings_of(WITHOUT, "offline", params.seed, params)
-    scorer = build(WITHOUT, settings, prepared.fleet, store, None)
-    scorer.fit(*fitting_parts(store))
+    store = prepared.store
+    scorer = closed_form(store, prepared.fleet, params)
     result, true = MethodResult(), []  # the true changes, of each finding
     for draw in range(draws):
         fleet, view = _drawn(prepared.fleet, draw, len(store.vehicles)), CleanStretches.of(store)

@@ -1,5 +1,6 @@
 """A small fleet of noisy, coupled channels for the tests of the detector and the baselines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,19 @@ from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
 from amad.detect.members import Member, RidgeMember
 from amad.detect.predictability import Predictability
 from amad.detect.storage import detector_digest, load_detector, save_detector
+from amad.windows import Scaler
 from amad.windows.series import Series
 
 CLOSED_FORM = ["innovation", "two_sided", "relation", "window_range_32", "window_range_256"]
 C = 5
 LINEAR = DetectParams(members=["innovation", "two_sided"], baseline_rows=300)
+VEHICLES = ("a-1", "a-2", "b-1")
 
 
 def linear_members() -> list[Member]:
@@ -54,11 +58,20 @@ def waves(vehicle: str, rows: int = 2000, seed: int = 0, begin: int = 0, **chang
     return series_of(value_TC, vehicle, vehicle[0], **(fields | changes))
 
 
-def parts(vehicles: list[str], rows: int = 2000) -> tuple[list[Series], list[Series]]:
+def parts(vehicles: Sequence[str], rows: int = 2000) -> tuple[list[Series], list[Series]]:
     """Train and calibration series of each vehicle."""
     train = [waves(v, rows, seed=1) for v in vehicles]
     calibration = [waves(v, rows, seed=2, begin=rows) for v in vehicles]
     return train, calibration
+
+
+def linear(vehicles: Sequence[str] = VEHICLES, rows: int = 2000, **params: object) -> Detector:
+    """A detector of two members over time, fitted on these vehicles."""
+    train, calibration = parts(vehicles, rows)
+    scaler = Scaler.fit(train, fleet_of(), "vehicle")
+    members = build_members(LINEAR)
+    detector = Detector(members, LINEAR.model_copy(update=params), fleet_of(), scaler)
+    return detector.fit(train, calibration)
 
 
 def with_values(series: Series, rows: slice, channel: int, value: np.ndarray | float) -> Series:

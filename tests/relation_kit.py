@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from detect_kit import C, coupled, fleet_of, with_values
+from detect_kit import VEHICLES, C, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
@@ -14,7 +14,6 @@ from amad.detect.members import Member, RidgeMember
 from amad.detect.relation import RelationMember
 from amad.windows.series import Series
 
-VEHICLES = ("a-1", "a-2", "b-1")
 # A score is the combined evidence. Calibration is a day and a half: with the usual budget the
 # usual tail would decide, with this one these rows do.
 PARAMS = DetectParams(baseline_weight=0.0, alarm_budget=5.0)

@@ -5,7 +5,7 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, fleet_of, parts, waves, with_values
+from detect_kit import LINEAR, VEHICLES, fleet_of, parts, waves, with_values
 
 from amad.baselines import baseline_names, make_baseline
 from amad.baselines.pca import PcaMember
@@ -14,7 +14,6 @@ from amad.config import ConfigError
 from amad.config.params import ModelParams
 from amad.detect.detector import Detector
 
-VEHICLES = ["a-1", "a-2", "b-1"]
 SIZE = {"window": 40, "width": 16, "layers": 1, "heads": 2}
 SMALL = ModelParams(skip="none", **SIZE)
 NAMES = [

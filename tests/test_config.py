@@ -141,12 +141,6 @@ def test_a_vehicle_outside_every_class_is_told(vehicle):
         assert repr(vehicle) in str(error) and "vehicle_classes" in str(error)
 
 
-def test_settings_are_absolute_and_from_the_environment(home, monkeypatch):
-    monkeypatch.setenv("AMAD_DATA_DIR", "elsewhere")
-    settings = Settings()
-    assert settings.home == home and settings.data_dir == home / "elsewhere"
-
-
 def test_the_users_folder_stands_for_a_tilde_wherever_a_path_is_set(home, monkeypatch):
     """A shell puts it in; a crontab, a unit of systemd and YAML do not."""
     monkeypatch.setenv("HOME", str(home.parent))
@@ -224,7 +218,8 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
     with pytest.raises(ConfigError, match="git add"):
         load_fleet("mine", settings)
     monkeypatch.chdir(home)
-    assert not Settings().is_temporary and Settings().workspace == home
+    here = Settings()
+    assert not here.is_temporary and here.workspace == home and here.data_dir == home / "measured"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from amad.cli.__main__ import run
 from amad.config import ConfigError, DataError, ServiceError
 from amad.export.database import DRIVERS, address_of
 from amad.export.export import export
-from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, METADATA, VEHICLE_DAYS
+from amad.export.tables import ABOUT, DATES, FORMAT, INCIDENTS, METADATA, VEHICLE_DAYS
 from amad.scores import partitions
 
 ALL = (DATES, VEHICLE_DAYS, INCIDENTS)
@@ -107,20 +107,6 @@ def test_what_is_published_is_in_the_tables_and_a_second_export_writes_nothing(
     assert (again.dates, again.new, again.changed, again.withdrawn) == ([], 0, 0, 0)
     assert str(again).endswith("is up to date")
     assert content(address) == first
-
-
-def test_tables_of_an_earlier_format_get_the_columns_that_they_lack(yard: Yard, address: str):
-    two_nights(yard)
-    export(yard.stage, address_of(address))
-    wanted = content(address)
-    for table, names in reversed(ADDED.values()):
-        for name in names:
-            change(address, text(f"ALTER TABLE {table.name} DROP COLUMN {name}"))
-    change(address, update(ABOUT).values(format=1))
-    done = export(yard.stage, address_of(address))
-    assert (len(done.dates), done.new, done.changed) == (2, 0, 2)
-    assert content(address) == wanted
-    assert str(export(yard.stage, address_of(address))).endswith("is up to date")
 
 
 def test_a_date_that_is_scored_again_is_replaced_and_lost_incidents_are_withdrawn(

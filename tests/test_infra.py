@@ -88,13 +88,6 @@ def test_every_amad_command_is_one(path: Path):
         parse(arguments)
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=str)
-def test_every_link_of_a_guide_leads_somewhere(path: Path):
-    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
-    dead = [link for link in links if "://" not in link and not (path.parent / link).exists()]
-    assert not dead, f"{path}: {dead}"
-
-
 def test_the_parser_refuses_what_is_wrong():
     for wrong in (["scor"], ["score", "--day", "2026-01-01"], ["score", "--date", "x"]):
         with pytest.raises(Exception, match=r"(?i)no such|invalid|no date"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from detect_kit import LINEAR, fleet_of, parts, waves, with_values
+from detect_kit import LINEAR, VEHICLES, fleet_of, parts, waves, with_values
 
 from amad.baselines.latad import STRIDE, LatadMember, cluster, window_ends
 from amad.baselines.latad_masks import LearnedMasks, strength
@@ -23,7 +23,6 @@ from amad.baselines.latad_network import (
 from amad.detect.detector import FLEET, Detector
 from amad.windows.series import Series
 
-VEHICLES = ["a-1", "a-2", "b-1"]
 STEPS = 100
 
 
@@ -128,7 +127,6 @@ def test_each_side_gets_its_own_gradient(train: list[Series]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_collapsed_latents_are_refused(latad: Latad, train: list[Series]) -> None:
     """What is left of them is rounding, and its ratios would be alarms."""
     assert latad.ordinary > 10 * COLLAPSED, "training does not end there"
@@ -198,7 +196,6 @@ def detector(train: list[Series]) -> Detector:
     return Detector([member], LINEAR, fleet_of(), None, name="latad").fit(train, calibration)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_the_mean_square_residual_is_the_distance(detector: Detector, train: list[Series]) -> None:
     (member,) = detector.members

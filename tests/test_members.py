@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from detect_kit import C, waves, with_values
 
-from amad.config.params import MaskFamily
 from amad.detect.build_members import two_sided_member
 from amad.detect.members import (
     AmadMember,
-    Hide,
     RidgeMember,
     cut,
-    hidden_kinds,
     rows_into_segment,
     rows_to_segment_end,
 )
@@ -198,18 +195,6 @@ def test_online_the_network_looks_ahead_no_further_than_a_block() -> None:
     )  # fmt: skip
     assert AmadMember(bundle).lookahead_rows == 0
     assert AmadMember(bundle, hide="channel").lookahead_rows == 3
-
-
-@pytest.mark.parametrize(
-    ("family", "kinds"),
-    [
-        ("time", ["time"]),
-        ("channel", ["channel"]),
-        ("mixed", ["time", "channel"]),
-    ],
-)
-def test_the_network_is_asked_what_its_training_hid(family: MaskFamily, kinds: list[Hide]) -> None:
-    assert hidden_kinds(family) == kinds
 
 
 def test_a_ridge_regression_from_sums_of_products_is_that_of_the_rows() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from amad import metrics
+from bench.metrics import loop_vus
 
 CURVES = [metrics.auc_pr, metrics.auc_roc]
 BEST = [
@@ -95,44 +96,11 @@ def test_frozen_values_of_scikit_learn():
     assert metrics.auc_roc(label, score) == pytest.approx(0.8125000000, abs=1e-9)
 
 
-def brute_vus(label, score, buffer, thresholds):
-    """VUS straight from its definition: one dense mask per buffer and threshold."""
-    rows = len(label)
-    start, end = metrics.events_of(label)
-    levels = np.sort(score)[::-1][np.linspace(0, rows - 1, thresholds).astype(int)]
-    pr = roc = 0.0
-    for size in range(buffer + 1):
-        half, row = size // 2, np.arange(rows)
-        worth, grown = label.astype(float), []
-        for a, b in zip(start, end, strict=True):
-            distance = np.maximum(np.maximum(a - row, row - b + 1), 0)
-            near = (distance <= half) & (distance > 0)
-            worth[near] += np.sqrt(1 - distance[near] / size)
-            if grown and grown[-1][1] > a - half:  # they share a row: one event
-                grown[-1][1] = b + half
-            else:
-                grown.append([max(a - half, 0), b + half])
-        worth = np.minimum(worth, 1)
-        curve = [(0.0, 0.0, 1.0)]
-        for level in levels:
-            alarm = score >= level
-            true = float(worth[alarm].sum())
-            positive = label.sum() + float(worth[alarm & (label == 0)].sum()) / 2
-            touched = np.mean([alarm[a:b].any() for a, b in grown])
-            recall = min(true / positive, 1) * touched
-            false = (alarm.sum() - true) / (rows - positive)
-            curve.append((recall, false, true / alarm.sum()))
-        recall, false, precision = np.array(curve).T
-        pr += np.sum(np.diff(recall) * precision[1:])
-        roc += np.trapezoid(np.append(recall, 1), np.append(false, 1))
-    return pr / (buffer + 1), roc / (buffer + 1)
-
-
 @settings(max_examples=25, deadline=None)
 @given(cases(), st.integers(1, 9))
 def test_vus_is_its_definition(case, buffer):
     label, score = case
-    expected = brute_vus(label, score, buffer, thresholds=20)
+    expected = loop_vus(label, score, buffer, 20)
     assert metrics.vus(label, score, buffer, 20) == pytest.approx(expected)
 
 

@@ -1,17 +1,14 @@
 """The relation member, and how a detector takes in members between channels."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import C, broken_relation, coupled, fleet_of, saved_and_loaded, with_values
+from detect_kit import C, broken_relation, coupled, with_values
 from relation_kit import (
     FAULT,
     INSIDE,
     PAIRS,
-    PARAMS,
-    VEHICLES,
     detector,
     fitted,
     held,
@@ -20,13 +17,10 @@ from relation_kit import (
     products,
 )
 
-from amad.detect.build_members import build_members
 from amad.detect.combine import EXCESS_QUANTILE
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import FLEET
 from amad.detect.members import cut, without_each
 from amad.detect.relation import RelationMember, silent_rows, squared_error
-from amad.detect.storage import detector_digest
-from amad.windows import Scaler
 from amad.windows.series import Series
 
 LEARNT = {"peer", "own", "pairs", "product", "constant", "patience"}
@@ -354,35 +348,3 @@ def test_few_train_rows_still_give_finite_coefficients(rows: int, trailing: bool
     [held_out_TC] = member.fit(FLEET, [coupled("b-1", rows)], 4)
     assert held_out_TC.shape == (rows, C)
     assert all(np.isfinite(value).all() for value in member.coefficients[FLEET].values())
-
-
-@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
-def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
-    params = PARAMS.model_copy(
-        update={"members": ["innovation", "two_sided", "relation"], "smoothing": smoothing}
-    )
-    train = [coupled(v, seed=1) for v in VEHICLES]
-    scaler = Scaler.fit(train, fleet_of(), "vehicle")
-    ours = Detector(build_members(params), params, fleet_of(), scaler)
-    ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
-    loaded = saved_and_loaded(ours, tmp_path)
-    assert loaded.figures.keys() == ours.figures.keys()
-    for name, figures in loaded.figures.items():
-        assert (
-            set(figures.excess_threshold) == set(figures.calibration)
-            and figures.excess_threshold == ours.figures[name].excess_threshold
-        )
-    for a, b in zip(ours.members, loaded.members, strict=True):
-        assert (a.name, a.context_rows, a.lookahead_rows) == (b.name, b.context_rows,
-                                                              b.lookahead_rows)  # fmt: skip
-    one, two = (d.members[-1].coefficients["class/b"] for d in (ours, loaded))
-    assert set(one) == LEARNT == set(two)
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, two[name])
-    assert one["peer"].shape == (5 if smoothing == "trailing" else 9, C, C)
-    for vehicle in ("b-1", "b-9", "c-1"):
-        series = broken_relation("late", coupled(vehicle, 1200, seed=3), FAULT, 2)
-        for a, b in zip(ours.raw_score(series)[:2], loaded.raw_score(series)[:2], strict=True):
-            np.testing.assert_array_equal(a, b)
-    ours.figures["vehicle/b-1"].excess_threshold["relation"] += 0.1
-    assert detector_digest(ours) != detector_digest(loaded)

@@ -1,22 +1,17 @@
 """The window range members: what they measure, what they learn, and how they enter the score."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import C, coupled, fleet_of, saved_and_loaded, waves, with_values
+from detect_kit import C, coupled, waves, with_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from relation_kit import PARAMS, VEHICLES, fitted, members_of
+from relation_kit import fitted, members_of
 
-from amad.detect.build_members import build_members
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import FLEET
 from amad.detect.members import cut
-from amad.detect.predictability import Predictability
-from amad.detect.storage import detector_digest
 from amad.detect.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
-from amad.windows import Scaler
 from amad.windows.series import Series
 
 NAMES = tuple(f"window_range_{window}" for window in WINDOWS)
@@ -298,35 +293,3 @@ def test_it_counts_where_nothing_predicts_and_hardly_where_the_others_explain_th
         assert detector.owner_of(new) == f"vehicle/{vehicle}"
         found[vehicle] = detector.figures[f"vehicle/{vehicle}"].predictability.explained
     assert found["b-1"] < 0.02 and found["b-2"] > 0.6
-
-
-@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
-def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
-    params = PARAMS.model_copy(
-        update={
-            "members": ["innovation", "two_sided", "relation", "window_range"],
-            "smoothing": smoothing,
-        }
-    )
-    train = [coupled(v, seed=1) for v in VEHICLES] + [coupled("b-2", 500, seed=1)]
-    scaler = Scaler.fit(train, fleet_of(), "vehicle")
-    ours = Detector(build_members(params), params, fleet_of(), scaler)
-    ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
-    loaded = saved_and_loaded(ours, tmp_path)
-    for owner, figures in ours.figures.items():
-        assert loaded.figures[owner].predictability == figures.predictability
-        assert loaded.figures[owner].excess_threshold == figures.excess_threshold
-        assert set(figures.excess_threshold) == set(figures.calibration)
-    for a, b in zip(ours.members, loaded.members, strict=True):
-        assert (a.name, a.context_rows, a.lookahead_rows) == (
-            b.name, b.context_rows, b.lookahead_rows,
-        )  # fmt: skip
-    for vehicle in ("b-1", "b-2", "b-9", "c-1"):
-        series = with_values(coupled(vehicle, 1200, seed=3), slice(600, 900), 2, 7.0)
-        for a, b in zip(ours.raw_score(series), loaded.raw_score(series), strict=True):
-            np.testing.assert_array_equal(a, b)
-    figures = ours.figures["vehicle/b-1"]
-    ours.figures["vehicle/b-1"] = replace(
-        figures, predictability=Predictability(figures.predictability.explained - 0.01)
-    )
-    assert detector_digest(ours) != detector_digest(loaded)

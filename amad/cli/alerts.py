@@ -11,10 +11,10 @@ from amad.cli.error_sentences import complain
 from amad.cli.running import FleetOption, FleetsOption, for_each_fleet, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from amad.config import Stage
-    from amad.scores.feedback import Feedback
+    from amad.scores.feedback import Feedback, Judgement
 
 
 def run_daily(
@@ -120,16 +120,23 @@ def feedback(
     if csv is not None:
         print(f"{count(len(kept), 'verdict')} kept")
     found = read_feedback(stage.runs)
-    for name, item in found.incidents.items():
-        if not (incident or csv) or name in kept:
-            after = f": {item.note}" if item.note else ""
-            print(f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
-                  f"by {item.by} on {item.at:%Y-%m-%d}{after}")  # fmt: skip
+    listed = kept if incident or csv else found.incidents
+    _print_verdicts({name: item for name, item in found.incidents.items() if name in listed})
     true, judged = found.precision
     told = f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet"
     print(f"fleet {stage.fleet.name}: {told}")
     if any(item.verdict == "false" for item in found.incidents.values()):
         _say_learnt(stage, found)
+
+
+def _print_verdicts(verdicts: "Mapping[str, Judgement]") -> None:
+    """A line for each; verdicts: by the incident's id."""
+    for name, item in verdicts.items():
+        after = f": {item.note}" if item.note else ""
+        print(
+            f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
+            f"by {item.by} on {item.at:%Y-%m-%d}{after}"
+        )
 
 
 def _say_learnt(stage: "Stage", found: "Feedback") -> None:

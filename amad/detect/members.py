@@ -302,8 +302,7 @@ class AmadMember(Member):
 
 def hidden_kinds(family: MaskFamily) -> list[Hide]:
     """What to hide when scoring with a network whose training hid ``family``."""
-    hidden: dict[str, list[Hide]] = {"channel": ["channel"], "mixed": ["time", "channel"]}
-    return hidden.get(family, ["time"])
+    return ["time", "channel"] if family == "mixed" else [family]
 
 
 def fit_shared(members: Sequence[Member], sample: Sequence[Series]) -> None:

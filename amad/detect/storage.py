@@ -7,6 +7,7 @@ compares them, so that a damaged file is found.
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -86,19 +87,10 @@ def load_detector(path: Path, *, to_score: bool = False, called: str | None = No
     file = ArrayFile.open(path / STATE)
     file.rename(owners)
     use_file(detector.members, file)
-    position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
+    names = detector.fleet.channel_names
     for owner in owners:
-        about = content["figures"].pop(owner)
-        detector.figures[owner] = LearntFigures(
-            calibration=SavedCalibration(file, owner),
-            predictability=Predictability(**about["predictability"]),
-            excess_threshold=about["excess_threshold"],
-            allowance=about["allowance"],
-            constant={position[name]: tuple(v) for name, v in about["constant"].items()},
-            paused=frozenset(position[name] for name in about["paused"]),
-            nearly_constant={
-                position[name]: tuple(v) for name, v in about["nearly_constant"].items()
-            },
+        detector.figures[owner] = _figures_of(
+            content["figures"].pop(owner), names, SavedCalibration(file, owner)
         )
     point = content["operating_point"]
     usual = {vehicle: tuple(scores) for vehicle, scores in point.pop("usual").items()}
@@ -167,18 +159,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
         "figures": {
-            owner: {
-                "predictability": figures.predictability._asdict(),
-                "excess_threshold": figures.excess_threshold,
-                "allowance": figures.allowance,
-                "constant": {
-                    detector.fleet.channel_names[c]: v for c, v in figures.constant.items()
-                },
-                "paused": [detector.fleet.channel_names[c] for c in sorted(figures.paused)],
-                "nearly_constant": {
-                    detector.fleet.channel_names[c]: v for c, v in figures.nearly_constant.items()
-                },
-            }
+            owner: _written(figures, detector.fleet.channel_names)
             for owner, figures in sorted(detector.figures.items())
         },
         "operating_point": asdict(detector.operating_point),
@@ -194,3 +175,35 @@ def _write(detector: Detector, folder: Path) -> None:
     found = sorted(file for file in folder.rglob("*") if file.is_file())
     files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
     write_json(folder / CHECKSUMS, {"files": files})
+
+
+def _written(figures: LearntFigures, channels: Sequence[str]) -> dict:
+    """The figures of one owner as JSON, all but the arrays; ``_figures_of`` reads them."""
+    return {
+        "predictability": figures.predictability._asdict(),
+        "excess_threshold": figures.excess_threshold,
+        "allowance": figures.allowance,
+        "constant": {channels[c]: v for c, v in figures.constant.items()},
+        "paused": [channels[c] for c in sorted(figures.paused)],
+        "nearly_constant": {channels[c]: v for c, v in figures.nearly_constant.items()},
+    }
+
+
+def _figures_of(
+    written: dict, channels: Sequence[str], calibration: SavedCalibration
+) -> LearntFigures:
+    """What ``_written`` made, with the arrays of the same owner."""
+    position = {name: c for c, name in enumerate(channels)}
+    constant, nearly_constant = (
+        {position[name]: tuple(v) for name, v in written[key].items()}
+        for key in ("constant", "nearly_constant")
+    )
+    return LearntFigures(
+        calibration=calibration,
+        predictability=Predictability(**written["predictability"]),
+        excess_threshold=written["excess_threshold"],
+        allowance=written["allowance"],
+        constant=constant,
+        paused=frozenset(position[name] for name in written["paused"]),
+        nearly_constant=nearly_constant,
+    )

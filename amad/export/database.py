@@ -19,14 +19,12 @@ from sqlalchemy import (
     inspect,
     select,
     text,
-    update,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.schema import CreateColumn
 
 from amad.config import ConfigError, DataError, ServiceError
-from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, METADATA, VEHICLE_DAYS
+from amad.export.tables import ABOUT, FORMAT, METADATA
 
 PASSWORD = "AMAD_EXPORT_PASSWORD"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -86,7 +84,7 @@ def address_of(to: str) -> URL:
 def opened(url: URL) -> Iterator[Connection]:
     """One transaction: all that the body writes is seen at once, or nothing of it.
 
-    The tables are made where there are none, and those of an earlier format get what they lack.
+    The tables are made where there are none.
 
     Raises:
         ServiceError: the database does not answer, or gives no right.
@@ -127,15 +125,6 @@ def _prepare(connection: Connection, url: URL) -> None:
         METADATA.create_all(connection)
         connection.execute(insert(ABOUT).values(format=FORMAT))
         return
-    for step in range(known + 1, FORMAT + 1) if known in range(1, FORMAT) else ():
-        table, names = ADDED[step]
-        for name in names:
-            column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
-            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
-        if table is VEHICLE_DAYS:
-            connection.execute(update(DATES).values(sha256=""))  # each date is written again
-        connection.execute(update(ABOUT).values(format=step))
-        known = step
     if known != FORMAT:
         raise DataError(
             f"the tables amad_* of {public(url)} have the format {known}, and this version of amad "

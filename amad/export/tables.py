@@ -92,10 +92,3 @@ INCIDENTS = Table(
     Column("cause", String),
     Column("past_sizes", JSON),
 )
-# By format, the table and the columns that it added; null in rows that are not exported again.
-ADDED = {
-    2: (INCIDENTS, ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers")),
-    3: (INCIDENTS, ("cause_id", "cause")),
-    4: (INCIDENTS, ("past_sizes",)),
-    5: (VEHICLE_DAYS, ("withheld",)),
-}

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from amad.config import Params, Settings, load_params
+from amad.config import Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
@@ -44,8 +44,6 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--params", type=Path, help="default: params.yaml")
-    parser.add_argument("--epochs", type=positive, help="instead of train.epochs")
-    parser.add_argument("--max-windows", type=positive, help="instead of train.max_windows")
     return parser.parse_args(arguments)
 
 
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     quiet()
     options = options_of(arguments)
     settings = Settings()
-    params = _params(options, settings)
+    params = load_params(options.params or settings.params_file, options.fleet[0])
     methods = chosen_methods([FLOOR, *(options.methods or USUAL)])
     home = options.home.absolute()
     prepared, errors = prepare_fleets(
@@ -87,13 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             stage.write_text(text, encoding="utf-8")
     say(f"wrote {options.out} and {page}")
     return report
-
-
-def _params(options: argparse.Namespace, settings: Settings) -> Params:
-    params = load_params(options.params or settings.params_file, options.fleet[0])
-    budget = {"epochs": options.epochs, "max_windows": options.max_windows}
-    budget = {key: value for key, value in budget.items() if value}
-    return params.model_copy(update={"train": params.train.model_copy(update=budget)})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 
 from amad.config import AmadError, ConfigError, DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
+from amad.config.fleet import fleet_path
 from amad.engines.shared.identity import code_digest
 from amad.evaluation.units import is_injected
 from amad.metrics import events_of
@@ -62,11 +63,7 @@ def find_fleet(name: str, settings: Settings) -> tuple[Fleet, Path]:
     Raises:
         ConfigError: no such fleet file, or a wrong key in it.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name).absolute()
-    else:
-        path = settings.conf_dir / "fleet" / f"{name}.yaml"
-    return load_fleet(str(path), settings), path
+    return load_fleet(name, settings), fleet_path(name, settings)
 
 
 def prepare_fleet(

@@ -16,6 +16,7 @@ from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scorer
 from amad.evaluation.harness import WITH, WITHOUT
+from amad.evaluation.units import fitting_parts
 from amad.windows.store import WindowStore
 
 if TYPE_CHECKING:
@@ -176,3 +177,14 @@ def build(
     if not members:
         raise ConfigError("detect.members: without the network no member is left")
     return Detector(members, params.detect, fleet, store.scaler, name=name)
+
+
+def closed_form(store: WindowStore, fleet: Fleet, params: Params) -> Detector:
+    """The detector as shipped but without a network, fitted on the store.
+
+    Raises:
+        DataError: the store has no rows to fit it on.
+    """
+    detect = params.detect.model_copy(update={"amad_weight": 0.0})
+    detector = Detector(build_members(detect), detect, fleet, store.scaler)
+    return detector.fit(*fitting_parts(store))

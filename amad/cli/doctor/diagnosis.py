@@ -10,7 +10,7 @@ from amad.cli.doctor import (
     sink_checks,
 )
 from amad.cli.doctor.check import Check, Finding, fail, ok
-from amad.config import ConfigError, Settings, Stage, load_params, read_params, usable_error
+from amad.config import ConfigError, Fleet, Settings, Stage, load_params, read_params, usable_error
 from amad.config.wording import count
 
 STORE = "mend the tracking store first"
@@ -38,11 +38,18 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         remedy = "mend the file, or name another fleet with --fleet"
         yield Check("fleet file", *fail(str(error), remedy))
         return
-    about = stage.fleet
-    classes = count(len(about.vehicle_classes), "vehicle class", "vehicle classes")
-    channels = count(len(about.channels), "channel")
-    finding = f"{about.name}: {channels}, {classes}, {about.period_seconds:g} s"
-    yield Check("fleet file", *ok(finding))
+    yield Check("fleet file", *_fleet_file(stage.fleet))
+    yield from _of_the_fleet(stage)
+
+
+def _fleet_file(fleet: Fleet) -> Finding:
+    classes = count(len(fleet.vehicle_classes), "vehicle class", "vehicle classes")
+    channels = count(len(fleet.channels), "channel")
+    return ok(f"{fleet.name}: {channels}, {classes}, {fleet.period_seconds:g} s")
+
+
+def _of_the_fleet(stage: Stage) -> Iterator[Check]:
+    """The checks that need the fleet file and the settings."""
     store_failed = False
     for check in (
         service_checks.storage,
