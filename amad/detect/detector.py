@@ -11,9 +11,9 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -22,33 +22,15 @@ from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
 from amad.detect.alarms import TAIL_SCALE
 from amad.detect.chain import EvidenceChain
-from amad.detect.combine import (
-    EXCESS_QUANTILE,
-    Before,
-    Combined,
-    Ensemble,
-    excess_shares,
-    range_shares,
-)
-from amad.detect.figure_file import PutAway
-from amad.detect.learnt_figures import (
-    ALLOWANCE,
-    FLEET,
-    SHORT_ROWS,
-    LearntFigures,
-    Prior,
-    own_share,
-    pooled,
-    without_history,
-)
-from amad.detect.members import Member, fit_shared
-from amad.detect.pauses import only_paused
-from amad.detect.predictability import Explained
-from amad.detect.priors import Priors
-from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
+from amad.detect.combine import Before, Combined, Ensemble
+from amad.detect.detector_fitting import DetectorLearner
+from amad.detect.fitting import OfVehicle
+from amad.detect.learnt_figures import FLEET, LearntFigures
+from amad.detect.members import Member
+from amad.detect.scorer import Judged, RawScore, Scored, Scorer
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, serving
-from amad.windows.series import Part, Reader, Series, read, read_with_lead
+from amad.windows.series import Part, Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -81,7 +63,6 @@ class Detector(Scorer):
         self.bundle = bundle
         self.chain = EvidenceChain(params)
         self.figures: dict[str, LearntFigures] = {}  # by owner, see ``learnt_figures``
-        self.priors = Priors([], self.members, self._fit_prior, None)  # while figures are learnt
 
     @property
     def ensemble(self) -> Ensemble:
@@ -108,159 +89,50 @@ class Detector(Scorer):
         """How many periods after a row its score depends on; 0 for trailing linear detectors."""
         return self.ensemble.reach()[1]
 
-    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
-        """Fit all figures on train rows; measure excess thresholds on calibration rows."""
-        self.fit_figures(train)
-        self.measure_excess_thresholds(calibration)
-        self.priors.forget(self.figures)
+    def learner(self) -> DetectorLearner:
+        """As of every scorer."""
+        return DetectorLearner(self)
 
-    def fit_figures(self, train: Sequence[Part]) -> None:
-        """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
-        classes = sorted({part.vehicle_class for part in train})
-        names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
-        fit_shared(self.members, pooled(train))
-        samples = ((owner, without_history(train, owner, self.scaler)) for owner in names)
-        self.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
-        self.priors = Priors(train, self.members, self._fit_prior, self.scaler)
-        put_away = PutAway(self.members)
-        for part in train:
-            if part.rows >= SHORT_ROWS:
-                owner, series = f"vehicle/{part.vehicle}", read(part)
-                found = self._fit_figures(owner, [series], self.priors.of(series))
-                self.figures[owner] = put_away(owner, found)
+    def without_vehicles(self) -> Self:
+        """As of every scorer; the copy is to score and not to be saved."""
+        twin = super().without_vehicles()
+        pooled = [owner for owner in self.figures if not owner.startswith("vehicle/")]
+        twin.figures = {owner: _to_send(self.figures[owner]) for owner in pooled}
+        twin.members = [
+            member.knowing({o: member.coefficients[o] for o in pooled if o in member.coefficients})
+            for member in self.members
+        ]
+        twin.bundle = None
+        return twin
 
-    def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
-        self.figures[owner] = self._fit_figures(owner, group)
-        return self.figures[owner]
-
-    def _fit_figures(
-        self, owner: str, group: list[Series], prior: Prior | None = None
-    ) -> LearntFigures:
-        noise_C = self._units(group[0], owner).noise_C
-        never_move = constant.constant_channels(group, noise_C)
-        hardly_move = constant.nearly_constant_channels(group, noise_C)
-        group = [constant.hold(series, never_move) for series in group]
-        present = [self.present(s) for s in group]
-        learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
-        calibration, evidence, by_member = learnt
-        explained = Explained(by_member=by_member, pooled=not owner.startswith("vehicle/"))
-        members = self.ensemble.serving(calibration)
-        excess_threshold = {
-            name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
-            if prior is None or len(evidence[name])
-            else prior.figures.excess_threshold.get(name, 0.0)
-            for name in (*excess_shares(members), *range_shares(members))
-        }
-        allowance = 0.0
-        if prior is not None:
-            share = own_share(group[0].rows, prior.counts_as)
-            allowance = ALLOWANCE * (1 - share)
-            explained = replace(explained, prior=prior.figures.explained, share=share)
-        return LearntFigures(
-            calibration=calibration,
-            predictability=explained.best(self.members),
-            excess_threshold=excess_threshold,
-            allowance=allowance,
-            explained=explained,
-            constant=never_move,
-            paused=only_paused(never_move, group[0], prior.runs if prior else {}),
-            nearly_constant=hardly_move,
+    def of_vehicle(self, vehicle: str) -> OfVehicle:
+        """As of every scorer."""
+        known, owner = super().of_vehicle(vehicle), f"vehicle/{vehicle}"
+        if (figures := self.figures.get(owner)) is None:
+            return known
+        return replace(
+            known,
+            figures=_to_send(figures),
+            coefficients={
+                member.name: member.coefficients[owner]
+                for member in self.members
+                if owner in member.coefficients
+            },
         )
 
-    def _note_last_values(self, calibration: Sequence[Part]) -> None:
-        """If a constant channel moved for good in the calibration rows, note its new value."""
-        for part in calibration:
-            owner = f"vehicle/{part.vehicle}"
-            if (figures := self.figures.get(owner)) is not None and figures.constant:
-                series = read(part)
-                units = self._units(series, owner)
-                known = constant.last_known(figures.constant, series, units.noise_C)
-                self.figures[owner] = replace(figures, constant=known)
+    def with_vehicle(self, vehicle: str, known: OfVehicle) -> Self:
+        """As of every scorer."""
+        twin = super().with_vehicle(vehicle, known)
+        if known.figures is not None:
+            owner = f"vehicle/{vehicle}"
+            twin.figures = self.figures | {owner: known.figures}
+            twin.members = [
+                member.knowing({**member.coefficients, owner: known.coefficients[member.name]})
+                for member in self.members
+            ]
+        return twin
 
-    def measure_excess_thresholds(self, calibration: Sequence[Part]) -> None:
-        """Measure the excess thresholds again for owners with ``SHORT_ROWS`` calibration rows.
-
-        Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
-        Calibration rows come after all train rows, as the rows that will be scored do.
-        """
-        for owner, group in self._held_out(calibration):
-            if sum(part.rows for part in group) < SHORT_ROWS:
-                continue
-            figures = self.figures[owner]
-            some = replace(self.ensemble, members=self.ensemble.serving(figures.excess_threshold))
-            found: dict[str, list[np.ndarray]] = {}
-            for part in group:  # without the contributions, which are C times as large
-                series = self._read_for(owner, part)
-                own = some.evidence(figures, owner, series, self.present(series))
-                for name, (evidence_T, _) in own.items():
-                    found.setdefault(name, []).append(evidence_T)
-            for name, known in found.items():
-                limit = np.quantile(np.concatenate(known), EXCESS_QUANTILE)
-                figures.excess_threshold[name] = float(limit)
-        self.priors.move_thresholds(self.figures)
-
-    def _held_out(self, calibration: Sequence[Part]) -> Iterator[tuple[str, Sequence[Part]]]:
-        """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
-        calibration = by_vehicle(calibration)
-        of_owner = {f"vehicle/{part.vehicle}": part for part in calibration}
-        for owner in sorted(self.figures):
-            own: Sequence[Part]
-            if owner.startswith("vehicle/"):
-                own = [of_owner[owner]] if owner in of_owner else []
-            elif owner in self.priors.known:
-                vehicles = self.priors.known[owner].runs
-                own = [part for part in calibration if part.vehicle in vehicles]
-            else:
-                own = without_history(calibration, owner, self.scaler)
-            if own:
-                yield owner, own
-
-    def _read_for(self, owner: str, part: Part, reader: Reader = read) -> Series:
-        """The rows of a part, settled where the figures are the vehicle's own."""
-        series = reader(part)
-        return self._settled(series) if owner.startswith("vehicle/") else series
-
-    def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
-        """Choose the threshold, and the allowance of all pooled figures.
-
-        If any vehicle has figures of its own, the threshold is chosen on such vehicles only. Scores
-        know the rows before the calibration part, as those of a day know the days before.
-        """
-        calibration = by_vehicle(calibration)
-        own = [part for part in calibration if f"vehicle/{part.vehicle}" in self.figures]
-        moves = self._first_moves_per_day(calibration, history)
-        scored = []
-        for part in own or calibration:
-            series = self._read_for(owner := self.owner_of(part), part, read_with_lead)
-            scored.append(self._scored(owner, self.scaled_for(series, owner)))
-        self._choose_threshold(scored, history, moves)
-        pooled_owners = [owner for owner in self.figures if not owner.startswith("vehicle/")]
-        for owner in pooled_owners if own else ():
-            sample = without_history(calibration, owner, self.scaler, read_with_lead)
-            scored = [self._scored(owner, series) for series in sample]
-            needed = self._operating_point(scored, history, moves)
-            if needed is not None:
-                allowance = max(needed.threshold - self.threshold, 0.0)
-                self.figures[owner] = replace(self.figures[owner], allowance=allowance)
-        self._note_last_values(calibration)
-
-    def _first_moves_per_day(
-        self, calibration: Sequence[Part], history: Mapping[str, Part]
-    ) -> dict[str, float]:
-        """Incidents per vehicle-day that first moves of each kind alone are on calibration rows.
-
-        A single one tells no rate, and counts as none.
-        """
-        incidents = dict.fromkeys(constant.REPORTED_ROWS, 0)
-        still = [p for p in calibration if self.figures[self.owner_of(p)].constant]
-        for series in map(read, still):
-            for kind in incidents:
-                moved_T = constant.moved(self._first_moves(series, [kind]), series)
-                incidents[kind] += len(self.runs(moved_T, series.timestamp_T))
-        days = self._days(calibration, history)
-        return {kind: found / days if found > 1 else 0.0 for kind, found in incidents.items()}
-
-    def _first_moves(
+    def first_moves(
         self,
         series: Series,
         kinds: Collection[str],
@@ -270,7 +142,7 @@ class Detector(Scorer):
         """The rows of each constant channel in which its first move is reported."""
         owner = self.owner_of(series)
         return constant.first_moves(
-            self.scaled_for(series, owner), self.figures[owner], self._units(series, owner),
+            self.scaled_for(series, owner), self.figures[owner], self.units_for(series, owner),
             ~self.too_short(series), memory or {}, first,
             kinds=kinds, period_us=self.fleet.period_us,
         )  # fmt: skip
@@ -313,7 +185,7 @@ class Detector(Scorer):
         threshold_T[first:] = self._thresholds(
             series.vehicle, time, np.concatenate(score), len(before.time_H)
         )
-        moves = self._first_moves(series, self.reported_moves, memory, first)
+        moves = self.first_moves(series, self.reported_moves, memory, first)
         moved_T = constant.moved(moves, series)
         wanted_T = np.isfinite(score_T) & (whole | (score_T > threshold_T) | moved_T)
         contribution_TC = found.contributions_in(wanted_T)
@@ -341,9 +213,9 @@ class Detector(Scorer):
         contribution_TC = found.contributions_in(np.isfinite(score_T))
         return RawScore(score_T - self.figures[owner].allowance, contribution_TC, left_out)
 
-    def _scored(self, owner: str, series: Series) -> HeldOut:
-        allowance = self.figures[owner].allowance
-        return held_out(series, self._score_with(owner, series)[0] - allowance)
+    def scores_with(self, owner: str, series: Series) -> np.ndarray:
+        """``raw_score`` of a series (T,), settled and scaled for the owner of these figures."""
+        return self._score_with(owner, series)[0] - self.figures[owner].allowance
 
     def _score_with(
         self,
@@ -371,8 +243,12 @@ class Detector(Scorer):
         self, series: Series, memory: constant.Memory | None = None, first: int = 0
     ) -> Series:
         owner = self.owner_of(series)
-        units = self._units(series, owner)
+        units = self.units_for(series, owner)
         return constant.settled(series, self.figures[owner], units.noise_C, memory or {}, first)
+
+    def settled_for(self, owner: str, series: Series) -> Series:
+        """The series, settled where the figures are the vehicle's own."""
+        return self._settled(series) if owner.startswith("vehicle/") else series
 
     def as_members_see(self, series: Series) -> Series:
         """A scaled series as the members get it, but for channels that never moved."""
@@ -384,7 +260,7 @@ class Detector(Scorer):
             return series
         return self.scaler.as_unknown(series)
 
-    def _units(self, series: Series, owner: str) -> constant.Units:
+    def units_for(self, series: Series, owner: str) -> constant.Units:
         """Those of the figures that ``scaled_for`` scales the series with."""
         vehicle = series.vehicle if owner.startswith("vehicle/") else ""
         return constant.Units.of(self.fleet, self.scaler, vehicle, series.vehicle_class)
@@ -397,3 +273,8 @@ class Detector(Scorer):
         """``owner_of`` for a vehicle by its id and class."""
         kind, name = serving(vehicle, vehicle_class, lambda k, n: f"{k}/{n}" in self.figures)
         return FLEET if kind == FLEET else f"{kind}/{name}"
+
+
+def _to_send(figures: LearntFigures) -> LearntFigures:
+    """The figures to score with, in memory."""
+    return replace(figures, calibration=dict(figures.calibration), explained=None)
