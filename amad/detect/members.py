@@ -63,6 +63,12 @@ class Member(ABC):
         twin.coefficients, twin.cache = coefficients, None
         return twin
 
+    def cached(self, cache: ResidualCache) -> Self:
+        """A copy that looks for its residuals in a cache, and shares all else."""
+        twin = copy(self)
+        twin.cache = cache
+        return twin
+
     @property
     def tail(self) -> Tail:
         """How the tail term of its evidence is made."""
