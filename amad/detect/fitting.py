@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.detect.alarms import vehicle_days
 from amad.detect.array_file import ArrayFile
@@ -99,8 +100,11 @@ def fit_together(
     train: Iterable[Part],
     calibration: Iterable[Part],
     run: RunUnits = in_process,
+    what: str = "",
 ) -> list[float]:
     """Fit methods from the parts of a fleet, with or without rows; returns the seconds of each.
+
+    run: what learns the vehicles. what: shown with the number of vehicles that are learnt.
 
     Raises:
         DataError: no calibration row can be scored.
@@ -115,7 +119,10 @@ def fit_together(
     vehicles = sorted({*history, *parts})
     waiting, days = ArrayFile.temporary(), dict.fromkeys(parts, 0.0)
     work = _LearnVehicle(learners, history, parts)
-    for vehicle, found in zip(vehicles, run(work, vehicles), strict=True):
+    learnt = run(work, vehicles)
+    if what:
+        learnt = track(learnt, f"{what}, vehicle by vehicle", len(vehicles))
+    for vehicle, found in zip(vehicles, learnt, strict=True):
         if vehicle in parts:
             days[vehicle] = found.days
             waiting.add(f"time/{vehicle}", {"": {"time": found.timestamp_T}})

@@ -37,7 +37,7 @@ def fit_forms(
     else:
         whole, part = (detector, other) if detector.params.vote > 0 else (other, detector)
         learner = DetectorLearner(whole, part)
-    fit_together([learner], detector.with_rows(train), calibration, run)
+    fit_together([learner], detector.with_rows(train), calibration, run, "fit the detector")
     return other
 
 

@@ -69,7 +69,7 @@ def examine(
         for name, seed in seeds.items()
     }
     learners = [method.learner() for method in baselines.values()]
-    seconds = fit_together(learners, *fitting_parts(store), run)
+    seconds = fit_together(learners, *fitting_parts(store), run, "fit the baselines")
     timings = {name: {"fit_seconds": own} for name, own in zip(baselines, seconds, strict=True)}
     votes = detector.params.vote > 0
     methods: dict[str, Scorer] = {"amad": detector}
