@@ -63,7 +63,7 @@ class ClusterProfile(Strict):
     engine: Literal["auto", "process", "ray"] = "auto"
     """What ingests, validates, prepares, evaluates, scores: this process or Ray; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)
-    """Vehicle-days from which `auto` takes Ray for evaluate and score; the others from 10 times that"""
+    """Vehicle-days from which `auto` evaluates and scores over Ray; for the rest, 10 times that"""
 
     @model_validator(mode="before")
     @classmethod
