@@ -22,7 +22,8 @@ from relation_kit import (
 
 from amad.detect.build_members import build_members
 from amad.detect.combine import EXCESS_QUANTILE
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import Detector
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import cut, without_each
 from amad.detect.relation import RelationMember, silent_rows, squared_error
 from amad.detect.storage import detector_digest

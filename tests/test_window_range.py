@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from relation_kit import PARAMS, VEHICLES, fitted, members_of
 
 from amad.detect.build_members import build_members
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import Detector
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import cut
 from amad.detect.predictability import Predictability
 from amad.detect.storage import detector_digest

@@ -13,8 +13,8 @@ class RunUnits(Protocol):
     ``work`` and the results are small and can be pickled, because the units may run in another
     process: what is large, ``work`` reads from the fleet's files and writes there.
 
-    vehicle_days: how many the units hold together, on which it may depend where they run; 0 if the
-    caller has told it already.
+    vehicle_days: how many the units hold together, on which it may depend where they run; left out
+    where whoever made this function knew it.
     """
 
     def __call__(

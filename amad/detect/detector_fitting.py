@@ -10,7 +10,6 @@ Shape legend: T rows of a vehicle, C channels.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from amad.detect.learnt_figures import (
     pooled,
     without_history,
 )
+from amad.detect.member_scorer import MemberScorer
 from amad.detect.members import fit_shared
 from amad.detect.pauses import only_paused
 from amad.detect.predictability import Explained
@@ -35,14 +35,11 @@ from amad.detect.priors import Priors
 from amad.detect.residual_cache import ResidualCache
 from amad.windows.series import Part, Series, read, read_with_lead, without_lead
 
-if TYPE_CHECKING:
-    from amad.detect.detector import Detector
-
 
 class DetectorLearner:
     """Fits a detector, and another one that shares its members and takes its figures from it."""
 
-    def __init__(self, detector: "Detector", part: "Detector | None" = None) -> None:
+    def __init__(self, detector: MemberScorer, part: MemberScorer | None = None) -> None:
         """part: has some of the members of ``detector``, and no others."""
         self.detector = detector
         self._forms = [detector] if part is None else [detector, part]
@@ -71,8 +68,8 @@ class DetectorLearner:
         for owner, group in self._held_out(calibration):
             self._measure_excess_thresholds(owner, group)
         for form in self._forms[1:]:
-            share_members(form, detector)
-            form.figures = {owner: figures_for(form, detector.figures[owner]) for owner in names}
+            _share_members(form, detector)
+            form.figures = {owner: _figures_for(form, detector.figures[owner]) for owner in names}
         self._put_away = PutAway(detector.members)
 
     def learn_vehicle(self, train: Part | None, calibration: Part | None) -> OfVehicle:
@@ -112,9 +109,10 @@ class DetectorLearner:
         owner = f"vehicle/{vehicle}"
         for member in self.detector.members:
             member.coefficients[owner] = found.coefficients[member.name]
-        self.detector.figures[owner] = self._put_away(owner, found.figures)
+        kept = self.detector.figures[owner] = self._put_away(owner, found.figures)
         for form in self._forms[1:]:
-            form.figures[owner] = figures_for(form, self.detector.figures[owner])
+            own = _figures_for(form, found.figures)
+            form.figures[owner] = replace(own, calibration=kept.calibration)
 
     def learn_threshold(self, form: int, known: Calibrated) -> None:
         """Choose the threshold, and the allowance of all pooled figures.
@@ -163,7 +161,7 @@ class DetectorLearner:
                 threshold[name] *= share
                 threshold[name] += (1 - share) * prior.figures.excess_threshold[name]
         for form in self._forms[1:]:
-            form.figures[owner] = figures_for(form, figures)
+            form.figures[owner] = _figures_for(form, figures)
 
     def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
         self.detector.figures[owner] = self._fit_figures(owner, group)
@@ -257,20 +255,20 @@ class DetectorLearner:
             self.detector.figures[owner] = replace(figures, constant=known)
 
 
-def _scores(detector: "Detector", calibration: Part) -> np.ndarray:
+def _scores(detector: MemberScorer, calibration: Part) -> np.ndarray:
     """The scores of calibration rows (T,), before any threshold."""
     owner = detector.owner_of(calibration)
     series = detector.settled_for(owner, read_with_lead(calibration))
     return held_out(series, detector.scores_with(owner, detector.scaled_for(series, owner)))
 
 
-def share_members(part: "Detector", whole: "Detector") -> None:
+def _share_members(part: MemberScorer, whole: MemberScorer) -> None:
     """Let a detector have those of its members that another one has."""
     names = {member.name for member in part.members}
     part.members = [member for member in whole.members if member.name in names]
 
 
-def figures_for(part: "Detector", figures: LearntFigures) -> LearntFigures:
+def _figures_for(part: MemberScorer, figures: LearntFigures) -> LearntFigures:
     """The figures of an owner for a detector that has some of the members they were learnt with."""
     serving = part.ensemble.serving(figures.calibration)
     counted = (*excess_shares(serving), *range_shares(serving))

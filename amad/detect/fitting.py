@@ -13,7 +13,7 @@ Shape legend: T calibration rows of a vehicle.
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -131,26 +131,28 @@ def fit_together(
             for form, score_T in enumerate(own.scores):
                 waiting.add(f"{k}/{form}/{vehicle}", {"": {"score": score_T}})
         seconds += found.seconds
-    for k, learner in enumerate(learners):
-        started = time.perf_counter()
-        for form in range(learner.forms):
-            own_vehicles = [v for v in parts if f"{k}/{form}/{v}" in waiting]
-            scored = [
+
+    def calibrated(prefix: str) -> Calibrated:
+        scored = [vehicle for vehicle in parts if prefix + vehicle in waiting]
+        return Calibrated(
+            scored=[
                 HeldOut(
                     vehicle=vehicle,
                     timestamp_T=waiting.read(f"time/{vehicle}")[""]["time"],
-                    score_T=waiting.read(f"{k}/{form}/{vehicle}")[""]["score"],
+                    score_T=waiting.read(prefix + vehicle)[""]["score"],
                 )
-                for vehicle in own_vehicles
-            ]
-            known = Calibrated(
-                scored=scored,
-                days=sum((days[vehicle] for vehicle in own_vehicles), 0.0),
-                all_days=sum(days.values(), 0.0),
-                calibration=[*parts.values()],
-                history=history,
-            )
-            learner.learn_threshold(form, known)
+                for vehicle in scored
+            ],
+            days=sum((days[vehicle] for vehicle in scored), 0.0),
+            all_days=sum(days.values(), 0.0),
+            calibration=[*parts.values()],
+            history=history,
+        )
+
+    for k, learner in enumerate(learners):
+        started = time.perf_counter()
+        for form in range(learner.forms):
+            learner.learn_threshold(form, calibrated(f"{k}/{form}/"))
         seconds[k] += time.perf_counter() - started
     return seconds.tolist()
 
@@ -201,7 +203,7 @@ class _ReadOnce:
     def __init__(self, part: Part) -> None:
         self.vehicle, self.vehicle_class, self.rows = part.vehicle, part.vehicle_class, part.rows
         self._part = part
-        self._read: dict[Any, Series] = {}
+        self._read: dict[tuple[int, int], Series] = {}
 
     @property
     def timestamp_T(self) -> np.ndarray:
