@@ -64,6 +64,10 @@ def test_without_ray_no_ray_is_imported(tmp_path: Path, monkeypatch: pytest.Monk
         assert list(run(str, [1, 2], vehicle_days=2)) == ["1", "2"]
     with unit_engine(stage) as run, pytest.raises(ImportError):
         list(run(str, [1], vehicle_days=3 * LIGHT))
+    with unit_engine(stage, scored_days=2) as run:
+        assert list(run(str, [1, 2])) == ["1", "2"]
+    with unit_engine(stage, scored_days=3) as run, pytest.raises(ImportError):
+        list(run(str, [1]))
 
 
 def sent(work, units, *, vehicle_days=None):
