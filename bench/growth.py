@@ -29,8 +29,8 @@ from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
 
-STAGES = ("ingest", "profile", "prepare", "fit", "score")
-FITTED = ("fit", "score")  # dear stages, which end at ``--most``
+STAGES = ("ingest", "profile", "prepare", "fit", "evaluate", "score")
+FITTED = ("fit", "evaluate", "score")  # dear stages, which end at ``--most``
 FAMILY = 12  # vehicles, where the number of days grows
 DAYS, HOURS = 4, 0.25  # of a short history, with 900 rows per day
 NIGHTLY = ("ingest", "score")  # stages of a night, with a detector that learnt from other days
@@ -103,6 +103,42 @@ def fit(stage: Stage) -> Callable[[], int]:
         store = WindowStore.open(stage.folder / "store")
         save_detector(closed_form(store, stage.fleet, stage.params), stage.folder / "detector")
         return len(store.vehicles)
+
+    return work
+
+
+def evaluate(stage: Stage) -> Callable[[], int]:
+    """The whole stage but MLflow: vote, both forms of the detector, baselines, judgement, pictures.
+
+    The network is not trained, which changes nothing of the time that it takes.
+    """
+    from amad.baselines.untrained import untrained_network
+    from amad.detect.build_detector import build_detector
+    from amad.detect.forms import fit_forms
+    from amad.detect.storage import save_detector
+    from amad.evaluation.harness import examine
+    from amad.evaluation.plots import write_plots
+    from amad.evaluation.units import fitting_parts
+    from amad.evaluation.vote import decide_vote
+    from amad.model.bundle import Bundle
+    from amad.telemetry.lake import Lake
+    from amad.windows.store import WindowStore
+
+    store, fleet, params = WindowStore.open(stage.folder / "store"), stage.fleet, stage.params
+    model = untrained_network(len(store.channels), params.model, params.seed)
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})
+    events, folder = Lake(stage.folder / "lake", fleet).events(), stage.folder / "evaluation"
+
+    def work() -> int:
+        detect, _ = decide_vote(store, bundle, params)
+        detector = build_detector(bundle, detect)
+        other = fit_forms(detector, *fitting_parts(store))
+        save_detector(detector, stage.folder / "judged_detector")
+        changed = params.model_copy(update={"detect": detect})
+        evaluation = examine(store, detector, fleet, changed, events, other)
+        folder.mkdir(exist_ok=True)
+        write_plots(evaluation, detector, store, fleet, events, folder)
+        return evaluation.metrics.units
 
     return work
 

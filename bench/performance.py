@@ -18,7 +18,7 @@ from bench.options import parser_of
 from bench.quality.tables import table
 
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
-COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
+COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#3d5a80", "#c99a2e"), strict=True))
 UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3), "night": ("µs", 1e6)}
 READING = """\
 Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).

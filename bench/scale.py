@@ -4,7 +4,8 @@ What a fleet of any size takes per day: rows, bytes, hours of cores and GPUs, ob
 
 The seconds of each stage are ``a`` per cell, ``b`` per vehicle-day and ``c`` once, fitted to the
 fleets that ``bench.growth`` measured; the largest error of the fit says how far to trust it. For
-``fit``, ``b`` is per vehicle: it solves equations for each, of however many days. The network's
+``fit`` and ``evaluate``, ``b`` is per vehicle: they solve equations for each, of however many days.
+A stage that was not measured is left out. The network's
 rates are those of ``bench.limits`` and ``bench.gpu``. What the tables that describe the lake take
 is measured here, with lakes of many empty vehicle-days. Prices are assumptions (``PRICES``).
 """
@@ -29,7 +30,7 @@ from bench.options import parser_of, positive
 
 RESULTS = Path("bench/results")
 NIGHTLY = ("ingest", "profile", "score")  # stages of each day; prepare and fit are of a training
-PER_VEHICLE = ("fit",)  # the unit of work of the others is a vehicle-day
+PER_VEHICLE = ("fit", "evaluate")  # the unit of work of the others is a vehicle-day
 # US dollars, of the order of what public clouds ask; change them to yours.
 PRICES = {
     "core_hour": 0.04, "gpu_hour": 4.0, "gigabyte_month": 0.023, "thousand_puts": 0.005,
@@ -78,7 +79,8 @@ def stage_costs(growth: dict) -> dict[str, dict]:
     fleets = [one for one in fleets if one["vehicles"] * one["days"] >= 20]
     found = {}
     for name in STAGES:
-        measured = [one for one in fleets if name in one["stages"]]
+        if not (measured := [one for one in fleets if name in one["stages"]]):
+            continue
         unit = "vehicle" if name in PER_VEHICLE else "vehicle-day"
         cost_N3 = np.array([
             [one["rows"] * one["channels"],

@@ -39,6 +39,9 @@ def page(report: dict, out: Path) -> list[str]:
          f"{one['seconds_once']:.2f}", f"{one['largest_error']:.0%}"]
         for name, one in report["stages"].items()
     ]  # fmt: skip
+    per_vehicle = [
+        f"`{name}`" for name, one in report["stages"].items() if one["unit"] == "vehicle"
+    ]
     first = report["first_to_break"]
     _scale_picture(first, out / "scale.png")
     trained, prices = report["training"], report["prices"]
@@ -74,7 +77,7 @@ def page(report: dict, out: Path) -> list[str]:
         "## The rates behind it",
         "",
         "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days + c; "
-        "for `fit`, b vehicles.",
+        f"for {' and '.join(per_vehicle)}, b vehicles.",
         "",
         *table(["stage", "a, ns per cell", "b, ms", "c, s", "largest error"], stages),
         "",

@@ -19,6 +19,7 @@ from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
 from amad.engines.shared.tracking import connected
 from amad.engines.shared.train_result import TrainResult
+from amad.engines.shared.unit_engines import unit_engine
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import examine
 from amad.evaluation.headline import headline, write_curve
@@ -47,7 +48,8 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     fleet, folder = stage.fleet, stage.folder
     store = WindowStore.checked(folder / "store")
     training = TrainResult.require(folder)
-    events = Lake(folder / "lake", fleet).events()
+    lake = Lake(folder / "lake", fleet)
+    events = lake.events()
     bundle = read_bundle(folder / "bundle")
     detect, vote = decide_vote(store, bundle, params)
     params = params.model_copy(update={"detect": detect})
@@ -55,11 +57,12 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
     if left_out := relation_left_out(detect, fleet):
         say(left_out)
-    started = time.perf_counter()
-    other = fit_forms(detector, *fitting_parts(store))
-    fit_seconds = time.perf_counter() - started
-    save_detector(detector, folder / "detector")
-    evaluation = examine(store, detector, fleet, params, events, other)
+    with unit_engine(stage, scored_days=lake.day_table().num_rows) as engine:
+        started = time.perf_counter()
+        other = fit_forms(detector, *fitting_parts(store), engine)
+        fit_seconds = time.perf_counter() - started
+        save_detector(detector, folder / "detector")
+        evaluation = examine(store, detector, fleet, params, events, other, engine)
     metrics = evaluation.metrics.model_copy(
         update={
             "detector_digest": folder_digest(folder / "detector"),

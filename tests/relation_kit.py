@@ -9,7 +9,8 @@ from detect_kit import VEHICLES, C, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import Detector
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import Member, RidgeMember
 from amad.detect.relation import RelationMember
 from amad.windows.series import Series

@@ -19,9 +19,9 @@ def fleet(vehicles: int, days: int, rows: int, **seconds: float) -> dict:
 
 
 def linear(vehicles: int, days: int, rows: int) -> dict:
-    """Each stage takes 100 ns per cell, 2 ms per vehicle-day (fit: 90 per vehicle) and 0.5 s."""
+    """Each stage takes 100 ns per cell, 0.5 s, and 2 ms per vehicle-day or 90 ms per vehicle."""
     seconds = 1e-7 * 25 * rows + 2e-3 * vehicles * days + 0.5
-    own = {"fit": 1e-7 * 25 * rows + 9e-2 * vehicles + 0.5}
+    own = dict.fromkeys(scale.PER_VEHICLE, 1e-7 * 25 * rows + 9e-2 * vehicles + 0.5)
     return fleet(vehicles, days, rows, **(dict.fromkeys(growth.STAGES, seconds) | own))
 
 
@@ -42,11 +42,11 @@ def test_the_cost_model_finds_the_rates_that_made_the_figures(results: Path) -> 
     found = scale.stage_costs(json.loads((results / "growth.json").read_text()))
     size = scale.Size(vehicles=1000, hours=2)
     for name, one in found.items():
-        unit, seconds = ("vehicle", 9e-2) if name == "fit" else ("vehicle-day", 2e-3)
+        unit, seconds = ("vehicle", 9e-2) if name in scale.PER_VEHICLE else ("vehicle-day", 2e-3)
         assert one["unit"] == unit and one["seconds_per_unit"] == pytest.approx(seconds)
         assert one["seconds_per_cell"] == pytest.approx(1e-7)
         assert one["seconds_once"] == pytest.approx(0.5)
-        units = size.vehicles * (1 if name == "fit" else 30)
+        units = size.vehicles * (1 if name in scale.PER_VEHICLE else 30)
         assert scale.seconds_of(one, size, 30) == pytest.approx(
             3e-6 * size.cells + seconds * units + 0.5
         )

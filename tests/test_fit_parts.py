@@ -64,7 +64,9 @@ def test_memory_holds_one_vehicle_or_the_sample_of_pooled_figures() -> None:
         Detector(linear_members(), LINEAR, fleet_of(), None).fit(*parts)
         for parts in ((train, calibration), readers)
     )
-    assert len(held) > 4 * len(VEHICLES) and max(held) <= POOL_VEHICLES + 2
+    samples = 6 * POOL_VEHICLES
+    assert 2 * len(VEHICLES) < len(held) <= 2 * len(VEHICLES) + samples, "each vehicle is read once"
+    assert max(held) <= POOL_VEHICLES + 2
     assert read.operating_point == in_memory.operating_point
     for vehicle in (VEHICLES[0], VEHICLES[-1], "stranger"):
         series = coupled(vehicle, 300, seed=7)

@@ -325,7 +325,8 @@ def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
     def with_moves(rate: float, other: float = 0.0):
         return choose_threshold(
             [score_T], [np.arange(5000)], [0.0],
-            days=50.0, budget=0.5, period_us=1, gap_us=0, tail_scale=TAIL_SCALE, first_moves={SWITCHED: rate, MEASURED: other},
+            days=50.0, budget=0.5, period_us=1, gap_us=0, tail_scale=TAIL_SCALE,
+            first_moves={SWITCHED: rate, MEASURED: other},
         )  # fmt: skip
 
     none, some, many = (with_moves(rate) for rate in (0.0, 0.2, 0.3))

@@ -20,7 +20,8 @@ from amad.baselines.latad_network import (
     nearest,
     train_latad,
 )
-from amad.detect.detector import FLEET, Detector
+from amad.detect.detector import Detector
+from amad.detect.learnt_figures import FLEET
 from amad.windows.series import Series
 
 STEPS = 100

@@ -132,6 +132,9 @@ def test_of_a_large_fleet_no_column_is_held_that_no_check_needs(tmp_path):
     assert set(tables[PER_CHANNEL]) == {"vehicle", "date", "channel"} | needed[PER_CHANNEL]
     assert needed[PER_DAY] < set(tables[PER_DAY])
     assert (len(tables[PER_DAY]), len(tables[PER_CHANNEL])) == (2, 5), "a-1 has no charge"
+    for name, table in tables.items():  # each row has the number of a name, not the name
+        keys = table[[key for key in ("vehicle", "date", "channel") if key in table]]
+        assert (keys.dtypes == "category").all(), name
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A cluster of three nodes: training over nodes, and nodes lost in training and scoring.
+"""A cluster of three nodes: training over nodes, and nodes lost in training, evaluate and scoring.
 
 The nodes are separate processes on this machine and share its files, as on a shared file system.
 Checkpoints go to an object store.
@@ -18,6 +18,7 @@ from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until,
 from ingest_kit import tree
 from s3_kit import keys, s3_server
 from sweep_kit import expected_outputs, outputs
+from test_evaluation_engines import evaluated, fleet_and_params, store_of
 from test_full_disk import content_of
 
 from amad.config import ClusterProfile, DataError, Settings, Stage
@@ -203,6 +204,26 @@ def test_a_sweep_outlives_a_node_and_ends_with_the_same_bytes(
     assert lost == [True], "too late"
     assert outputs(tmp_path / DATA) == expected_outputs(store, params)
     assert "failed" not in capsys.readouterr().err
+
+
+def test_evaluate_outlives_a_node_and_gives_the_same_bytes(nodes: Nodes, tmp_path: Path) -> None:
+    fleet, params = fleet_and_params("column")
+    profile = ClusterProfile(address=nodes.address, engine="ray")
+    stage = toy_stage(tmp_path, params, profile)
+    store = store_of(stage.folder, fleet)
+    expected, lost = evaluated(store, "column"), []
+    with unit_engine(stage, scored_days=1) as over_nodes:
+
+        def losing_a_node(work, units):
+            for found in over_nodes(work, units):
+                if not lost:
+                    nodes.kill_one()
+                    lost.append(True)
+                yield found
+
+        assert evaluated(store, "column", losing_a_node) == expected
+    nodes.join()
+    assert lost
 
 
 def scores(found: Result) -> tuple:

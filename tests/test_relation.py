@@ -18,7 +18,7 @@ from relation_kit import (
 )
 
 from amad.detect.combine import EXCESS_QUANTILE
-from amad.detect.detector import FLEET
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import cut, without_each
 from amad.detect.relation import RelationMember, silent_rows, squared_error
 from amad.windows.series import Series

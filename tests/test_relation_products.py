@@ -7,7 +7,7 @@ import pytest
 from detect_kit import C, waves, with_values
 from relation_kit import PAIRS, VEHICLES, fitted, held, learnt, members_of
 
-from amad.detect.detector import FLEET
+from amad.detect.learnt_figures import FLEET
 from amad.detect.products import FACTOR_LIMIT, PRODUCT_SCALE, _Stretch, chosen_pairs
 from amad.detect.relation import RelationMember, silent_rows
 from amad.windows.series import Series

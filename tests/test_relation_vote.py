@@ -8,7 +8,7 @@ from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
 from amad.detect.combine import EXCESS_QUANTILE, EXCESS_WEIGHT
-from amad.detect.detector import FLEET, SHORT_ROWS
+from amad.detect.learnt_figures import FLEET, SHORT_ROWS
 from amad.detect.relation import RelationMember
 from amad.windows.series import Series
 

@@ -1,7 +1,7 @@
 """Workers on nodes that do not share the disk of the driver.
 
-Trainings and sweeps fetch the window store from the storage, once a node. Work on vehicle-days
-asks the driver for each file.
+Trainings and sweeps fetch the window store from the storage, once a node. Work on vehicle-days and
+on vehicles asks the driver for each file.
 """
 
 import os
@@ -17,10 +17,12 @@ from ingest_kit import tree
 from scoring_kit import FLEET, kit_params
 from storage_kit import machine, place_of
 from sweep_kit import expected_outputs, outputs
+from test_evaluation_engines import evaluated, fleet_and_params, store_of
 from test_full_disk import content_of
 
 from amad.config import ClusterProfile, ServiceError, Stage
 from amad.engines.shared.store_on_nodes import StoreOnNodes
+from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep import sweep_fleet
 from amad.scores.job_log import job_logs
@@ -177,6 +179,16 @@ def test_work_on_vehicle_days_over_nodes_without_a_shared_disk(
             assert content(here) and content(there) == content(here), artifact
         assert not [*other.home.rglob(".stage-*")]
     assert [log.engine for log in job_logs(other.runs_dir(FLEET))[0]] == ["ray"]
+
+
+@pytest.mark.cluster
+def test_evaluate_over_nodes_without_a_shared_disk(apart: Nodes, hidden: Path) -> None:
+    fleet, params = fleet_and_params("injected")
+    profile = ClusterProfile(engine="ray", address=apart.address)
+    stage = toy_stage(hidden / "evaluate", params, profile)
+    store = store_of(stage.folder, fleet)
+    with unit_engine(stage, scored_days=1) as over_nodes:
+        assert evaluated(store, "injected", over_nodes) == evaluated(store, "injected")
 
 
 def content(place: Path) -> dict[str, str] | bytes:

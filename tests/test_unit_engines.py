@@ -64,13 +64,18 @@ def test_without_ray_no_ray_is_imported(tmp_path: Path, monkeypatch: pytest.Monk
         assert list(run(str, [1, 2], vehicle_days=2)) == ["1", "2"]
     with unit_engine(stage) as run, pytest.raises(ImportError):
         list(run(str, [1], vehicle_days=3 * LIGHT))
+    with unit_engine(stage, scored_days=2) as run:
+        assert list(run(str, [1, 2])) == ["1", "2"]
+    with unit_engine(stage, scored_days=3) as run, pytest.raises(ImportError):
+        list(run(str, [1]))
 
 
-def sent(work, units, *, vehicle_days):
-    """As if each unit were done in another process."""
-    assert vehicle_days >= len(units)
+def sent(work, units, *, vehicle_days=None):
+    """As if each unit were done in another process, to which ``work`` is sent at the start."""
+    assert vehicle_days is None or vehicle_days >= len(units)
+    sent_work = pickle.dumps(work)
     for unit in units:
-        there, its = pickle.loads(pickle.dumps((work, unit)))
+        there, its = pickle.loads(sent_work), pickle.loads(pickle.dumps(unit))
         yield pickle.loads(pickle.dumps(there(its)))
 
 
@@ -81,7 +86,7 @@ class AnotherNode:
         self._folder, self._away = folder, folder.with_name("away")
         self.asked: list[int] = []  # stretches of each request
 
-    def __call__(self, work, units, *, vehicle_days):
+    def __call__(self, work, units, *, vehicle_days=0):
         for unit in units:
             self._folder.rename(self._away)
             disk.read_through(self)

@@ -172,7 +172,7 @@ def test_what_levels_share_is_learnt_from_vehicles_in_their_own_units() -> None:
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     member = Shared("ridge", range(1, 6))
     scaled = [scaler.apply(item) for item in train]
-    Detector([member], PARAMS, FLEET_OF, scaler).fit_figures(scaled)
+    Detector([member], PARAMS, FLEET_OF, scaler).learner().learn(scaled, [])
     for series in scaled:
         np.testing.assert_array_equal(member.shown[series.vehicle].value_TC, series.value_TC)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from relation_kit import fitted, members_of
 
-from amad.detect.detector import FLEET
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import cut
 from amad.detect.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
 from amad.windows.series import Series

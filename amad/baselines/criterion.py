@@ -17,7 +17,7 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
-from amad.windows.series import Part, Series
+from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -60,9 +60,6 @@ class CriterionScorer(Scorer):
     def lookahead_rows(self) -> int:
         """How many rows after a row its window may end."""
         return self.context_rows
-
-    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
-        """There is nothing to learn: the network is trained."""
 
     def raw_score(self, series: Series) -> RawScore:
         """The criterion; NaN, with contributions of 0, where there is no window."""

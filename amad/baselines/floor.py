@@ -4,7 +4,6 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from amad.config.params import DetectParams
 from amad.detect.chain import EvidenceChain
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
-from amad.windows.series import Part, Series
+from amad.windows.series import Series
 
 
 class RandomScorer(Scorer):
@@ -38,9 +37,6 @@ class RandomScorer(Scorer):
     def lookahead_rows(self) -> int:
         """As many as for the methods that it is compared with."""
         return EvidenceChain(self.params).reach()[1]
-
-    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
-        """There is nothing to learn."""
 
     def raw_score(self, series: Series) -> RawScore:
         """Uniform in [0, 1); NaN in segments too short to be scored."""

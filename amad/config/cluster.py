@@ -61,9 +61,9 @@ class ClusterProfile(Strict):
     max_failures: int = Field(2, ge=0)
     """How often a training, or a trial of the sweep, is started again after a crash"""
     engine: Literal["auto", "process", "ray"] = "auto"
-    """What ingests, validates, prepares and scores: this process, or Ray; `auto` decides"""
+    """What ingests, validates, prepares, evaluates, scores: this process or Ray; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)
-    """Vehicle-days from which `auto` scores over Ray; the lighter stages from 10 times that"""
+    """Vehicle-days from which `auto` evaluates and scores over Ray; for the rest, 10 times that"""
 
     @model_validator(mode="before")
     @classmethod

@@ -13,11 +13,12 @@ class RunUnits(Protocol):
     ``work`` and the results are small and can be pickled, because the units may run in another
     process: what is large, ``work`` reads from the fleet's files and writes there.
 
-    vehicle_days: how many the units hold together; where the units run may depend on it.
+    vehicle_days: how many the units hold together, on which it may depend where they run; left out
+    where whoever made this function knew it.
     """
 
     def __call__(
-        self, work: Callable[[Unit], Result], units: Sequence[Unit], *, vehicle_days: int
+        self, work: Callable[[Unit], Result], units: Sequence[Unit], *, vehicle_days: int = 0
     ) -> Iterator[Result]:
         """Run ``work`` on each unit."""
 

@@ -9,34 +9,35 @@ chooses a threshold of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from amad.config.units import RunUnits, in_process
 from amad.detect.build_members import build_members
-from amad.detect.combine import excess_shares, range_shares
 from amad.detect.detector import Detector
+from amad.detect.detector_fitting import DetectorLearner
+from amad.detect.fitting import fit_together
 from amad.windows.series import Part
 
 
 def fit_forms(
-    detector: Detector, train: Sequence[Part], calibration: Sequence[Part]
+    detector: Detector,
+    train: Sequence[Part],
+    calibration: Sequence[Part],
+    run: RunUnits = in_process,
 ) -> Detector | None:
     """Fit a detector and its other form at once; None where it has no other form.
 
-    Each is what ``fit`` would make of it.
+    Each is what ``fit`` would make of it. run: what learns the vehicles.
 
     Raises:
         DataError: as ``fit``.
     """
     other = other_form(detector)
     if other is None:
-        detector.fit(train, calibration)
-        return None
-    whole, part = (detector, other) if detector.params.vote > 0 else (other, detector)
-    train = whole.with_rows(train)
-    whole.learn(train, calibration)
-    _take(part, whole)
-    for form in (whole, part):
-        form.learn_threshold(calibration, {own.vehicle: own for own in train})
+        learner = detector.learner()
+    else:
+        whole, part = (detector, other) if detector.params.vote > 0 else (other, detector)
+        learner = DetectorLearner(whole, part)
+    fit_together([learner], detector.with_rows(train), calibration, run, "fit the detector")
     return other
 
 
@@ -53,18 +54,3 @@ def other_form(detector: Detector) -> Detector | None:
     changed = params.model_copy(update={"amad_weight": 0.0 if votes else 1.0})
     members = build_members(changed, detector.bundle)
     return Detector(members, changed, detector.fleet, detector.scaler)
-
-
-def _take(part: Detector, whole: Detector) -> None:
-    """Let a detector share the members of another, and know what they have learnt."""
-    names = {member.name for member in part.members}
-    part.members = [member for member in whole.members if member.name in names]
-    for owner, figures in whole.figures.items():
-        serving = part.ensemble.serving(figures.calibration)
-        counted = (*excess_shares(serving), *range_shares(serving))
-        assert figures.explained is not None, "the figures were learnt, not loaded"
-        part.figures[owner] = replace(
-            figures,
-            predictability=figures.explained.best(part.members),
-            excess_threshold={name: figures.excess_threshold[name] for name in counted},
-        )

@@ -13,9 +13,10 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -55,6 +56,18 @@ class Member(ABC):
         self.name = name
         self.weight = weight
         self.coefficients: MutableMapping[str, Arrays] = {}
+
+    def knowing(self, coefficients: MutableMapping[str, Arrays]) -> Self:
+        """A copy with these coefficients, which shares all else and has no cache."""
+        twin = copy(self)
+        twin.coefficients, twin.cache = coefficients, None
+        return twin
+
+    def cached(self, cache: ResidualCache) -> Self:
+        """A copy that looks for its residuals in a cache, and shares all else."""
+        twin = copy(self)
+        twin.cache = cache
+        return twin
 
     @property
     def tail(self) -> Tail:

@@ -10,9 +10,9 @@ closer to the median:
     w = (short 95 % quantile - short median) / (95 % quantile - m) of the usual scores, 0.5 to 1
 
 m is the median of the vehicle's usual scores, those of its calibration rows, and m + d the usual
-score of the row, from which the release level follows (``amad.detect.alarms``). The short and the long
-stretch are the last 2,000 and 4,000 periods; a period without a score counts as usual scores do. So
-a change raises the threshold only after half of the long stretch: an incident of up to 2,000
+score of the row, from which the release level follows (``amad.detect.alarms``). The short and the
+long stretch are the last 2,000 and 4,000 periods; a period without a score counts as usual scores
+do. So a change raises the threshold only after half of the long stretch: an incident of up to 2,000
 periods does not raise its own threshold by more than the usual scores vary.
 
 Scores alone are read, never alarms or thresholds, so nothing has to be remembered between days: the

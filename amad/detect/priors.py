@@ -14,7 +14,6 @@ from amad.detect.learnt_figures import (
     LearntFigures,
     Prior,
     long_histories,
-    own_share,
     pooled,
     prior_rows,
 )
@@ -26,10 +25,9 @@ from amad.windows.short_history import LONG_ROWS
 
 
 class Priors:
-    """The priors of the classes of a fleet, each made when a short history first asks for it.
+    """The priors of the classes of a fleet, those that short histories ask for.
 
-    known: by owner of their figures. moved: by vehicle owner, the figures that its own are moved
-    towards, and the share of its own.
+    known: by owner of their figures.
     """
 
     def __init__(
@@ -44,16 +42,30 @@ class Priors:
         self.long_rows = scaler.long_rows if scaler else {}
         self.known: dict[str, Prior] = {}
         self._long: dict[str | None, list[Part]] = {}  # by class; None: of the whole fleet
-        self.moved: dict[str, tuple[LearntFigures, float]] = {}
+
+    def prepare(self, part: Part) -> None:
+        """Make the prior that ``of`` will be asked for, if it is not there yet."""
+        if (name := self._name(part)) is not None and name not in self.known:
+            vehicle_class = name.removeprefix(PRIOR) or None
+            self.known[name] = self._made(name, pooled(self._long[vehicle_class]))
 
     def of(self, series: Series) -> Prior | None:
         """What the other vehicles of its class have in common; of the fleet if there are none.
 
         None for a long history, and where there is no other vehicle.
         """
-        own = series.vehicle_class
-        long_rows = self.long_rows.get(own, LONG_ROWS)
-        if series.rows >= long_rows:
+        if (name := self._name(series)) is None:
+            return None
+        prior = self._without(self.known[name], name, series)
+        return replace(prior, counts_as=prior_rows(series.rows, self._long_rows(series)))
+
+    def _long_rows(self, part: Part) -> int:
+        return self.long_rows.get(part.vehicle_class, LONG_ROWS)
+
+    def _name(self, part: Part) -> str | None:
+        """The owner of the prior of a vehicle."""
+        own = part.vehicle_class
+        if part.rows >= self._long_rows(part):
             return None
         for name, vehicle_class in ((PRIOR + own, own), (PRIOR, None)):
             if vehicle_class not in self._long:
@@ -62,15 +74,8 @@ class Priors:
                     [s for s in same if s.rows >= SHORT_ROWS]
                 )
             group = self._long[vehicle_class]
-            if all(s.vehicle == series.vehicle for s in group):
-                continue
-            if name not in self.known:
-                self.known[name] = self._made(name, pooled(group))
-            prior = self._without(self.known[name], name, series)
-            counts_as = prior_rows(series.rows, long_rows)
-            share = own_share(series.rows, counts_as)
-            self.moved[f"vehicle/{series.vehicle}"] = (prior.figures, share)
-            return replace(prior, counts_as=counts_as)
+            if any(s.vehicle != part.vehicle for s in group):
+                return name
         return None
 
     def _made(self, name: str, sample: list[Series]) -> Prior:
@@ -95,18 +100,10 @@ class Priors:
         }
         return replace(prior, sums=sums, rows=prior.rows - series.rows)
 
-    def move_thresholds(self, figures: dict[str, LearntFigures]) -> None:
-        """Move the excess thresholds of short histories, in place, once all are measured."""
-        for owner, (prior, share) in self.moved.items():
-            threshold = figures[owner].excess_threshold
-            for name in threshold.keys() & prior.excess_threshold.keys():
-                threshold[name] *= share
-                threshold[name] += (1 - share) * prior.excess_threshold[name]
-
     def forget(self, figures: dict[str, LearntFigures]) -> None:
         """Take the figures and coefficients of all priors away."""
         for name in self.known:
             del figures[name]
             for member in self.members:
                 member.coefficients.pop(name, None)
-        self.known, self.moved, self._long, self.train = {}, {}, {}, []
+        self.known, self._long, self.train = {}, {}, []

@@ -10,6 +10,7 @@ Shape legend: T rows of a vehicle, C channels.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self
 
@@ -17,7 +18,16 @@ import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
-from amad.detect.alarms import OperatingPoint, Run, choose_threshold, merge_alarms, vehicle_days
+from amad.detect.alarms import OperatingPoint, Run, choose_threshold, merge_alarms
+from amad.detect.fitting import (
+    Calibrated,
+    HeldOut,
+    Learner,
+    OfVehicle,
+    by_vehicle,
+    fit_together,
+    held_out,
+)
 from amad.detect.moving_threshold import (
     CONTEXT_ROWS,
     USUAL_MEDIAN,
@@ -27,7 +37,7 @@ from amad.detect.moving_threshold import (
     usual_scores,
 )
 from amad.windows.scaler import Scaler
-from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
+from amad.windows.series import Part, Series, joined, read_with_lead
 
 MIDNIGHT_US = 3_600_000_000  # one hour
 WHOLE_FLEET = ""  # key of the usual scores of all vehicles
@@ -99,7 +109,8 @@ def score_after(score: Callable[[Series], Scored], lead: Series, series: Series)
 class Scorer(ABC):
     """A method that scores the rows of scaled series, and its threshold.
 
-    A new method implements ``learn``, ``raw_score``, ``context_rows`` and ``lookahead_rows``.
+    A new method implements ``raw_score``, ``context_rows`` and ``lookahead_rows``, and ``learn`` if
+    there is something to learn.
     Example: ``RandomScorer(params, fleet, scaler, seed=0).fit(train, calibration).score(series)``
 
     tail_scale: by how much a higher score is e times as rare, see ``choose_threshold``; None where
@@ -125,9 +136,8 @@ class Scorer(ABC):
     def lookahead_rows(self) -> int:
         """How many periods after a row its score depends on."""
 
-    @abstractmethod
-    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
-        """Learn everything but the threshold; the train parts are sorted and none is empty."""
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:  # noqa: B027
+        """Learn what vehicles have in common; the train parts are sorted and none is empty."""
 
     @abstractmethod
     def raw_score(self, series: Series) -> RawScore:
@@ -182,10 +192,12 @@ class Scorer(ABC):
         Raises:
             DataError: no train or no calibration rows that can be scored.
         """
-        train = self.with_rows(train)
-        self.learn(train, calibration)
-        self.learn_threshold(calibration, {part.vehicle: part for part in train})
+        fit_together([self.learner()], self.with_rows(train), calibration)
         return self
+
+    def learner(self) -> Learner:
+        """What ``fit_together`` fits this method with."""
+        return _Learner(self)
 
     def with_rows(self, train: Sequence[Part]) -> list[Part]:
         """The train parts that have rows, sorted by vehicle.
@@ -200,25 +212,38 @@ class Scorer(ABC):
             )
         return train
 
-    def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
-        """Choose the threshold for the budget on calibration rows.
+    def without_vehicles(self) -> Self:
+        """A copy that knows no single vehicle, small enough to be sent to a worker."""
+        twin = copy(self)
+        if (point := self.operating_point) is not None:
+            twin.operating_point = replace(point, usual={WHOLE_FLEET: point.usual[WHOLE_FLEET]})
+        return twin
 
-        history: the train part of each vehicle.
+    def of_vehicle(self, vehicle: str) -> OfVehicle:
+        """What is known of a vehicle, for ``with_vehicle`` of a copy elsewhere."""
+        assert self.operating_point is not None, "fit the detector first"
+        return OfVehicle(usual=self.operating_point.usual.get(vehicle, ()))
+
+    def with_vehicle(self, vehicle: str, known: OfVehicle) -> Self:
+        """A copy that knows a vehicle as another copy did, see ``of_vehicle``."""
+        twin, point = copy(self), self.operating_point
+        assert point is not None, "fit the detector first"
+        if known.usual:
+            twin.operating_point = replace(point, usual=point.usual | {vehicle: known.usual})
+        return twin
+
+    def choose_threshold(
+        self,
+        scored: Sequence[HeldOut],
+        days: float,
+        first_moves: Mapping[str, float] | None = None,
+    ) -> None:
+        """Choose the threshold for the budget; the arguments are those of ``operating_point_for``.
 
         Raises:
             DataError: no calibration row can be scored.
         """
-        series = (read_with_lead(part) for part in by_vehicle(calibration))
-        scored = [held_out(item, self.raw_score(item).score_T) for item in series]
-        self._choose_threshold(scored, history)
-
-    def _choose_threshold(
-        self,
-        scored: Sequence["HeldOut"],
-        history: Mapping[str, Part],
-        first_moves: Mapping[str, float] | None = None,
-    ) -> None:
-        point = self._operating_point(scored, history, first_moves)
+        point = self.operating_point_for(scored, days, first_moves)
         if point is None:
             raise DataError(
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
@@ -234,15 +259,15 @@ class Scorer(ABC):
         usual[WHOLE_FLEET] = usual_scores(np.concatenate([score for _, score in known]))
         return usual
 
-    def _operating_point(
+    def operating_point_for(
         self,
-        scored: Sequence["HeldOut"],
-        history: Mapping[str, Part],
+        scored: Sequence[HeldOut],
+        days: float,
         first_moves: Mapping[str, float] | None = None,
     ) -> OperatingPoint | None:
-        """The operating point for these rows and scores; None if no row has a score.
+        """The operating point for these calibration rows; None if no row has a score.
 
-        first_moves: see ``choose_threshold``.
+        days: the vehicle-days of the rows. first_moves: see ``alarms.choose_threshold``.
         """
         if not any(np.isfinite(rows.score_T).any() for rows in scored):
             return None
@@ -251,7 +276,7 @@ class Scorer(ABC):
             [rows.score_T for rows in scored],
             [rows.timestamp_T for rows in scored],
             [usual.get(own.vehicle, usual[WHOLE_FLEET])[USUAL_MEDIAN] for own in scored],
-            days=self._days(scored, history),
+            days=days,
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
             gap_us=self.gap_us,
@@ -259,15 +284,6 @@ class Scorer(ABC):
             first_moves=first_moves,
         )
         return replace(point, usual=usual)
-
-    def _days(self, calibration: Sequence["Part | HeldOut"], history: Mapping[str, Part]) -> float:
-        """The vehicle-days of the calibration rows; history: as in ``learn_threshold``."""
-        days = 0.0
-        for part in calibration:
-            rows_T = part.timestamp_T
-            before = [history[part.vehicle].timestamp_T] if part.vehicle in history else []
-            days += vehicle_days([rows_T], [np.concatenate([*before, rows_T])])
-        return days
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
@@ -334,20 +350,25 @@ class Scorer(ABC):
         return out_T
 
 
-class HeldOut(NamedTuple):
-    """Calibration rows of a vehicle, and their scores."""
+class _Learner:
+    """Fits a method that learns nothing of a single vehicle but its usual scores."""
 
-    vehicle: str
-    timestamp_T: np.ndarray
-    score_T: np.ndarray
+    forms = 1
 
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
 
-def held_out(series: Series, score_T: np.ndarray) -> HeldOut:
-    """The calibration rows of a series that may have a lead, and their scores."""
-    own = without_lead(series)
-    return HeldOut(series.vehicle, own.timestamp_T.copy(), score_T[-own.rows :])
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
+        self._scorer.learn(train, calibration)
 
+    def learn_vehicle(self, train: Part | None, calibration: Part | None) -> OfVehicle:
+        if calibration is None:
+            return OfVehicle()
+        series = read_with_lead(calibration)
+        return OfVehicle(scores=[held_out(series, self._scorer.raw_score(series).score_T)])
 
-def by_vehicle(parts: Sequence[Part]) -> list[Part]:
-    """The parts that have rows, sorted by vehicle."""
-    return sorted((part for part in parts if part.rows), key=lambda part: part.vehicle)
+    def keep(self, vehicle: str, found: OfVehicle) -> None:
+        """Nothing: the scores wait until the threshold is chosen."""
+
+    def learn_threshold(self, form: int, known: Calibrated) -> None:
+        self._scorer.choose_threshold(known.scored, known.days)

@@ -4,7 +4,8 @@
     evaluation = examine(store, detector, fleet, params, lake.events(), other)
 
 Every method is fitted on train rows, gets its threshold from calibration rows and is judged on test
-rows. The series that it is given have no labels.
+rows. The series that it is given have no labels. Vehicles are units of work, which may run in other
+processes: ``amad.config.units``.
 """
 
 import time
@@ -16,7 +17,10 @@ import pyarrow as pa
 from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
+from amad.config.units import RunUnits, in_process
 from amad.detect.detector import Detector
+from amad.detect.fitting import OfVehicle, fit_together
+from amad.detect.residual_cache import ResidualCache
 from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.method_result import (
@@ -31,6 +35,7 @@ from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
+FORMS = ("amad", WITH, WITHOUT)
 RANDOM_SEEDS = 5  # the floor is the mean over so many random scores
 
 
@@ -49,32 +54,30 @@ class Evaluation:
 
 def examine(
     store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table,
-    other: Detector | None = None,
+    other: Detector | None = None, run: RunUnits = in_process,
 ) -> Evaluation:  # fmt: skip
     """Judge a fitted detector, the same without (or with) its network, the floor and the baselines.
 
     events: of the EVENTS schema, of all vehicles; the labels are in the store. other: the other
-    form of the detector, from ``fit_forms``; None where there is none.
+    form of the detector, from ``fit_forms``; None where there is none. run: what works on the
+    vehicles.
     """
-    timings: dict[str, dict[str, float]] = {}
-    methods: dict[str, Scorer] = {"amad": detector}
-    train, calibration = fitting_parts(store)
-
-    def add(name: str, seed: int) -> None:
-        started, kind = time.perf_counter(), name.partition("#")[0]
-        method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
-        methods[name] = method.fit(train, calibration)
-        timings[name] = {"fit_seconds": time.perf_counter() - started}
-
-    for number in range(RANDOM_SEEDS):
-        add(f"{FLOOR}#{number}", params.seed + number)
+    seeds = {f"{FLOOR}#{number}": params.seed + number for number in range(RANDOM_SEEDS)}
+    seeds |= {name: params.seed for name in params.evaluate.baselines if name != FLOOR}
+    baselines = {
+        name: make_baseline(name.partition("#")[0], params.detect, seed, fleet, store.scaler)
+        for name, seed in seeds.items()
+    }
+    learners = [method.learner() for method in baselines.values()]
+    seconds = fit_together(learners, *fitting_parts(store), run, "fit the baselines")
+    timings = {name: {"fit_seconds": own} for name, own in zip(baselines, seconds, strict=True)}
     votes = detector.params.vote > 0
+    methods: dict[str, Scorer] = {"amad": detector}
     if other is not None:
         methods[WITHOUT if votes else WITH] = other
-    for name in dict.fromkeys(params.evaluate.baselines):
-        if name != FLOOR:
-            add(name, params.seed)
-    results, unscorable = judge(methods, store, fleet, params, events, timings, graded=["amad"])
+    results, unscorable = judge(
+        methods | baselines, store, fleet, params, events, timings, graded=["amad"], run=run
+    )
     results = _one_floor(results)
     forms = (None, None) if other is None else ("amad", WITHOUT) if votes else (WITH, "amad")
     content = summarise(
@@ -116,11 +119,12 @@ def judge(
     events: pa.Table,
     timings: dict[str, dict[str, float]],
     graded: Collection[str] | None = None,
+    run: RunUnits = in_process,
 ) -> tuple[dict[str, MethodResult], dict[str, str]]:
     """Judge fitted methods, with one vehicle at a time in memory.
 
     timings: each method's seconds and rows per second are added to it. graded: the methods whose
-    findings get a severity and a guessed type; all by default.
+    findings get a severity and a guessed type; all by default. run: what works on the vehicles.
 
     Returns: the result of each method, and the vehicles that cannot be judged, with the reason.
     """
@@ -132,20 +136,91 @@ def judge(
         for name, method in methods.items()
     }
     unscorable: dict[str, str] = {}
-    timed = {name: _Timed(method) for name, method in methods.items()}
-    for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
-        whole = store.scaled(vehicle)
-        units, reason = units_of(whole, fleet, events, store.has_channel(vehicle))
-        if reason:
-            unscorable[vehicle] = reason
+    seconds, rows = dict.fromkeys(methods, 0.0), dict.fromkeys(methods, 0)
+    bare = {name: method.without_vehicles() for name, method in methods.items()}
+    work = _JudgeVehicle(bare, results, store, fleet, params, events)
+    units = _Units(methods, store.vehicles)
+    judged = track(run(work, units), "judge the methods, vehicle by vehicle", len(units))
+    for vehicle, found in zip(store.vehicles, judged, strict=True):
+        if found.reason:
+            unscorable[vehicle] = found.reason
         for name, result in results.items():
-            _judge_vehicle(result, timed[name], whole, units, fleet, params)
-    for name, method in timed.items():
+            result.join(found.results[name])
+            seconds[name] += found.seconds[name]
+            rows[name] += found.rows[name]
+    for name in methods:
         timings.setdefault(name, {}).update(
-            score_seconds=method.seconds,
-            rows_per_second=method.rows / method.seconds if method.seconds else 0.0,
+            score_seconds=seconds[name],
+            rows_per_second=rows[name] / seconds[name] if seconds[name] else 0.0,
         )
     return results, unscorable
+
+
+class _Units(Sequence[tuple[str, dict[str, OfVehicle]]]):
+    """Each vehicle with what the methods know of it, which is read when its turn has come."""
+
+    def __init__(self, methods: Mapping[str, Scorer], vehicles: Sequence[str]) -> None:
+        self._methods, self._vehicles = methods, vehicles
+
+    def __len__(self) -> int:
+        return len(self._vehicles)
+
+    def __getitem__(self, place):
+        vehicle = self._vehicles[place]
+        return vehicle, {name: own.of_vehicle(vehicle) for name, own in self._methods.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What the methods did on one vehicle, and the seconds and rows of their scoring.
+
+    reason: why the vehicle cannot be judged; empty if it can.
+    """
+
+    results: dict[str, MethodResult]
+    reason: str
+    seconds: dict[str, float]
+    rows: dict[str, int]
+
+
+class _JudgeVehicle:
+    """The work on one vehicle: all methods are judged on its rows."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Scorer],
+        results: Mapping[str, MethodResult],
+        store: WindowStore,
+        fleet: Fleet,
+        params: Params,
+        events: pa.Table,
+    ) -> None:
+        """methods: know no vehicle. results: of them, still empty."""
+        self._methods = methods
+        self._results = {name: result.empty() for name, result in results.items()}
+        self._store, self._fleet, self._params, self._events = store, fleet, params, events
+
+    def __call__(self, unit: tuple[str, dict[str, OfVehicle]]) -> _Judged:
+        vehicle, known = unit
+        whole = self._store.scaled(vehicle)
+        channels_C = self._store.has_channel(vehicle)
+        units, reason = units_of(whole, self._fleet, self._events, channels_C)
+        results, timed = {}, {}
+        shared = ResidualCache()  # the forms of the detector have the same members
+        for name, method in self._methods.items():
+            method = method.with_vehicle(vehicle, known[name])
+            if isinstance(method, Detector):
+                cache = shared if name in FORMS else ResidualCache()
+                method.members = [member.cached(cache) for member in method.members]
+            results[name] = self._results[name].empty()
+            timed[name] = _Timed(method)
+            _judge_vehicle(results[name], timed[name], whole, units, self._fleet, self._params)
+        return _Judged(
+            results=results,
+            reason=reason,
+            seconds={name: method.seconds for name, method in timed.items()},
+            rows={name: method.rows for name, method in timed.items()},
+        )
 
 
 class _Timed:

@@ -175,6 +175,20 @@ class MethodResult:
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [_finding(event, known, false_N, history_T) for event in events]
 
+    def empty(self) -> "MethodResult":
+        """A result of the same method without units."""
+        return MethodResult(lookahead_seconds=self.lookahead_seconds, graded=self.graded)
+
+    def join(self, other: "MethodResult") -> None:
+        """Add the units of another result of the method, and what it did on their vehicles."""
+        for name in ("vehicle", "per_unit", "point_adjusted"):
+            getattr(self, name).update(getattr(other, name))
+        self.pa_k += other.pa_k
+        self.precision_G += other.precision_G
+        self.unscored_rows += other.unscored_rows
+        self.rows += other.rows
+        self.join_findings(other)
+
     def join_findings(self, other: "MethodResult") -> None:
         """Add the alarms and findings of another result."""
         self.truth += other.truth

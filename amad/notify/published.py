@@ -228,8 +228,8 @@ def _ongoing(
 ) -> set[str]:
     """The ids of the incidents whose end no scored row shows: nothing is known of what follows.
 
-    An incident goes on in a row at most ``gap_us`` after it closed. So a scored row later than that,
-    which did not become part of it, ends it.
+    An incident goes on in a row at most ``gap_us`` after it closed. So a scored row later than
+    that, which did not become part of it, ends it.
     """
     newest: dict[str, str] = {}  # of each vehicle, its last incident
     for name, item in incidents.items():

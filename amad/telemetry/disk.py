@@ -8,8 +8,11 @@ driver.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
+
+import pyarrow as pa
 
 from amad.telemetry.temporary import temporary_folder
 
@@ -37,6 +40,7 @@ def read_through(drivers: DriversDisk | None) -> None:
     """Let this process ask ``drivers`` for every file from now on; None: the file system."""
     global _drivers
     _drivers = drivers
+    _last_read.cache_clear()
 
 
 def fetch_from(folders: Mapping[Path, Fetch]) -> None:
@@ -81,6 +85,22 @@ def read_stretches(stretches: Sequence[Stretch]) -> list[bytes]:
             file.seek(first)
             found.append(file.read(count))
     return found
+
+
+def mapped(path: Path) -> pa.NativeFile:
+    """A file to read from: mapped, or its content where this node lacks the driver's disk.
+
+    Such a node keeps the content of the last one, since what is mapped is often opened again.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return pa.memory_map(str(path)) if _drivers is None else pa.BufferReader(_last_read(path))
+
+
+@lru_cache(maxsize=1)
+def _last_read(path: Path) -> bytes:
+    return read_bytes(path)
 
 
 @contextmanager

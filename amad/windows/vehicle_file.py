@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from amad.telemetry import disk
 from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.series import Series
 
@@ -125,7 +126,7 @@ def pieces(rows: int) -> Iterator[tuple[int, int]]:
 
 def read_series(path: Path, vehicle: str, vehicle_class: str, channels: int) -> Series:
     """The series in a file: read-only views of it."""
-    with pa.memory_map(str(path)) as source:
+    with disk.mapped(path) as source:
         batch = pa.ipc.open_file(source).get_batch(0)
     shape = (batch.num_rows, channels)
     return Series(

@@ -65,20 +65,24 @@ def engine_choice(profile: ClusterProfile, wanted: str) -> Iterator[Callable[[in
 
 
 @contextmanager
-def unit_engine(stage: Stage) -> Iterator[RunUnits]:
-    """What runs the units of a stage before training, as its profile says; closes Ray at the end.
+def unit_engine(stage: Stage, *, scored_days: int | None = None) -> Iterator[RunUnits]:
+    """What runs the units of a stage, as its profile says; closes Ray at the end.
 
     Ray starts with the first work that is given to it, so a small fleet never waits for it.
+
+    scored_days: the vehicle-days of a stage whose work takes about as long as scoring them; default
+    is light work, which says itself how many there are.
     """
     profile = stage.profile
     reached: list[Reach] = []  # one, once Ray was started
     with engine_choice(profile, profile.engine) as choose, ExitStack() as opened:
 
         def run(
-            work: Callable[[Unit], Result], units: Sequence[Unit], *, vehicle_days: int
+            work: Callable[[Unit], Result], units: Sequence[Unit], *, vehicle_days: int = 0
         ) -> Iterator[Result]:
-            least = LIGHT * profile.ray_min_vehicle_days
-            if not units or choose(vehicle_days, least) == "process":
+            least = profile.ray_min_vehicle_days * (LIGHT if scored_days is None else 1)
+            days = vehicle_days if scored_days is None else scored_days
+            if not units or choose(days, least) == "process":
                 yield from in_this_process(work, units)
                 return
             from amad.engines.shared.ray_cluster import ray_session

@@ -171,7 +171,7 @@ def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
     # Of a large fleet the driver holds these tables whole, so they have no column that none needs.
     profile = profile.set_column(1, "date", profile["date"].cast(pa.string()))
     columns = ["rows", "duplicates", "late", "unreadable", "gap_seconds", "span_seconds"]
-    days = profile.select([*KEYS[DAYS], *columns]).to_pandas()
+    days = profile.select([*KEYS[DAYS], *columns]).to_pandas(strings_to_categorical=True)
     days = days.drop_duplicates(KEYS[DAYS], ignore_index=True)
     sent = days["rows"] + days["duplicates"] + days["unreadable"]
     days["duplicate_share"] = days["duplicates"] / sent
@@ -180,7 +180,9 @@ def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
     days["gap_share"] = (days["gap_seconds"] / days["span_seconds"]).fillna(0.0)
     columns = ["rows", "nulls", "out_of_range", "longest_flat_seconds"]
     expected = profile.select([*KEYS[CHANNELS], *columns]).filter(profile["expected"])
-    channels = expected.to_pandas(split_blocks=True, self_destruct=True)
+    channels = expected.to_pandas(
+        split_blocks=True, self_destruct=True, strings_to_categorical=True
+    )
     for counted in ("nulls", "out_of_range"):
         name = "null_share" if counted == "nulls" else f"{counted}_share"
         channels[name] = channels.pop(counted) / channels["rows"]
