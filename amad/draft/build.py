@@ -14,7 +14,7 @@ from amad.draft import other_scale, state_words, vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL
+from amad.draft.columns import HOLDS_JSON, LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
@@ -145,6 +145,11 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
         + [STALE.format(path) for path in listed.logs[:1]],
     )
+    nested = [f"{h!r}: {w}" for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)]
+    if nested and clock.take == "index":
+        raise DataError(
+            f"{root}: no column of {samples[0].path} tells the time ({'; '.join(nested[:SHOWN])})"
+        )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")

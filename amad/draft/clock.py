@@ -139,7 +139,7 @@ def _found(samples: list[Sampled]) -> Clock:
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
-    best.columns |= {header for header in named if is_time(columns[header][0])}
+    best.columns |= {header for header in named if _is_some_time(columns[header][0])}
     since = [column for column, take in others.items() if take == "elapsed" != best.take]
     if best.take == "column":  # the others, too, measure nothing but time
         best.guesses += [RUNS.format(column) for column in since]
@@ -221,6 +221,11 @@ def _of_guess(header: str, told: timestamp_guess.Guess, texts: list[str]) -> Clo
 def _is_named(header: str) -> bool:
     name = name_and_unit(header)[0]
     return bool(NAMED.search(name)) or is_named_elapsed(name)
+
+
+def _is_some_time(column: pa.Array) -> bool:
+    """Does it hold times in some form, and no words or numbers under the name of a time?"""
+    return is_time(column) and timestamp_guess.looks_like(map(str, drawn(column))) is not None
 
 
 def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:

@@ -24,6 +24,7 @@ from amad.reading.numbers import (
     numbers,
     shown,
 )
+from amad.reading.units import UNIT_COLUMN
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
@@ -63,7 +64,9 @@ UNIT_BEHIND = re.compile(
     r"fahrenheit|pct|percent|hz|km|kg|mm)$|(?:temp|coolant|(?<![^\W_])oil)[^\W_]*[ _]([cf])$",
     re.I,
 )
+HOLDS_JSON = "it holds JSON"
 SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
+TELLS_UNITS = re.compile(rf"(.+[ _.-])?({UNIT_COLUMN.pattern})|.*(?-i:[a-z]U)nits?", re.I)
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
@@ -103,7 +106,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
             sample.twice, "several columns have this name: give each its own"
         )
         result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
-        result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
+        result.left_out |= dict.fromkeys(sample.nameless, "it has no name")
         own = {sample.header_of(header) for header in shared}
         others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
@@ -151,7 +154,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     result.guesses += [
         f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
         for header in rest
-        if re.search("unit|uom|einheit", header, re.I) and len(units := _texts(shared[header])) > 1
+        if TELLS_UNITS.fullmatch(header.strip()) and len(units := _texts(shared[header])) > 1
     ]
     result.guesses += [
         SCALED.format(header.strip(), scales[tidy(header)])
@@ -266,7 +269,7 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")
     if told.refused and (first := _first_refused(column, told)).lstrip()[:1] in ("{", "["):
-        raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
+        raise NotReadableError(f"{HOLDS_JSON} such as {shown(first)}: write its fields as columns")
     return told
 
 

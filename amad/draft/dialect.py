@@ -85,10 +85,26 @@ def _remedy(lines: list[str]) -> str:
         return "; it holds one line only"
     if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
-    tables = ([texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} ")
+    tables = [[texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} "]
+    for rows in tables:
+        if fields := _fields_below_names(rows):
+            return (
+                f"; its first line names {len(rows[0])} columns, and the rows below it have "
+                f"{fields} fields: name each column (R needs row.names = FALSE), and write "
+                "fractions with a point where commas part the columns"
+            )
     if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
+
+
+def _fields_below_names(rows: list[list[str]]) -> int:
+    """The number of fields of the rows, if the first line names fewer columns; else 0."""
+    head, *below = rows
+    fewest = min(map(len, below), default=0)
+    if not 1 < len(head) < fewest or not _names(head) or not any(map(_is_row, below)):
+        return 0
+    return max(map(len, below))
 
 
 def _begins_at_once(rows: list[list[str]]) -> bool:

@@ -93,6 +93,7 @@ def _pair(
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
     values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
+    values = [h for h in values if VALUE.fullmatch(_name(h)) or not _stands(shared[h])]
     typed = [h for h in values if ANY_VALUE.fullmatch(_name(h))]
     typed = typed if len(typed) > 1 and _fill_one(typed, shared) else []
     numbered = turns if len(values) == len(typed or "1") + 1 else []  # beside a single value
@@ -162,6 +163,11 @@ def _apart(parts: list[list[str]], levels: int) -> list[list[str]]:
 
 def _name(header: str) -> str:
     return name_and_unit(header)[0].strip()
+
+
+def _stands(columns: list[pa.Array]) -> bool:
+    """Is it the same in all rows, and so measures nothing?"""
+    return len({value for cells in columns for value in pc.unique(cells).to_pylist()}) == 1
 
 
 def _takes_turns(column: pa.Array) -> bool:

@@ -75,7 +75,7 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         if named:
             text = re.sub(r"\b(?:UTC|GMT)(?=[+-]\d)", "", text)
             text = re.sub(r"\b(?:UTC|GMT|Z)\b", "+0000", text)
-            if match := re.search(r"(?<=\d )[A-Z]{3,5}\b(?! \d{1,2} )", text):
+            if match := re.search(r"(?<=[\dmM] )[A-Z]{3,5}\b(?! \d{1,2} )", text):
                 name = match[0]
                 text = text[: match.start()] + "+0000" + text[match.end() :]
         if offset:

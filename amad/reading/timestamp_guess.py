@@ -208,7 +208,7 @@ def _reads(form: str, sample: list[str]) -> bool:
 def _read(form: str, sample: list[str]) -> list[tuple[int, bool] | None]:
     """What each text tells in this form; a zone's name counts as UTC, as no zone is known yet."""
     if "%Z" in form:
-        sample = [re.sub(r"(?<=\d )[A-Z]{3,4}\b", "UTC", text) for text in sample]
+        sample = [re.sub(r"(?<=[\dmM] )[A-Z]{3,4}\b", "UTC", text) for text in sample]
     return list(map(strptime(form), sample))
 
 
