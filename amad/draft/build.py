@@ -1,6 +1,5 @@
 """The draft of a fleet file: look at a sample, guess, try the guess, write it down."""
 
-import csv
 import filecmp
 import re
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
-from amad.draft.sample import Sampled, list_files, look, suffix_of
+from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, left_out_lines, summary
 from amad.reading.headers import Headers
@@ -101,7 +100,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     listed = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
     names = listed.names
-    culprits = next((path for path in names if _is_culprits(root / path)), None)
+    culprits = next((path for path in names if is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
     unnamed = [path for path in names if not _is_text(path)]
     names = [path for path in names if _is_text(path)]
@@ -379,18 +378,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_culprits(path: Path) -> bool:
-    """Is it a table of known events, with the columns entity, start, end and channels?"""
-    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
-        return False
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeError, csv.Error):
-        return False
-    return {"start", "end", "channels"} <= {name.strip() for name in header}
 
 
 def _header(clock: Clock) -> str:

@@ -48,6 +48,7 @@ LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
 RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
+WITH_DATE = 3  # rank of times with a date
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 SATELLITE = re.compile("gps|gnss", re.I)
@@ -85,16 +86,16 @@ def clock_of(samples: list[Sampled]) -> Clock:
 def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
+    found: list[tuple[tuple, Clock]] = []
     both = _of_two_columns(columns, samples)
     if both is not None:
-        return both
-    found: list[tuple[tuple, Clock]] = []
+        found.append(((WITH_DATE, True, not both.local, True, True, np.inf, 0), both))
     for order, (header, cells) in enumerate(columns.items()):
         clock = _of_column(header, cells, samples, named=header in named)
-        if clock is not None:
+        if clock is not None and (both is None or header not in both.columns):
             found.append(((*_rank(clock, cells[0]), -order), clock))
     if not any(clock.take == "column" for _, clock in found):
-        known = {clock.keys["column"] for _, clock in found}
+        known = {name for _, clock in found for name in _told(clock)}
         rest = {header: cells for header, cells in columns.items() if header.strip() not in known}
         epochs = (_of_unnamed_epochs(h, cells, samples) for h, cells in rest.items())
         clock = next((clock for clock in epochs if clock is not None), None)
@@ -135,7 +136,7 @@ def _found(samples: list[Sampled]) -> Clock:
         ]
         best.local = True
         best.columns |= days.columns | {days.keys["column"]}
-    others = {c.keys["column"]: c.take for _, c in found if c is not best}
+    others = {name: c.take for _, c in found if c is not best for name in _told(c)}
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
@@ -319,9 +320,15 @@ def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
 
 
+def _told(clock: Clock) -> list[str]:
+    """The columns that a rule reads."""
+    told = clock.keys["column"]
+    return told if isinstance(told, list) else [told]
+
+
 def _rank(clock: Clock, column: pa.Array) -> tuple:
     """The order of several columns: a date before a time of day, times with an offset first."""
-    with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
+    with_date = {"column": WITH_DATE, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
     if clock.take == "column" and tells_only_days(column):

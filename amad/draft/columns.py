@@ -20,9 +20,11 @@ from amad.reading.numbers import (
     Marks,
     NotReadableError,
     Numbers,
+    flags,
     is_text,
     numbers,
     shown,
+    tidied,
 )
 from amad.reading.units import UNIT_COLUMN
 
@@ -76,6 +78,12 @@ MOST_UNITS = 5  # of a column, in a message
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Shutdown
+# Up to a half of the cells may be these, which say that there is no value.
+FAILURE = (
+    r"^(unavailable|unknown|invalid|offline|not (available|connected)|no (data|signal|value)|"
+    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|(comm|calc)\w* (fail(ed|ure)?|error)|"
+    r"err(or)?|fail(ed|ure)?|intf shut|scan off|configure)$"
+)
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 
 
@@ -241,9 +249,10 @@ def _why_not(
             return str(error)
     known = sum(int((~np.isnan(told.value_R)).sum()) for _, told in read)
     bad = sum(int(told.bad_R.sum()) for _, told in read)
+    failed = sum(int(tell_a_failure(column.filter(pa.array(t.bad_R))).sum()) for column, t in read)
     if known + bad == 0:
         return "it is empty"
-    if bad > (1 - LEAST_NUMBERS) * (known + bad):
+    if bad - failed > (1 - LEAST_NUMBERS) * (known + bad) or failed > known:
         return next(_why_refused(column, told) for column, told in read if told.refused)
     ones = [n for n in ALL_ONES if any((told.value_R == n).any() for _, told in read)]
     texts = [(column, told) for column, told in read if is_text(column.type)]
@@ -353,6 +362,11 @@ def _is_of_lone_groups(column: pa.Array) -> bool:
         return False
     told = pc.unique(pc.drop_null(some_of(column)))
     return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
+
+
+def tell_a_failure(cells: pa.Array) -> np.ndarray:
+    """Which cells are words of historians and hubs for a value that they do not have, bool (R,)."""
+    return flags(pc.match_substring_regex(tidied(cells), FAILURE))
 
 
 def words_for_nothing(refused: list[pa.Array]) -> list[str]:

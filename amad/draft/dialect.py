@@ -29,6 +29,7 @@ LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
 MOST_LIKE_ROWS = 3  # lines of a preamble, such as serial numbers, that look like rows
+MOST_SETTINGS = 20  # the same, below names of which none is of a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +173,9 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):
                 end = min(end, at)
-                if at - end >= MOST_LIKE_ROWS or any(map(CLOCK.search, told)):
+                timed = any(map(NAMED.search, found[0][2]))
+                most = MOST_LIKE_ROWS if timed else MOST_SETTINGS
+                if at - end >= most or any(map(CLOCK.search, told)):
                     break
             continue
         if at > end and not any(map(NAMED.search, told)):

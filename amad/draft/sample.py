@@ -1,5 +1,6 @@
 """A bounded look into a folder of raw files: which files there are, and rows of some."""
 
+import csv
 import os
 import random
 import re
@@ -172,6 +173,18 @@ def _is_no_data(path: Path) -> bool:
     return path.suffix.lower() in NO_DATA or path.name.endswith("~")
 
 
+def is_culprits(path: Path) -> bool:
+    """Is it a table of known events, with the columns entity, start, end and channels?"""
+    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
+        return False
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error):
+        return False
+    return {"start", "end", "channels"} <= {name.strip() for name in header}
+
+
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
@@ -329,7 +342,11 @@ def _tells_times(column: pa.Array) -> bool:
     """Does a column without a name hold times, and no numbers of rows?"""
     told = looks_like(map(str, pc.drop_null(column)[:LOOKED_AT].to_pylist()))
     settings = {} if told is None else told.settings
-    return told is not None and "elapsed" != settings.get("take") and "days_1900" != settings.get("unit")
+    return (
+        told is not None
+        and settings.get("take") != "elapsed"
+        and settings.get("unit") != "days_1900"
+    )
 
 
 def _resolve(

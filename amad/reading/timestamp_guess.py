@@ -142,7 +142,8 @@ def _digits_of_clock(sample: list[str]) -> Guess | Literal[False] | None:
 
 def _text(sample: list[str], now: int) -> Guess | None:
     clock = re.fullmatch(r"\d{1,3}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]\.? ?m\.?)?", sample[0], re.I)
-    if clock and not clock[3] and re.match(r"0{1,3}:00:0", sample[0]):
+    beyond = any(re.match(r"(2[4-9]|[3-9]\d|\d{3}):(?!00(:00)?$)", text) for text in sample)
+    if clock and not clock[3] and (beyond or re.match(r"0{1,3}:00:0", sample[0])):
         return Guess(
             settings={"take": "elapsed"},
             sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
