@@ -1,6 +1,7 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -51,6 +52,7 @@ START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is n
 WITH_DATE = 3  # rank of times with a date
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
+HOUR = re.compile(r"hours?([ _]?of[ _]?day)?|hr|stunde|heure|hora", re.I)
 SATELLITE = re.compile("gps|gnss", re.I)
 SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
@@ -296,17 +298,23 @@ def _of_unnamed_epochs(
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
+    whole = [h for h, cells in columns.items() if HOUR.fullmatch(h.strip()) and _are_hours(cells)]
     dates = [
         h
         for h in columns
-        if h not in hours and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
+        if h not in (*hours, *whole) and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
     ]
-    for date, hour in product(dates, hours):
+    for date, hour in product(dates, [*hours, *whole]):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
-        told = timestamp_guess.looks_like([text for column in cells for text in drawn(column)])
+        minutes = ":00" * (hour in whole)
+        told = timestamp_guess.looks_like(
+            [text + minutes for column in cells for text in drawn(column)]
+        )
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
+        if minutes:
+            told = _without_minutes(told)
         told = with_order(told, list(map(drawn, cells)), samples)
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
@@ -314,6 +322,19 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
         if reads(clock, cells):
             return clock
     return None
+
+
+def _are_hours(columns: list[pa.Array]) -> bool:
+    """Do they hold whole numbers from 0 to 23, and several of them?"""
+    told = {str(value).strip() for column in columns for value in drawn(column)}
+    return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-3]", text) for text in told)
+
+
+def _without_minutes(told: timestamp_guess.Guess) -> timestamp_guess.Guess:
+    """The guess for a date and an hour, of one for a date, an hour and ``:00``."""
+    form = told.settings.get("format", "%Y-%m-%d %H:%M").removesuffix(":%M")
+    other = told.other_form.removesuffix(":%M")
+    return replace(told, settings={"format": form}, other_form=other)
 
 
 def _column(header: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
-DELIMITERS = ",;\t|\x01"  # the last one is Hive's
+DELIMITERS = ",;\t|~^\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
 ANNOTATION = re.compile("#(group|datatype|default),")  # above the header of a table of InfluxDB
 # Under the names of a listing that SQL*Plus or sqlcmd printed.

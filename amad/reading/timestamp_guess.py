@@ -228,7 +228,7 @@ def _forms(text: str) -> list[str]:
     if noon:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
-    clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
+    clock = re.search(r"(?<!\d)(?<!\+)(?<! -)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
     digits = re.search(rf"({BEFORE_CLOCK})\d{{4}}(?P<s>\d\d)?(?P<f>\.\d+)?$", form)
     dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form) or re.search(
         r"(?:(?<=[ T])|(?<=\d[-_]))\d{1,2}([._-])\d\d\1\d\d(?=$|\.\d+$)", form
