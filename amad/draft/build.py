@@ -22,6 +22,7 @@ from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
+from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
 from amad.reading.headers import Headers
 from amad.reading.lacking import ADD_IT
@@ -196,6 +197,9 @@ def _finished(plan: Plan) -> Draft:
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
+    if one and not plan.owner.columns and plan.columns.long is None:
+        told = plan.owner.guesses
+        told += [*seem_to_name_vehicles(trial, plan.channels, told)]
     plan.columns.guesses += state_words.told_of(plan.channels)
     if doubles := likely_doubles(np.unique(trial.vehicle_N).tolist()):
         spelt = (" = ".join(map(repr, ids)) for ids in doubles)

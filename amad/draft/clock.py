@@ -262,6 +262,9 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
             keys=_column(header) | settings,
             seen=f"column {header.strip()!r}, {form_of(settings)} in {share:.0%} of the rows",
         )
+        if good.all():
+            told_forms = sorted(map(form_of, forms.values()))
+            clock.seen = f"column {header.strip()!r}, {' or '.join(told_forms)}"
         clock.local = local and not says_utc(clock)
         if not good.all():
             clock.guesses.append(
