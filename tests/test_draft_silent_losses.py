@@ -285,3 +285,76 @@ def test_how_arrow_stores_a_column_does_not_matter(field, cells):
     fleet, _ = field.draft()
     assert fleet.channel_names == ["speed", "load"]
     assert field.ingest(fleet).rows_lake == ROWS
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [("Date,Hour", "%Y-%m-%d,%H"), ("Datum,Stunde", "%d.%m.%Y,%H")],
+)
+def test_a_date_and_an_hour_tell_the_time(field, header, form):
+    rows = (f"{moments(3600 * n):{form}},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", [f"{header},speed", *rows])
+    fleet, _ = field.draft()
+    done = field.ingest(fleet)
+    assert (fleet.channel_names, done.rows_lake) == (["speed"], ROWS)
+    assert first_row(field, fleet)["timestamp"] == moments(0)
+
+
+def test_times_as_oracle_writes_them(field):
+    rows = (f"{moments(n):%d-%b-%y %I.%M.%S}.000000000 AM +00:00,{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["ts,speed", *rows])
+    fleet, _ = field.draft()
+    field.ingest(fleet)
+    assert first_row(field, fleet)["timestamp"] == moments(0)
+
+
+@pytest.mark.parametrize("mark", ["~", "^"])
+def test_marks_that_part_the_columns_of_exports(field, mark):
+    field.write("a.csv", log(mark=mark))
+    assert field.draft()[0].source.delimiter == mark
+
+
+def test_dates_that_a_spreadsheet_turned_around_are_told(field):
+    """It takes what it can for month/day, and leaves 13/01/2026 as it is."""
+    days = [MONDAY + timedelta(hours=6 * n) for n in range(80)]
+    forms = ("%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M")
+    rows = (f"{day:{forms[day.day > 12]}},{wave(n)}" for n, day in enumerate(days))
+    field.write("a.csv", ["time,speed", *rows])
+    _, told = field.draft()
+    assert "a.csv has rows of 2026-07-01; with day and month the other way round" in told
+
+
+def test_months_that_begin_on_their_first_day_are_not_told_as_turned_around(field):
+    days = [MONDAY.replace(month=month, day=1) for month in (1, 2, 5, 6, 9)]
+    rows = [f"{day + timedelta(minutes=n):%d/%m/%Y %H:%M},{n}" for day in days for n in range(50)]
+    field.write("a.csv", ["time,speed", *rows])
+    assert "the other way round, of" not in field.draft()[1]
+
+
+@pytest.mark.parametrize("ids", [("101", "102"), ("M-AB 123", "M-AB 124")])
+@pytest.mark.parametrize("block", [False, True])
+def test_a_column_that_seems_to_name_vehicles_is_told(field, ids, block):
+    """Under a name that may be one of anything; as one vehicle's, its values jump."""
+    rows = [
+        (n * 10 + at, name, wave(n + 30 * at)) for n in range(ROWS) for at, name in enumerate(ids)
+    ]
+    rows = sorted(rows, key=lambda row: row[1]) if block else rows
+    field.write("a.csv", ["time,bus,speed", *(f"{stamp(t)},{name},{x}" for t, name, x in rows)])
+    _, told = field.draft()
+    assert f"column 'bus' ({ids[0]}, {ids[1]}) seems to name vehicles".lower() in told.lower()
+
+
+def test_what_changes_from_row_to_row_without_a_sense_is_no_vehicle(field):
+    satellites = {"sats": lambda n: 7 + n * n % 3, "gear": lambda n: int(wave(n) // 20)}
+    field.write("a.csv", log(**satellites))
+    assert "seems to name vehicles" not in field.draft()[1]
+
+
+def test_times_in_two_forms_that_are_both_read_are_said_so(field):
+    rows = rows_of(
+        lambda n: {"ts": stamp(n) + "Z" if n % 2 else START_US // 1000 + n * 1000, "speed": wave(n)}
+    )
+    field.write("a.json", rows)
+    fleet, told = field.draft()
+    assert "column 'ts', ISO 8601 or a number in ms" in told
+    assert field.ingest(fleet).rows_lake == ROWS

@@ -24,9 +24,7 @@ TAKE_TURNS = "rows take turns, and values go on from the last row with the same 
 STARTS_AGAIN = "the time starts again where it changes"
 
 
-def seem_to_name_vehicles(
-    trial: Trial, channels: list[Drafted], told: list[str]
-) -> Iterator[str]:
+def seem_to_name_vehicles(trial: Trial, channels: list[Drafted], told: list[str]) -> Iterator[str]:
     """A guess on each of the channels that seems to name vehicles, unless that is told already."""
     for at, channel in enumerate(channels):
         header = repr(channel.header.strip())
