@@ -358,3 +358,33 @@ def test_times_in_two_forms_that_are_both_read_are_said_so(field):
     fleet, told = field.draft()
     assert "column 'ts', ISO 8601 or a number in ms" in told
     assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_column_that_looks_like_a_time_is_told_as_no_channel(field):
+    field.write("a.csv", log(engine_run_time=lambda n: f"00:{n // 60:02d}:{n % 60:02d}"))
+    _, told = field.draft()
+    assert "'engine_run_time' looks like a time, too" in told
+
+
+@pytest.mark.parametrize(
+    ("date", "clock"),
+    [
+        ('"Log Date","{:%d/%m/%Y}",,,"Origin Time","0","s"', '"Log Time","{:%H:%M:%S}"'),
+        ('"Date","{:%A, %B %d, %Y}"', '"Time","{:%I:%M %p}"'),
+    ],
+)
+def test_a_start_whose_time_of_day_stands_in_the_next_line(field, date, clock):
+    """As MoTeC and AiM write them, each in quotes."""
+    for day in (0, 20):
+        start = MONDAY + timedelta(days=day)
+        rows = (f'"{n / 10}","{wave(n)}","{n}"' for n in range(ROWS))
+        above = ['"Format","CSV"', date.format(start), clock.format(start), ""]
+        field.write(f"run{day}.csv", [*above, '"Time","Speed","RPM"', '"s","km/h","rpm"', *rows])
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).rows_lake == 2 * ROWS
+    assert first_row(field, fleet)["timestamp"] == moments(0)
+
+
+def test_a_header_with_more_names_than_its_rows_have_fields_is_a_header(field):
+    field.write("a.csv", ["X,CH1,CH2,Start,Increment,", *(f"{n},{wave(n)}," for n in range(ROWS))])
+    assert "begin at once" not in field.refusal()

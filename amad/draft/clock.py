@@ -59,6 +59,7 @@ SINCE_1980 = (
     "if the times are ten years too early, write them in UTC"
 )
 UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
+NO_CHANNEL = "{!r} looks like a time, too, by its name and its cells, and is no channel"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
@@ -142,7 +143,10 @@ def _found(samples: list[Sampled]) -> Clock:
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
-    best.columns |= {header for header in named if _is_some_time(columns[header][0])}
+    looks = {h for h in named if _is_some_time(columns[h][0])} - best.columns
+    best.columns |= looks
+    known = {*_told(best), *others}
+    best.guesses += [NO_CHANNEL.format(h.strip()) for h in sorted(looks) if h.strip() not in known]
     since = [column for column, take in others.items() if take == "elapsed" != best.take]
     if best.take == "column":  # the others, too, measure nothing but time
         best.guesses += [RUNS.format(column) for column in since]

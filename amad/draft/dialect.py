@@ -110,6 +110,8 @@ def _fields_below_names(rows: list[list[str]]) -> int:
 
 def _begins_at_once(rows: list[list[str]]) -> bool:
     """Is there no line of names: is a line all numbers and times, or is one column all numbers?"""
+    if len(rows[0]) > 1 and _names(rows[0]):
+        return False
     if any(len(row) > 1 and _is_row(row) for row in rows):
         return True
     widths = {len(row) for row in rows}

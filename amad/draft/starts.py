@@ -30,12 +30,16 @@ IN_PATH = (
 )
 
 
-# How far a start reaches: to the end of its field, of the next field, of the next line.
+# How far a start reaches: to the end of its text in quotes, of its field, of the next field, of the
+# next line, of the text in quotes in the next line.
 FIELD = r"[^\r\n;,\t\"]*"
+QUOTED = r"[^\r\n\"]*\d[^\r\n\"]*"
 EXTENTS = (
+    rf"(?<=\")({QUOTED})(?=\")",
     rf"({FIELD}\d{FIELD})",
     rf"({FIELD}\d{FIELD}[;,\t]{FIELD}\d{FIELD})",
     rf"({FIELD}\d{FIELD}[;,\t\"]*[\r\n]+(?:\"?{FIELD}\"?[;,\t]\"?)?{FIELD}\d{FIELD})",
+    rf"(?<=\")({QUOTED}\"[^\r\n]*[\r\n]+\"{FIELD}\"[;,\t]\"{QUOTED})(?=\")",
 )
 
 
