@@ -1,8 +1,6 @@
 """What a draft must not leave out, merge or make up in silence: columns, times and vehicles."""
 
-import json
 from datetime import UTC, timedelta
-from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,11 +16,6 @@ def moments(n):
     return MONDAY.replace(tzinfo=UTC) + timedelta(seconds=n)
 
 
-def first_row(field, fleet):
-    (part,) = sorted(field.settings.fleet_dir("vans").rglob("part.parquet"))[:1]
-    return pq.ParquetFile(part).read().to_pylist()[0]
-
-
 @pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M", "epoch"])
 def test_a_first_column_without_a_name_tells_the_time(field, form):
     """As pandas writes the index of a table."""
@@ -33,7 +26,7 @@ def test_a_first_column_without_a_name_tells_the_time(field, form):
     fleet, told = field.draft()
     assert fleet.source.timestamp.column == "column 1"
     done = field.ingest(fleet)
-    assert (done.rows_lake, first_row(field, fleet)["timestamp"]) == (ROWS, moments(0))
+    assert (done.rows_lake, field.first_row(fleet)["timestamp"]) == (ROWS, moments(0))
 
 
 def test_a_first_column_of_row_numbers_stays_out(field):
@@ -82,7 +75,7 @@ def test_a_sure_time_comes_before_a_local_date_and_time_of_day(field, header, ce
     assert "'Date', 'Time' can be read as the time as well" in told
     assert fleet.channel_names == ["speed"]
     field.ingest(fleet)
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 def test_seconds_of_unix_come_before_a_local_time(field):
@@ -102,7 +95,7 @@ def test_a_time_of_day_of_its_own_is_not_cut_from_a_timestamp(field):
     pq.write_table(pa.table(table), field.raw / "a.parquet")
     fleet, _ = field.draft()
     field.ingest(fleet)
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +116,7 @@ def test_dates_in_paths_with_the_month_first_or_by_its_name(field, name, form):
     assert fleet.source.timestamp.date_format == form
     done = field.ingest(fleet)
     assert done.vehicles == {"busA": 2 * ROWS, "busB": 2 * ROWS}
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 def test_dates_in_paths_that_may_have_the_month_first_are_a_guess(field):
@@ -171,7 +164,7 @@ def test_the_short_name_of_a_zone_behind_am_and_in_german(field, form, zone, hou
     fleet, _ = field.draft()
     assert fleet.source.timestamp.timezone == zone
     field.ingest(fleet)
-    assert first_row(field, fleet)["timestamp"].hour == hour
+    assert field.first_row(fleet)["timestamp"].hour == hour
 
 
 def test_the_settings_of_a_scope_are_no_rows(field):
@@ -219,74 +212,6 @@ def test_a_header_with_too_few_names_is_told(field, lines, told):
     assert told in field.refusal()
 
 
-def rows_of(make):
-    return [json.dumps(make(n)) for n in range(ROWS)]
-
-
-def test_numbers_that_mongodb_wraps_with_their_types_are_one_column(field):
-    def row(n):
-        kind = ("$numberInt", str(n)) if n % 3 == 0 else ("$numberDouble", f"{n}.5")
-        when = {"$date": {"$numberLong": str(START_US // 1000 + n * 1000)}}
-        return {"_id": {"$oid": f"{n:024x}"}, "ts": when, "speed": dict([kind])}
-
-    field.write("a.json", rows_of(row))
-    fleet, _ = field.draft()
-    assert fleet.channel_names == ["speed"]
-    field.ingest(fleet)
-    assert first_row(field, fleet) == {"timestamp": moments(0), "speed": 0.0}
-
-
-def test_the_schema_that_kafka_connect_repeats_makes_no_rows(field):
-    fields = [{"type": "double", "field": "speed"}, {"type": "int64", "field": "time"}]
-    field.write(
-        "a.json",
-        rows_of(
-            lambda n: {
-                "schema": {"type": "struct", "fields": fields},
-                "payload": {"time": stamp(n), "speed": wave(n)},
-            }
-        ),
-    )
-    fleet, _ = field.draft()
-    done = field.ingest(fleet)
-    assert (fleet.channel_names, done.rows_in, done.rows_lake) == (["payload.speed"], ROWS, ROWS)
-
-
-@pytest.mark.parametrize(
-    ("made", "told"),
-    [
-        (
-            [{"bn": "urn:van", "bt": 1, "n": "speed", "v": 1.5}, {"n": "rpm", "v": 900, "t": 1}],
-            "it is SenML",
-        ),
-        (
-            {"result": [{"metric": {"vehicle": v}, "values": [[1, "2"]]} for v in ("a", "b")]},
-            "no column of a.json tells the time ('result.values': it holds JSON",
-        ),
-    ],
-)
-def test_json_whose_times_are_not_read_is_refused(field, made, told):
-    field.write("a.json", [json.dumps(made)])
-    assert told in field.refusal()
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        pa.RunEndEncodedArray.from_arrays(pa.array([ROWS // 2, ROWS], pa.int32()), [1.0, 2.0]),
-        pa.array([Decimal("1.25")] * (ROWS - 1) + [Decimal("2.5")], pa.decimal32(5, 2)),
-    ],
-)
-def test_how_arrow_stores_a_column_does_not_matter(field, cells):
-    time = pa.array([START_US + n * 10**6 for n in range(ROWS)]).cast(pa.timestamp("us"))
-    table = pa.table({"time": time, "speed": [wave(n) for n in range(ROWS)], "load": cells})
-    with pa.ipc.new_file(field.raw / "a.arrow", table.schema) as file:
-        file.write_table(table)
-    fleet, _ = field.draft()
-    assert fleet.channel_names == ["speed", "load"]
-    assert field.ingest(fleet).rows_lake == ROWS
-
-
 @pytest.mark.parametrize(
     ("header", "form"),
     [("Date,Hour", "%Y-%m-%d,%H"), ("Datum,Stunde", "%d.%m.%Y,%H")],
@@ -297,7 +222,7 @@ def test_a_date_and_an_hour_tell_the_time(field, header, form):
     fleet, _ = field.draft()
     done = field.ingest(fleet)
     assert (fleet.channel_names, done.rows_lake) == (["speed"], ROWS)
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 def test_times_as_oracle_writes_them(field):
@@ -305,7 +230,7 @@ def test_times_as_oracle_writes_them(field):
     field.write("a.csv", ["ts,speed", *rows])
     fleet, _ = field.draft()
     field.ingest(fleet)
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 @pytest.mark.parametrize("mark", ["~", "^"])
@@ -350,16 +275,6 @@ def test_what_changes_from_row_to_row_without_a_sense_is_no_vehicle(field):
     assert "seems to name vehicles" not in field.draft()[1]
 
 
-def test_times_in_two_forms_that_are_both_read_are_said_so(field):
-    rows = rows_of(
-        lambda n: {"ts": stamp(n) + "Z" if n % 2 else START_US // 1000 + n * 1000, "speed": wave(n)}
-    )
-    field.write("a.json", rows)
-    fleet, told = field.draft()
-    assert "column 'ts', ISO 8601 or a number in ms" in told
-    assert field.ingest(fleet).rows_lake == ROWS
-
-
 def test_a_column_that_looks_like_a_time_is_told_as_no_channel(field):
     field.write("a.csv", log(engine_run_time=lambda n: f"00:{n // 60:02d}:{n % 60:02d}"))
     _, told = field.draft()
@@ -382,9 +297,26 @@ def test_a_start_whose_time_of_day_stands_in_the_next_line(field, date, clock):
         field.write(f"run{day}.csv", [*above, '"Time","Speed","RPM"', '"s","km/h","rpm"', *rows])
     fleet, _ = field.draft()
     assert field.ingest(fleet).rows_lake == 2 * ROWS
-    assert first_row(field, fleet)["timestamp"] == moments(0)
+    assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
 def test_a_header_with_more_names_than_its_rows_have_fields_is_a_header(field):
     field.write("a.csv", ["X,CH1,CH2,Start,Increment,", *(f"{n},{wave(n)}," for n in range(ROWS))])
     assert "begin at once" not in field.refusal()
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_an_error_of_what_is_switched_is_a_state(field, long):
+    """Beside on and off, and not beside numbers, it is a value."""
+    states = ["on", "off", "error"]
+    lines = log(pump=lambda n: states[n // 20 % 3])
+    if long:
+        rows = [(stamp(n), states[n // 20 % 3], wave(n)) for n in range(ROWS)]
+        lines = ["time,tag,value"]
+        lines += [
+            f"{t},{tag},{x}" for t, *cells in rows for tag, x in zip("ps", cells, strict=True)
+        ]
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    assert not any(channel.nulls for channel in fleet.channels)
+    assert ("'p' (its values are text such as 'error')" in told) == long

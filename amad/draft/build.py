@@ -198,8 +198,8 @@ def _finished(plan: Plan) -> Draft:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
     if one and not plan.owner.columns and plan.columns.long is None:
-        told = plan.owner.guesses
-        told += [*seem_to_name_vehicles(trial, plan.channels, told)]
+        said = plan.owner.guesses
+        said += [*seem_to_name_vehicles(trial, plan.channels, said)]
     plan.columns.guesses += state_words.told_of(plan.channels)
     if doubles := likely_doubles(np.unique(trial.vehicle_N).tolist()):
         spelt = (" = ".join(map(repr, ids)) for ids in doubles)

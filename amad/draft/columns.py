@@ -84,6 +84,7 @@ FAILURE = (
     r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|(comm|calc)\w* (fail(ed|ure)?|error)|"
     r"err(or)?|fail(ed|ure)?|intf shut|scan off|configure)$"
 )
+MOST_SWITCHED = 3  # different values of on and off, with NaN; beside these a failure is a state
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 
 
@@ -249,7 +250,9 @@ def _why_not(
             return str(error)
     known = sum(int((~np.isnan(told.value_R)).sum()) for _, told in read)
     bad = sum(int(told.bad_R.sum()) for _, told in read)
-    failed = sum(int(tell_a_failure(column.filter(pa.array(t.bad_R))).sum()) for column, t in read)
+    failed = 0
+    if len(np.unique(np.concatenate([told.value_R for _, told in read]))) > MOST_SWITCHED:
+        failed = sum(int(tell_a_failure(c.filter(pa.array(told.bad_R))).sum()) for c, told in read)
     if known + bad == 0:
         return "it is empty"
     if bad - failed > (1 - LEAST_NUMBERS) * (known + bad) or failed > known:

@@ -82,9 +82,9 @@ def _remedy(lines: list[str]) -> str:
             "; it seems to be what a query printed on a screen: export its rows as CSV (in "
             "SQL*Plus: SET MARKUP CSV ON; in sqlcmd: -s, -W)"
         )
-    if len(told) == 1:
-        return "; it holds one line only"
-    if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
+    if len(told) < 2:
+        return "; it holds one line only" * len(told)
+    if all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
     tables = [[texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} "]
     for rows in tables:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from amad.config.wording import some
 from amad.draft.columns import (
     LEAST_NUMBERS,
+    MOST_SWITCHED,
     QUALITY,
     SEVERAL_UNITS,
     Columns,
@@ -225,11 +226,15 @@ def _signals(
         return None
     bad_N = np.concatenate([told.bad_R for told in read])
     failed_N = bad_N & np.concatenate([tell_a_failure(cells) for cells in values])
-    told_N = bad_N | ~np.isnan(np.concatenate([told.value_R for told in read]))
+    value_N = np.concatenate([told.value_R for told in read])
+    told_N = bad_N | ~np.isnan(value_N)
     name_N = [None if n is None else spelling[str(n).strip()] for c in names for n in c.to_pylist()]
+    name = pd.Series(name_N, dtype=object)
+    is_switched_N = pd.Series(value_N).groupby(name).transform("nunique") < MOST_SWITCHED
+    failed_N &= ~is_switched_N.to_numpy()
     cell_N = pd.DataFrame({"bad": bad_N & ~failed_N, "failed": failed_N}, dtype=float)
     cell_N[~told_N] = np.nan
-    of_signal = cell_N.groupby(pd.Series(name_N, dtype=object))
+    of_signal = cell_N.groupby(name)
     # Shares of the cells that are not empty, per signal; NaN: all are.
     bad, failed = (of_signal[kind].mean() for kind in cell_N)
     if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):

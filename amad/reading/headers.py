@@ -14,7 +14,7 @@ Two different units never match: a speed in mph is not a speed in km/h.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 
 from amad.reading.units import is_known
@@ -119,13 +119,15 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
     return found
 
 
-def by_place(headers: Iterable[str]) -> list[str]:
-    """The headers, where those that are empty are called by their place.
+def by_place(headers: Sequence[str]) -> list[str]:
+    """The headers, where those that are empty are called by their place, unless one is named so.
 
     >>> by_place(["", "speed"])
     ['column 1', 'speed']
     """
-    return [header if tidy(header) else f"column {at}" for at, header in enumerate(headers, 1)]
+    known = set(map(tidy, headers))
+    named = ((header, f"column {at}") for at, header in enumerate(headers, 1))
+    return [name if not tidy(header) and name not in known else header for header, name in named]
 
 
 def find(name: str, headers: list[str]) -> int | None:
