@@ -42,6 +42,10 @@ class Field:
     def lake(self, fleet):
         return Lake(self.settings.fleet_dir("vans") / "lake", fleet)
 
+    def first_row(self, fleet):
+        lake = self.lake(fleet)
+        return lake.read(lake.vehicles()[0]).to_pylist()[0]
+
 
 def wave(n, low=10.0, high=90.0):
     return round(low + (high - low) * (0.5 + 0.5 * np.sin(n / 9)), 2)

@@ -21,7 +21,6 @@ from detect_kit import (
 
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
-from amad.detect.alarms import merge_alarms
 from amad.detect.build_detector import build_detector
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
@@ -62,9 +61,8 @@ def test_the_threshold_keeps_the_budget_on_calibration_rows(budget: float) -> No
     assert detector.gap_us == 12_000_000, "12 periods are more than the 5 seconds"
     incidents, rows = 0, 0
     for series in parts(vehicles)[1]:
-        alarm_T = detector.score(series).alarm_T
-        incidents += len(merge_alarms(alarm_T, series.timestamp_T, period_us=1_000_000,
-                                      gap_us=12_000_000))  # fmt: skip
+        scored = detector.score(series)
+        incidents += len(detector.runs(scored.alarm_T, series.timestamp_T, scored.open_T))
         rows += series.rows
     point = detector.operating_point
     # every vehicle reports 4,000 rows on its one date, half of them calibration

@@ -50,7 +50,8 @@ def test_a_measurement_of_labview_is_read_below_the_end_of_its_header(field):
 
 def test_a_time_of_day_apart_from_the_date_of_the_start_is_told(field):
     rows = (f'"{n:.3f}","{wave(n)}","{30 * n}"' for n in range(ROWS))
-    field.write("a.csv", [*MOTEC.split("\n"), *rows])
+    apart = MOTEC.replace('"Log Time"', '"Driver","K"\n"Log Time"')
+    field.write("a.csv", [*apart.split("\n"), *rows])
     fleet, told = field.draft()
     assert "the start's time of day apart from its date, so it is not read" in told
     assert rows_of(field, fleet)[0]["timestamp"] == datetime(2026, 1, 14, tzinfo=UTC)

@@ -1,6 +1,5 @@
 """The draft of a fleet file: look at a sample, guess, try the guess, write it down."""
 
-import csv
 import filecmp
 import re
 from dataclasses import dataclass
@@ -14,15 +13,16 @@ from amad.draft import other_scale, state_words, vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL
+from amad.draft.columns import HOLDS_JSON, LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan
-from amad.draft.sample import Sampled, list_files, look, suffix_of
+from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
+from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
 from amad.reading.headers import Headers
 from amad.reading.lacking import ADD_IT
@@ -101,7 +101,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     listed = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
     names = listed.names
-    culprits = next((path for path in names if _is_culprits(root / path)), None)
+    culprits = next((path for path in names if is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
     unnamed = [path for path in names if not _is_text(path)]
     names = [path for path in names if _is_text(path)]
@@ -145,6 +145,11 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
         + [STALE.format(path) for path in listed.logs[:1]],
     )
+    nested = [f"{h!r}: {w}" for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)]
+    if nested and clock.take == "index":
+        raise DataError(
+            f"{root}: no column of {samples[0].path} tells the time ({'; '.join(nested[:SHOWN])})"
+        )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
@@ -192,6 +197,9 @@ def _finished(plan: Plan) -> Draft:
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
     plan.clock.guesses += trial.out_of_line
+    if one and not plan.owner.columns and plan.columns.long is None:
+        said = plan.owner.guesses
+        said += [*seem_to_name_vehicles(trial, plan.channels, said)]
     plan.columns.guesses += state_words.told_of(plan.channels)
     if doubles := likely_doubles(np.unique(trial.vehicle_N).tolist()):
         spelt = (" = ".join(map(repr, ids)) for ids in doubles)
@@ -374,18 +382,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_culprits(path: Path) -> bool:
-    """Is it a table of known events, with the columns entity, start, end and channels?"""
-    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
-        return False
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeError, csv.Error):
-        return False
-    return {"start", "end", "channels"} <= {name.strip() for name in header}
 
 
 def _header(clock: Clock) -> str:

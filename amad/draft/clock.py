@@ -1,6 +1,7 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -48,14 +49,17 @@ LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
 RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
+WITH_DATE = 3  # rank of times with a date
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
+HOUR = re.compile(r"hours?([ _]?of[ _]?day)?|hr|stunde|heure|hora", re.I)
 SATELLITE = re.compile("gps|gnss", re.I)
 SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
 )
 UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
+NO_CHANNEL = "{!r} looks like a time, too, by its name and its cells, and is no channel"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
@@ -85,16 +89,16 @@ def clock_of(samples: list[Sampled]) -> Clock:
 def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
+    found: list[tuple[tuple, Clock]] = []
     both = _of_two_columns(columns, samples)
     if both is not None:
-        return both
-    found: list[tuple[tuple, Clock]] = []
+        found.append(((WITH_DATE, True, not both.local, True, True, np.inf, 0), both))
     for order, (header, cells) in enumerate(columns.items()):
         clock = _of_column(header, cells, samples, named=header in named)
-        if clock is not None:
+        if clock is not None and (both is None or header not in both.columns):
             found.append(((*_rank(clock, cells[0]), -order), clock))
     if not any(clock.take == "column" for _, clock in found):
-        known = {clock.keys["column"] for _, clock in found}
+        known = {name for _, clock in found for name in _told(clock)}
         rest = {header: cells for header, cells in columns.items() if header.strip() not in known}
         epochs = (_of_unnamed_epochs(h, cells, samples) for h, cells in rest.items())
         clock = next((clock for clock in epochs if clock is not None), None)
@@ -135,11 +139,14 @@ def _found(samples: list[Sampled]) -> Clock:
         ]
         best.local = True
         best.columns |= days.columns | {days.keys["column"]}
-    others = {c.keys["column"]: c.take for _, c in found if c is not best}
+    others = {name: c.take for _, c in found if c is not best for name in _told(c)}
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
-    best.columns |= {header for header in named if is_time(columns[header][0])}
+    looks = {h for h in named if _is_some_time(columns[h][0])} - best.columns
+    best.columns |= looks
+    known = {*_told(best), *others}
+    best.guesses += [NO_CHANNEL.format(h.strip()) for h in sorted(looks) if h.strip() not in known]
     since = [column for column, take in others.items() if take == "elapsed" != best.take]
     if best.take == "column":  # the others, too, measure nothing but time
         best.guesses += [RUNS.format(column) for column in since]
@@ -223,6 +230,11 @@ def _is_named(header: str) -> bool:
     return bool(NAMED.search(name)) or is_named_elapsed(name)
 
 
+def _is_some_time(column: pa.Array) -> bool:
+    """Does it hold times in some form, and no words or numbers under the name of a time?"""
+    return is_time(column) and timestamp_guess.looks_like(map(str, drawn(column))) is not None
+
+
 def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
     """A column of times in several forms: the form of most, and a guess that names the others."""
     for header, cells in columns.items():
@@ -254,6 +266,9 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
             keys=_column(header) | settings,
             seen=f"column {header.strip()!r}, {form_of(settings)} in {share:.0%} of the rows",
         )
+        if good.all():
+            told_forms = sorted(map(form_of, forms.values()))
+            clock.seen = f"column {header.strip()!r}, {' or '.join(told_forms)}"
         clock.local = local and not says_utc(clock)
         if not good.all():
             clock.guesses.append(
@@ -290,17 +305,23 @@ def _of_unnamed_epochs(
 def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
+    whole = [h for h, cells in columns.items() if HOUR.fullmatch(h.strip()) and _are_hours(cells)]
     dates = [
         h
         for h in columns
-        if h not in hours and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
+        if h not in (*hours, *whole) and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
     ]
-    for date, hour in product(dates, hours):
+    for date, hour in product(dates, [*hours, *whole]):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
-        told = timestamp_guess.looks_like([text for column in cells for text in drawn(column)])
+        minutes = ":00" * (hour in whole)
+        told = timestamp_guess.looks_like(
+            [text + minutes for column in cells for text in drawn(column)]
+        )
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
+        if minutes:
+            told = _without_minutes(told)
         told = with_order(told, list(map(drawn, cells)), samples)
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
@@ -310,13 +331,32 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
     return None
 
 
+def _are_hours(columns: list[pa.Array]) -> bool:
+    """Do they hold whole numbers from 0 to 23, and several of them?"""
+    told = {str(value).strip() for column in columns for value in drawn(column)}
+    return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-3]", text) for text in told)
+
+
+def _without_minutes(told: timestamp_guess.Guess) -> timestamp_guess.Guess:
+    """The guess for a date and an hour, of one for a date, an hour and ``:00``."""
+    form = told.settings.get("format", "%Y-%m-%d %H:%M").removesuffix(":%M")
+    other = told.other_form.removesuffix(":%M")
+    return replace(told, settings={"format": form}, other_form=other)
+
+
 def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
 
 
+def _told(clock: Clock) -> list[str]:
+    """The columns that a rule reads."""
+    told = clock.keys["column"]
+    return told if isinstance(told, list) else [told]
+
+
 def _rank(clock: Clock, column: pa.Array) -> tuple:
     """The order of several columns: a date before a time of day, times with an offset first."""
-    with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
+    with_date = {"column": WITH_DATE, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
     if clock.take == "column" and tells_only_days(column):

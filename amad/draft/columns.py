@@ -20,10 +20,13 @@ from amad.reading.numbers import (
     Marks,
     NotReadableError,
     Numbers,
+    flags,
     is_text,
     numbers,
     shown,
+    tidied,
 )
+from amad.reading.units import UNIT_COLUMN
 
 LABEL = re.compile(
     r"labels?|(is[ _]?)?(anomal(y|ies|ous)|attack|fault|outlier)|(anomaly|outlier)[ _](label|flag)"
@@ -71,7 +74,9 @@ UNIT_BEHIND = re.compile(
     r"fahrenheit|pct|percent|hz|km|kg|mm)$|(?:temp|coolant|(?<![^\W_])oil)[^\W_]*[ _]([cf])$",
     re.I,
 )
+HOLDS_JSON = "it holds JSON"
 SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
+TELLS_UNITS = re.compile(rf"(.+[ _.-])?({UNIT_COLUMN.pattern})|.*(?-i:[a-z]U)nits?", re.I)
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
@@ -81,6 +86,13 @@ MOST_UNITS = 5  # of a column, in a message
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Shutdown
+# Up to a half of the cells may be these, which say that there is no value.
+FAILURE = (
+    r"^(unavailable|unknown|invalid|offline|not (available|connected)|no (data|signal|value)|"
+    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|(comm|calc)\w* (fail(ed|ure)?|error)|"
+    r"err(or)?|fail(ed|ure)?|intf shut|scan off|configure)$"
+)
+MOST_SWITCHED = 3  # different values of on and off, with NaN; beside these a failure is a state
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 
 
@@ -111,7 +123,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
             sample.twice, "several columns have this name: give each its own"
         )
         result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
-        result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
+        result.left_out |= dict.fromkeys(sample.nameless, "it has no name")
         own = {sample.header_of(header) for header in shared}
         others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
@@ -159,7 +171,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     result.guesses += [
         f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
         for header in rest
-        if re.search("unit|uom|einheit", header, re.I) and len(units := _texts(shared[header])) > 1
+        if TELLS_UNITS.fullmatch(header.strip()) and len(units := _texts(shared[header])) > 1
     ]
     result.guesses += [
         SCALED.format(header.strip(), scales[tidy(header)])
@@ -246,9 +258,12 @@ def _why_not(
             return str(error)
     known = sum(int((~np.isnan(told.value_R)).sum()) for _, told in read)
     bad = sum(int(told.bad_R.sum()) for _, told in read)
+    failed = 0
+    if len(np.unique(np.concatenate([told.value_R for _, told in read]))) > MOST_SWITCHED:
+        failed = sum(int(tell_a_failure(c.filter(pa.array(told.bad_R))).sum()) for c, told in read)
     if known + bad == 0:
         return "it is empty"
-    if bad > (1 - LEAST_NUMBERS) * (known + bad):
+    if bad - failed > (1 - LEAST_NUMBERS) * (known + bad) or failed > known:
         return next(_why_refused(column, told) for column, told in read if told.refused)
     ones = [n for n in ALL_ONES if any((told.value_R == n).any() for _, told in read)]
     texts = [(column, told) for column, told in read if is_text(column.type)]
@@ -274,7 +289,7 @@ def _read(column: pa.Array, marks: Marks, unit: str) -> Numbers:
         if "hexadecimal" in why:  # and the cells of digits alone may be it, too
             raise NotReadableError(f"of its values {why}")
     if told.refused and (first := _first_refused(column, told)).lstrip()[:1] in ("{", "["):
-        raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
+        raise NotReadableError(f"{HOLDS_JSON} such as {shown(first)}: write its fields as columns")
     return told
 
 
@@ -358,6 +373,11 @@ def _is_of_lone_groups(column: pa.Array) -> bool:
         return False
     told = pc.unique(pc.drop_null(some_of(column)))
     return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
+
+
+def tell_a_failure(cells: pa.Array) -> np.ndarray:
+    """Which cells are words of historians and hubs for a value that they do not have, bool (R,)."""
+    return flags(pc.match_substring_regex(tidied(cells), FAILURE))
 
 
 def words_for_nothing(refused: list[pa.Array]) -> list[str]:

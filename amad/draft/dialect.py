@@ -16,7 +16,7 @@ from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
-DELIMITERS = ",;\t|\x01"  # the last one is Hive's
+DELIMITERS = ",;\t|~^\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
 ANNOTATION = re.compile("#(group|datatype|default),")  # above the header of a table of InfluxDB
 # Under the names of a listing that SQL*Plus or sqlcmd printed.
@@ -29,6 +29,7 @@ LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
 MOST_LIKE_ROWS = 3  # lines of a preamble, such as serial numbers, that look like rows
+MOST_SETTINGS = 20  # the same, below names of which none is of a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +82,36 @@ def _remedy(lines: list[str]) -> str:
             "; it seems to be what a query printed on a screen: export its rows as CSV (in "
             "SQL*Plus: SET MARKUP CSV ON; in sqlcmd: -s, -W)"
         )
-    if len(told) == 1:
-        return "; it holds one line only"
-    if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
+    if len(told) < 2:
+        return "; it holds one line only" * len(told)
+    if all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
-    tables = ([texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} ")
+    tables = [[texts_of(line, d) or [] for line in told[:ROWS]] for d in f"{DELIMITERS} "]
+    for rows in tables:
+        if fields := _fields_below_names(rows):
+            return (
+                f"; its first line names {len(rows[0])} columns, and the rows below it have "
+                f"{fields} fields: name each column (R needs row.names = FALSE), and write "
+                "fractions with a point where commas part the columns"
+            )
     if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
 
 
+def _fields_below_names(rows: list[list[str]]) -> int:
+    """The number of fields of the rows, if the first line names fewer columns; else 0."""
+    head, *below = rows
+    fewest = min(map(len, below), default=0)
+    if not 1 < len(head) < fewest or not _names(head) or not any(map(_is_row, below)):
+        return 0
+    return max(map(len, below))
+
+
 def _begins_at_once(rows: list[list[str]]) -> bool:
     """Is there no line of names: is a line all numbers and times, or is one column all numbers?"""
+    if len(rows[0]) > 1 and _names(rows[0]):
+        return False
     if any(len(row) > 1 and _is_row(row) for row in rows):
         return True
     widths = {len(row) for row in rows}
@@ -156,7 +175,9 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):
                 end = min(end, at)
-                if at - end >= MOST_LIKE_ROWS or any(map(CLOCK.search, told)):
+                timed = any(map(NAMED.search, found[0][2]))
+                most = MOST_LIKE_ROWS if timed else MOST_SETTINGS
+                if at - end >= most or any(map(CLOCK.search, told)):
                     break
             continue
         if at > end and not any(map(NAMED.search, told)):

@@ -1,6 +1,7 @@
 """Text files that hold recordings and are no tables: what they are, and the way out."""
 
 import re
+from collections.abc import Iterable
 
 from amad.reading.unpack import DECODE, EXPORT
 
@@ -41,6 +42,17 @@ MOST = (
     (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
     (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )
+
+SENML = (
+    "SenML, in which names and times go on from one entry to the next: write an object for each "
+    "row, with the whole time"
+)
+
+
+def foreign_keys(keys: Iterable[str]) -> str | None:
+    """What a file of JSON is if the keys of its objects show that it holds no rows; else None."""
+    told = set(keys)
+    return SENML if {"n", "bn"} <= told and {"v", "vs", "vb"} & told else None
 
 
 def foreign(lines: list[str]) -> str | None:

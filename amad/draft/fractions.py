@@ -29,8 +29,8 @@ FRACTIONS = {
     )
 }
 NOT_READ = (
-    "column {!r} seems to tell fractions of a second, which are read beside one column of whole "
-    "seconds, so that several rows may have one time: write the whole time into one column"
+    "column {!r} seems to tell fractions of a second, which are read only beside whole seconds "
+    "whose rows they tell apart: write the whole time into one column"
 )
 
 

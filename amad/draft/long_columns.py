@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 from amad.config.wording import some
 from amad.draft.columns import (
     LEAST_NUMBERS,
+    MOST_SWITCHED,
     QUALITY,
     SEVERAL_UNITS,
     Columns,
+    tell_a_failure,
     wide_columns,
     words_for_nothing,
 )
@@ -93,6 +95,8 @@ def _pair(
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
     values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
+    named = [h for h in values if VALUE.fullmatch(_name(h))]
+    values = [h for h in values if h in named or not named or not _stands(shared[h])]
     typed = [h for h in values if ANY_VALUE.fullmatch(_name(h))]
     typed = typed if len(typed) > 1 and _fill_one(typed, shared) else []
     numbered = turns if len(values) == len(typed or "1") + 1 else []  # beside a single value
@@ -164,6 +168,11 @@ def _name(header: str) -> str:
     return name_and_unit(header)[0].strip()
 
 
+def _stands(columns: list[pa.Array]) -> bool:
+    """Is it the same in all rows of a file, and so measures nothing?"""
+    return all(pc.count_distinct(cells).as_py() <= 1 for cells in columns)
+
+
 def _takes_turns(column: pa.Array) -> bool:
     """Does it hold few texts or whole numbers, which change from row to row?"""
     if not (is_text(column.type) or pa.types.is_integer(column.type)) or len(column) < 2:
@@ -216,17 +225,23 @@ def _signals(
     except NotReadableError:
         return None
     bad_N = np.concatenate([told.bad_R for told in read])
-    told_N = bad_N | ~np.isnan(np.concatenate([told.value_R for told in read]))
+    failed_N = bad_N & np.concatenate([tell_a_failure(cells) for cells in values])
+    value_N = np.concatenate([told.value_R for told in read])
+    told_N = bad_N | ~np.isnan(value_N)
     name_N = [None if n is None else spelling[str(n).strip()] for c in names for n in c.to_pylist()]
-    of_signal = (
-        pd.Series(bad_N.astype(float)).where(told_N).groupby(pd.Series(name_N, dtype=object))
-    )
-    bad = of_signal.mean()  # share of the cells that are not empty, per signal; NaN: all are
+    name = pd.Series(name_N, dtype=object)
+    is_switched_N = pd.Series(value_N).groupby(name).transform("nunique") < MOST_SWITCHED
+    failed_N &= ~is_switched_N.to_numpy()
+    cell_N = pd.DataFrame({"bad": bad_N & ~failed_N, "failed": failed_N}, dtype=float)
+    cell_N[~told_N] = np.nan
+    of_signal = cell_N.groupby(name)
+    # Shares of the cells that are not empty, per signal; NaN: all are.
+    bad, failed = (of_signal[kind].mean() for kind in cell_N)
     if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):
         return None
-    known = of_signal.count()
+    known = of_signal["bad"].count()
     is_rare = (known < FEWEST_VALUES) & (known < RARE * known.max())
-    is_measured = (bad <= 1 - LEAST_NUMBERS) & ~is_rare
+    is_measured = (bad <= 1 - LEAST_NUMBERS) & (failed <= 0.5) & ~is_rare
     measured = [name for name in bad.index[is_measured] if name]
     nulls: dict[str, list[float | str]] = {}
     bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)

@@ -1,5 +1,6 @@
 """A bounded look into a folder of raw files: which files there are, and rows of some."""
 
+import csv
 import os
 import random
 import re
@@ -17,15 +18,17 @@ from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
 from amad.draft.excerpt import excerpt_of_json, excerpt_of_parquet, excerpt_of_text
+from amad.draft.foreign_text import foreign_keys
 from amad.reading.arrow_file import TABLES, opened
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
-from amad.reading.headers import AmbiguousHeaderError, Headers, tidy
+from amad.reading.headers import AmbiguousHeaderError, Headers, by_place, tidy
 from amad.reading.json_file import json_headers
 from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rules import is_left_out
+from amad.reading.timestamp_guess import looks_like
 from amad.reading.unpack import PACKED
 
 MOST_FILES = 80
@@ -56,7 +59,7 @@ class Sampled:
     columns: dict[str, pa.Array]  # tidied header -> cells
     twice: tuple[str, ...]  # headers that occur more than once
     nested: tuple[str, ...]  # headers of columns with several values per row
-    nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
+    nameless: tuple[str, ...]  # columns without a header, by their place, except the last ones
     units: dict[str, str]  # tidied header -> what a line of units under the header tells
     scales: dict[str, str]  # header -> how the metadata of a Parquet file makes values of it
     later: tuple[str, ...]  # headers that are only in a line of headers further below
@@ -170,6 +173,18 @@ def _is_no_data(path: Path) -> bool:
     return path.suffix.lower() in NO_DATA or path.name.endswith("~")
 
 
+def is_culprits(path: Path) -> bool:
+    """Is it a table of known events, with the columns entity, start, end and channels?"""
+    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
+        return False
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error):
+        return False
+    return {"start", "end", "channels"} <= {name.strip() for name in header}
+
+
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
@@ -223,16 +238,19 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     if dialect is not None and dialect.format == "json":
         file = excerpt_of_json(path, scratch)
         headers = tuple(json_headers(file, dialect.encoding))
+        if what := foreign_keys(headers):
+            raise FileRefusedError(f"it is {what}")
     if any("\0" in header for header in headers):
         raise FileRefusedError(
             "its header holds zeros, or bytes that are neither UTF-8 nor cp1252: write it in UTF-8"
         )
-    known = _wanted(headers)
-    if not known:
+    if not _wanted(headers):
         raise FileRefusedError(
             f"in its header, {shown(', '.join(headers))}, no column has a name of its own: give "
             "each column one"
         )
+    placed = () if dialect is None else tuple(by_place(without_empty_end([*headers])))
+    known = _wanted(placed or headers)
     source = Source.model_validate(
         {"format": "parquet" if dialect is None else dialect.format, "files": [{"glob": "*"}]}
         | ({} if dialect is None
@@ -245,7 +263,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         file = shorten(path, most, scratch)
     batches, rows, whole = [], 0, file == path
     later: dict[str, None] = {}
-    reading = read_batches(file, source, _resolve(headers, dialect, later))
+    reading = read_batches(file, source, _resolve(known, headers, dialect, later))
     try:
         for batch in reading:
             batches.append(batch)
@@ -266,16 +284,18 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     columns = {
         tidy(header): _one([batch.columns[header] for batch in batches])[:most] for header in known
     }
+    nameless = [h for h in placed if h not in headers and not _tells_times(columns[tidy(h)])]
+    known = {header: at for header, at in known.items() if header not in nameless}
     return Sampled(
         path=name,
         file=file,
         size=path.stat().st_size,
         dialect=dialect,
         headers=tuple(known),
-        columns=columns,
+        columns={tidy(header): columns[tidy(header)] for header in known},
         twice=_twice(headers),
         nested=nested,
-        nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
+        nameless=tuple(nameless),
         units={  # the first ones: where a later line tells others, the rows below it are refused
             tidy(header): unit
             for batch in reversed(batches)
@@ -318,15 +338,32 @@ def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
     return {h: at for at, h in enumerate(headers) if told[at] and times[told[at]] == 1}
 
 
-def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str, None]) -> Resolve:
-    """A function that asks for all columns of the header that was found.
+def _tells_times(column: pa.Array) -> bool:
+    """Does a column without a name hold times, and no numbers of rows?"""
+    told = looks_like(map(str, pc.drop_null(column)[:LOOKED_AT].to_pylist()))
+    settings = {} if told is None else told.settings
+    return (
+        told is not None
+        and settings.get("take") != "elapsed"
+        and settings.get("unit") != "days_1900"
+    )
+
+
+def _resolve(
+    wanted: dict[str, int],
+    headers: tuple[str, ...],
+    dialect: Dialect | None,
+    later: dict[str, None],
+) -> Resolve:
+    """A function that asks for the wanted columns of the header that was found.
 
     later: gets those that only another header further below has.
     """
-    wanted, known = _wanted(headers), set(headers)
+    known = set(headers)
 
     def resolve(told: list[str]) -> dict[str, int]:
-        place = {header: at for at, header in reversed(list(enumerate(told)))}
+        own = told if dialect is None else by_place(told)
+        place = {header: at for at, header in reversed(list(enumerate(own)))}
         if dialect is not None and tuple(told) != headers:
             if not wanted.keys() <= place.keys():
                 raise FileRefusedError("another header")

@@ -7,6 +7,11 @@ from amad.draft.sample import Sampled
 from amad.reading import timestamp_guess
 from amad.reading.time_forms import strptime
 
+MONTH_FIRST = "%m-%d-%Y"
+MAY_BE_MONTH = (
+    "the paths do not show which is the day and which the month: if they are the other way round, "
+    f"set the form of their date to {MONTH_FIRST!r}"
+)
 # Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
 # form follows from the separators.
 IN_PATH = (
@@ -16,17 +21,26 @@ IN_PATH = (
     (r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"),
     (r"(\d{4}_\d\d_\d\d)", "%Y_%m_%d"),
     (r"(\d{4}\.\d\d\.\d\d)", "%Y.%m.%d"),
+    (r"(?<!\d)((?:19|20)\d\d \d\d \d\d)(?!\d)", "%Y %m %d"),
     (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", "%d-%m-%Y"),
+    (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", MONTH_FIRST),
     (r"(?<!\d)(\d\d\.\d\d\.\d{4})(?!\d)", "%d.%m.%Y"),
+    (r"(\d{4}-[A-Z][a-z]{2}-\d\d)", "%Y-%b-%d"),
+    (r"(?<!\d)(\d\d[A-Z][a-z]{2}\d{4})(?!\d)", "%d%b%Y"),
+    (r"(?<!\d)(\d\d-[A-Z][a-z]{2}-\d{4})(?!\d)", "%d-%b-%Y"),
 )
 
 
-# How far a start reaches: to the end of its field, of the next field, of the next line.
+# How far a start reaches: to the end of its text in quotes, of its field, of the next field, of the
+# next line, of the text in quotes in the next line.
 FIELD = r"[^\r\n;,\t\"]*"
+QUOTED = r"[^\r\n\"]*\d[^\r\n\"]*"
 EXTENTS = (
+    rf"(?<=\")({QUOTED})(?=\")",
     rf"({FIELD}\d{FIELD})",
     rf"({FIELD}\d{FIELD}[;,\t]{FIELD}\d{FIELD})",
     rf"({FIELD}\d{FIELD}[;,\t\"]*[\r\n]+(?:\"?{FIELD}\"?[;,\t]\"?)?{FIELD}\d{FIELD})",
+    rf"(?<=\")({QUOTED}\"[^\r\n]*[\r\n]+\"{FIELD}\"[;,\t]\"{QUOTED})(?=\")",
 )
 
 
@@ -71,6 +85,15 @@ def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] |
         if all(read(text) is not None for text in texts):
             return pattern, form
     return None
+
+
+def order_in_paths(paths: list[str], pattern: str, form: str) -> list[str]:
+    """A guess that day and month in the paths may be the other way round, if all can be read so."""
+    if form != "%d-%m-%Y":
+        return []
+    read = strptime(MONTH_FIRST)
+    texts = [match[1] for match in (re.search(pattern, path) for path in paths) if match]
+    return [MAY_BE_MONTH] if all(read(text) is not None for text in texts) else []
 
 
 def _form_of(text: str) -> str:

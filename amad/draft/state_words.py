@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from amad.config.wording import some
 from amad.draft.channels import FEW, Drafted
-from amad.draft.columns import QUALITY, Columns, tell_good
+from amad.draft.columns import QUALITY, TELLS_UNITS, Columns, tell_good
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.numbers import is_text, says_nothing, tidied
 from amad.reading.timestamp_guess import looks_like
@@ -16,7 +16,7 @@ from amad.reading.timestamp_guess import looks_like
 OF_TEXT = ("it holds text", "of its values")  # why a column is left out that may hold words
 MOST_EMPTY = 0.2  # share of the cells, unless a column of numbers has more empty ones
 LONGEST = 30  # characters of a word
-NO_STATE = re.compile("unit|uom|einheit|comment|note|remark|message|bemerkung|notiz", re.I)
+NO_STATE = re.compile("comment|note|remark|message|bemerkung|notiz", re.I)
 WORD = re.compile(r"[^\W\d_]")  # a letter
 NUMBER = re.compile(r"0x[0-9a-f]+|[-+]?[\d.,]+e[-+]?\d+")
 CODED = (
@@ -72,7 +72,9 @@ def numbered(words: list[str]) -> dict[str, int]:
 
 
 def _is_no_state(header: str, cells: list[pa.Array]) -> bool:
-    return bool(QUALITY.fullmatch(header.strip()) or NO_STATE.search(header) or tell_good(cells))
+    name = header.strip()
+    told = QUALITY.fullmatch(name) or TELLS_UNITS.fullmatch(name) or NO_STATE.search(name)
+    return told is not None or tell_good(cells)
 
 
 def _words(column: pa.Array) -> set[str]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from amad.draft.clock_rule import Clock, order_guessed
 from amad.draft.figures import SENSIBLE, snapped
 from amad.draft.sample import Sampled
-from amad.draft.starts import in_paths, in_preambles
+from amad.draft.starts import in_paths, in_preambles, order_in_paths
 from amad.reading import times
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError
@@ -53,6 +53,10 @@ FROM_MIDNIGHT = (
 LATE_FIRST = (
     "{!r} begins at {:,.0f} s, and the rows are taken to be so long after the start: if it counts "
     "since the device was switched on, write the time of each row instead"
+)
+IN_SECONDS = (
+    "nothing tells the unit of the whole numbers in {!r}, which are taken for seconds: if they "
+    "count something else, set unit, for example to ms"
 )
 DAY = 86_400.0  # seconds
 MINUTE_US = 60_000_000
@@ -98,6 +102,8 @@ def of_elapsed(
         first += [float(us[0]) / 1e6] if len(us) else []
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": told or "s"}
     clock = Clock(keys=keys, seen="the time since the recording started")
+    if told is None and all(map(_may_be_finer, columns)):
+        clock.guesses.append(IN_SECONDS.format(header.strip()))
     since_midnight = bool(OF_DAY.search(name))
     if not since_midnight and _are_of_day(first, samples):
         since_midnight = True
@@ -130,6 +136,14 @@ def _elapsed_us(column: pa.Array, name: str, told: str | None) -> np.ndarray | N
     return us
 
 
+def _may_be_finer(column: pa.Array) -> bool:
+    """Are these whole numbers that usually step by more than one, as milliseconds do?"""
+    texts = pc.utf8_trim_whitespace(pc.cast(pc.drop_null(column), pa.string()))
+    if len(texts) < 2 or not pc.all(pc.match_substring_regex(texts, r"^\d+$")).as_py():
+        return False
+    return bool(np.median(np.diff(pc.cast(texts, pa.float64()).to_numpy())) > 1)
+
+
 def _starts_in_preamble(clock: Clock, samples: list[Sampled]) -> bool:
     """Complete the rule where the lines before the header tell the start."""
     start = in_preambles(samples)
@@ -156,6 +170,7 @@ def _starts_in_path(clock: Clock, samples: list[Sampled], *, at_midnight: bool =
     clock.keys |= {"start_from": "path", "start_pattern": pattern, "start_format": form}
     clock.seen += ", its start in the file's path"
     clock.local = True
+    clock.guesses += order_in_paths([s.path for s in samples], pattern, form)
     if not at_midnight and "%H" not in form:
         clock.guesses.append(MIDNIGHT.format("the path tells"))
     return True
@@ -219,7 +234,12 @@ def of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clo
     keys["date_pattern"] = dated[0]
     if dated[1] != "%Y-%m-%d":
         keys["date_format"] = dated[1]
-    return Clock(keys=keys, seen="the time of day, with the date in the file's path", local=True)
+    return Clock(
+        keys=keys,
+        seen="the time of day, with the date in the file's path",
+        guesses=order_in_paths([s.path for s in samples], *dated),
+        local=True,
+    )
 
 
 def step_of(columns: list[pa.Array]) -> float | None:

@@ -18,7 +18,7 @@ from amad.reading.numbers import is_text, numbers, shown
 from amad.reading.timestamp_guess import looks_like
 
 NAMED = re.compile(
-    r"(vehicle|car|vin|device|mas?chine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
+    r"(vehicle|veh|car|vin|device|mas?chine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
     r"license[ _]?plate|robot|turbine|host|server|service|registration|kfz|fzg|(kfz[ _-]?)?"
     r"kennzeichen|v[ée]hicule|veh[íi]culo|equipment|chassis|bike|scooter|tram|"
     r"ident|loco(motive)?|vessel|ship|boat|aircraft|drone|uav|excavator|logger|tracker|dongle|thing)"

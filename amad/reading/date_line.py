@@ -64,20 +64,23 @@ class DateLine:
             last = None
             if newest is not None:
                 last = int(self._local(np.array([newest]))[0]) // DAY_US
+            last_other, run = None, 0  # steps in a row that only the other dates make short
             for path, day in sorted(dates, key=in_counting_order):
                 other_1, is_date_1 = other_way(np.array([day * DAY_US]))
                 other = int(other_1[0]) // DAY_US
-                if (
-                    last is not None
-                    and is_date_1[0]
-                    and 0 <= other - last <= NEXT_DAYS
-                    and not 0 <= day - last <= FAR_DAYS
-                ):
+                far = last is not None and is_date_1[0] and not 0 <= day - last <= FAR_DAYS
+                run = run + 1 if far and _follows(other, last_other) else 0
+                follows = far and _follows(other, last)
+                if follows or run > 1:
                     yield OUT_OF_LINE.format(path, date_of(day), date_of(other), WAY_OUT)
-                    day = other
-                last = day
+                last, last_other = other if follows else day, other
 
     def _local(self, us_R: np.ndarray) -> np.ndarray:
         """Microseconds (R,) that the clock of the zone shows at these times."""
         time = pc.local_timestamp(pa.array(us_R, pa.timestamp("us", self._zone)))
         return pc.cast(time, pa.int64()).to_numpy()
+
+
+def _follows(day: int, last: int | None) -> bool:
+    """Is it the day of the last one, or soon after it?"""
+    return last is not None and 0 <= day - last <= NEXT_DAYS

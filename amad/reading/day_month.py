@@ -16,16 +16,17 @@ import numpy as np
 
 from amad.reading.times import DAY_US, date_of, day_of
 
-IN_PATH = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mark>[-_.]?)(?P<m>\d\d)(?P=mark)(?P<d>\d\d)")
+IN_PATH = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mark>[-_. ]?)(?P<m>\d\d)(?P=mark)(?P<d>\d\d)")
 # A date in a path, with the time of day to the second where that follows.
 DATE = re.compile(
-    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\dZ?)?(?!\d)"
-    r"|[0-3]\d[-.][01]\d[-.](?:19|20)\d\d"
+    r"(?<!\d)(?:19|20)\d\d[-_. ]?[01]\d[-_. ]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\dZ?)?(?!\d)"
+    r"|[0-3]\d[-.][0-3]\d[-.](?:19|20)\d\d"
+    r"|(?<!\d)[0-3]\d-?[A-Z][a-z]{2}-?(?:19|20)\d\d|(?:19|20)\d\d-[A-Z][a-z]{2}-[0-3]\d"
     r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
 )
 # A date with the time of day to the minute, which may also be a date and a number.
 TO_MINUTES = re.compile(
-    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d[T_ -](?:[01]\d|2[0-3])[-.:_h]?[0-5]\dZ?"
+    r"(?<!\d)(?:19|20)\d\d[-_. ]?[01]\d[-_. ]?[0-3]\d[T_ -](?:[01]\d|2[0-3])[-.:_h]?[0-5]\dZ?"
     r"(?![-.:_]?\d)"
 )
 NEXT_DAYS = 2  # the most between two dates of which one follows the other

@@ -14,7 +14,7 @@ Two different units never match: a speed in mph is not a speed in km/h.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 
 from amad.reading.units import is_known
@@ -27,6 +27,7 @@ OF_A_QUERY = re.compile(
     re.I,
 )
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
+BY_PLACE = re.compile(r"column (\d{1,5})")  # what a column without a name is called
 
 
 class AmbiguousHeaderError(ValueError):
@@ -65,7 +66,7 @@ class Headers:
         Raises:
             AmbiguousHeaderError: names the columns that match equally well.
         """
-        found = self._exact.get(name) or self._tidied.get(tidy(name))
+        found = self._exact.get(name) or self._tidied.get(tidy(name)) or self._nameless(name)
         if not found:
             base, unit = _split_unit(tidy(name))
             same = self._named.get(base, [])
@@ -75,6 +76,16 @@ class Headers:
             columns = ", ".join(repr(self.told[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
         return found[0] if found else None
+
+    def _nameless(self, name: str) -> list[int]:
+        """The position that a name such as ``column 1`` tells, where that has no name of its own.
+
+        >>> Headers(["", "speed"]).find("column 1")
+        0
+        """
+        match = BY_PLACE.fullmatch(tidy(name))
+        at = int(match[1]) - 1 if match else -1
+        return [at] if 0 <= at < len(self.told) and not tidy(self.told[at]) else []
 
     def find_any(self, names: list[str]) -> int | None:
         """Position of the only column with one of the names, see ``find``; None without one.
@@ -106,6 +117,17 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
     for at, text in enumerate(texts):
         found.setdefault(text, []).append(at)
     return found
+
+
+def by_place(headers: Sequence[str]) -> list[str]:
+    """The headers, where those that are empty are called by their place, unless one is named so.
+
+    >>> by_place(["", "speed"])
+    ['column 1', 'speed']
+    """
+    known = set(map(tidy, headers))
+    named = ((header, f"column {at}") for at, header in enumerate(headers, 1))
+    return [name if not tidy(header) and name not in known else header for header, name in named]
 
 
 def find(name: str, headers: list[str]) -> int | None:

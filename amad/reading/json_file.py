@@ -2,7 +2,8 @@
 
 Objects may stand one per line, one behind the other, or in an array, and over several lines. In
 ``{"id": 7, "values": {"speed": 50}}`` the columns are ``id`` and ``values.speed``. An object that
-holds one list of objects is a row for each of them, with its other keys repeated.
+holds one list of objects is a row for each of them, with its other keys repeated. A number that
+MongoDB wraps with its type is this number, and of a row of Kafka Connect its ``payload`` is read.
 """
 
 import codecs
@@ -26,6 +27,7 @@ BATCH_CELLS = 1 << 16
 FIRST_ROWS = 1024  # and the fewest in a batch
 JSON = re.compile(r'[\s\[]*\{\s*["}]')  # the beginning of a file of rows
 BEGINS = re.compile(r"[^\s,\[\]\ufeff]")  # other than what stands between objects
+NUMBER = re.compile(r"\$number(Int|Long|Double|Decimal)")  # of MongoDB, around one value
 END = re.compile(r"\n")
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
@@ -189,8 +191,13 @@ def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
     """
     row: Row = {}
     cells = 0
+    if [key for key, _ in pairs] == ["schema", "payload"]:  # Kafka Connect; its types are no rows
+        del pairs[0]
     for key, cell in pairs:
-        if type(cell) is dict:
+        if type(cell) is dict and len(cell) == 1 and NUMBER.fullmatch(next(iter(cell))):
+            (row[key],) = cell.values()
+            cells += 1
+        elif type(cell) is dict:
             row |= {f"{key}.{name}": inner for name, inner in cell.items()}
             cells += len(cell)
         else:

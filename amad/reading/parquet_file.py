@@ -158,6 +158,10 @@ def _taken(batch: pa.RecordBatch, path: Names, scale: Scale | None) -> pa.Array:
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    if pa.types.is_decimal32(column.type) or pa.types.is_decimal64(column.type):
+        column = column.cast(pa.decimal128(column.type.precision, column.type.scale))
     if scale is not None:
         return scale.values(column)
     if is_text(column.type):

@@ -24,6 +24,7 @@ HALVES = {
     "πμ": "am", "μμ": "pm", "π.μ.": "am", "μ.μ.": "pm", "ص": "am", "م": "pm",
     "SA": "am", "CH": "pm",
 }  # fmt: skip
+GERMAN = {"MEZ": "CET", "MESZ": "CEST"}  # names of zones
 HALF = "|".join(rf"(?<![a-zA-Z]){re.escape(half)}(?![^\W\d])" for half in HALVES)
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -75,8 +76,8 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         if named:
             text = re.sub(r"\b(?:UTC|GMT)(?=[+-]\d)", "", text)
             text = re.sub(r"\b(?:UTC|GMT|Z)\b", "+0000", text)
-            if match := re.search(r"(?<=\d )[A-Z]{3,5}\b(?! \d{1,2} )", text):
-                name = match[0]
+            if match := re.search(r"(?<=[\dmM] )[A-Z]{3,5}\b(?! \d{1,2} )", text):
+                name = GERMAN.get(match[0], match[0])
                 text = text[: match.start()] + "+0000" + text[match.end() :]
         if offset:
             text = HOURS.sub(r"\g<1>00", text)

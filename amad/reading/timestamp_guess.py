@@ -142,7 +142,8 @@ def _digits_of_clock(sample: list[str]) -> Guess | Literal[False] | None:
 
 def _text(sample: list[str], now: int) -> Guess | None:
     clock = re.fullmatch(r"\d{1,3}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]\.? ?m\.?)?", sample[0], re.I)
-    if clock and not clock[3] and re.match(r"0{1,3}:00:0", sample[0]):
+    beyond = any(re.match(r"(2[4-9]|[3-9]\d|\d{3}):(?!00(:00)?$)", text) for text in sample)
+    if clock and not clock[3] and (beyond or re.match(r"0{1,3}:00:0", sample[0])):
         return Guess(
             settings={"take": "elapsed"},
             sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
@@ -208,7 +209,7 @@ def _reads(form: str, sample: list[str]) -> bool:
 def _read(form: str, sample: list[str]) -> list[tuple[int, bool] | None]:
     """What each text tells in this form; a zone's name counts as UTC, as no zone is known yet."""
     if "%Z" in form:
-        sample = [re.sub(r"(?<=\d )[A-Z]{3,4}\b", "UTC", text) for text in sample]
+        sample = [re.sub(r"(?<=[\dmM] )[A-Z]{3,4}\b", "UTC", text) for text in sample]
     return list(map(strptime(form), sample))
 
 
@@ -227,7 +228,7 @@ def _forms(text: str) -> list[str]:
     if noon:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
-    clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
+    clock = re.search(r"(?<!\d)(?<!\+)(?<! -)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
     digits = re.search(rf"({BEFORE_CLOCK})\d{{4}}(?P<s>\d\d)?(?P<f>\.\d+)?$", form)
     dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form) or re.search(
         r"(?:(?<=[ T])|(?<=\d[-_]))\d{1,2}([._-])\d\d\1\d\d(?=$|\.\d+$)", form
