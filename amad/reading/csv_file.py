@@ -373,9 +373,8 @@ def _parsed(
             strings_can_be_null=True,
         ),
     )
-    told = {
-        name: column.combine_chunks()
-        for name, column in zip(layout.position, table.columns, strict=True)
+    told = {  # one block of bytes has become one chunk
+        name: column.chunk(0) for name, column in zip(layout.position, table.columns, strict=True)
     }
     tight = {name: pc.utf8_trim_whitespace(told[name]) for name in told if name not in plain}
     spaced = {name: column for name, column in tight.items() if not column.equals(told[name])}

@@ -141,7 +141,9 @@ def numbers(
         column, whole = pc.cast(pc.cast(column, pa.string()), pa.float64()), True
     elif not (pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
         raise NotReadableError(f"it holds {column.type}, not numbers")
-    value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if not pa.types.is_float64(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
+    value_R = column.to_numpy(zero_copy_only=False)
     if not value_R.flags.writeable:  # it is what Arrow holds
         value_R = value_R.copy()
     null_R |= _is_any(value_R, figures)
