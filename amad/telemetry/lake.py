@@ -369,7 +369,7 @@ def write_part(
     The bytes depend on the rows alone. ``path`` is a staged one: it is not written in one piece.
     """
     value_CT = np.ascontiguousarray(value_TC.T)
-    values = [pa.array(value_T, pa.float64(), from_pandas=True) for value_T in value_CT]
+    values = [pa.array(value_T, pa.float64(), mask=np.isnan(value_T)) for value_T in value_CT]
     columns = [pa.array(timestamp_T, TIMESTAMP), *values]
     if "label" in schema.names:
         columns.append(pa.array(label_T, pa.int8()))
