@@ -135,6 +135,18 @@ def test_lines_that_look_clean_are_split_alike_by_everybody(lines):
             assert line.count(",") != 2
 
 
+@given(lines=st.lists(st.text(st.sampled_from(',"1é'), max_size=200), max_size=9))
+def test_delimiters_are_counted_in_each_line(lines):
+    data = "".join(line + "\n" for line in lines).encode()
+    count_L = delimiters(data, line_ends(data), ",")
+    assert count_L.tolist() == [line.count(",") for line in lines]
+
+
+def test_a_header_is_found_again_in_other_letters(tmp_path):
+    told = read(tmp_path, "a,Time\n1,1\nA,TIME\n2,2\n")
+    assert told.rows == {1: ("1", "1"), 2: ("2", "2")} and told.ignored == {"repeated header": 1}
+
+
 def test_rows_are_numbered_over_blocks_headers_and_empty_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(text_lines, "BLOCK_BYTES", 16)
     lines = ["1,1", "", "2,2", "a,b", "3,3,3", "   ", "4,4", "a,b,", "5,5"]
