@@ -10,7 +10,7 @@ from reading_kit import only, seen, source
 
 from amad.reading import lines as text_lines
 from amad.reading import unpack
-from amad.reading.scan import clean_lines, line_ends
+from amad.reading.scan import clean_lines, delimiters, line_ends
 
 
 def read(tmp_path, text, resolve=None, **changes):
@@ -126,12 +126,25 @@ def test_what_a_csv_writer_writes_is_read_again(rows, tmp_path_factory):
 def test_lines_that_look_clean_are_split_alike_by_everybody(lines):
     data = "".join(line + "\n" for line in lines).encode()
     end_L = line_ends(data)
-    clean = clean_lines(data, np.append(0, end_L[:-1] + 1), end_L, ",", 3)
+    count_L = delimiters(data, end_L, ",")
+    clean = clean_lines(data, np.append(0, end_L[:-1] + 1), end_L, count_L, ",", 3)
     for line, is_clean in zip(lines, clean, strict=True):
         if is_clean:
             assert len(next(csv.reader([line], strict=True))) == 3 and "\0" not in line
         elif '"' not in line and "\0" not in line:
             assert line.count(",") != 2
+
+
+@given(lines=st.lists(st.text(st.sampled_from(',"1é'), max_size=200), max_size=9))
+def test_delimiters_are_counted_in_each_line(lines):
+    data = "".join(line + "\n" for line in lines).encode()
+    count_L = delimiters(data, line_ends(data), ",")
+    assert count_L.tolist() == [line.count(",") for line in lines]
+
+
+def test_a_header_is_found_again_in_other_letters(tmp_path):
+    told = read(tmp_path, "a,Time\n1,1\nA,TIME\n2,2\n")
+    assert told.rows == {1: ("1", "1"), 2: ("2", "2")} and told.ignored == {"repeated header": 1}
 
 
 def test_rows_are_numbered_over_blocks_headers_and_empty_lines(tmp_path, monkeypatch):

@@ -52,9 +52,13 @@ def test_taking_rows_back_from_many_files_opens_none_for_each(tmp_path):
 
 
 @pytest.mark.parametrize("turn", [1, -1])  # the files of the vehicles in order, and against it
+@pytest.mark.parametrize("most", [1, 64])  # are rows that go back to a vehicle-day sorted?
 @pytest.mark.parametrize("buffer", [1, 300, 1 << 20])
-def test_each_row_is_read_back_with_all_that_belongs_to_it(turn, buffer, tmp_path, monkeypatch):
+def test_each_row_is_read_back_with_all_that_belongs_to_it(
+    turn, most, buffer, tmp_path, monkeypatch
+):
     monkeypatch.setattr(spill, "BUFFER_BYTES", buffer)
+    monkeypatch.setattr(spill, "MOST_STRETCHES", most)
     held, files = Spill(tmp_path, 2), [([0, 0, 0], [7, 7, 8]), ([0, 0], [8, 8]), ([1, 1], [7, 9])]
     order = files[::turn]
     for number, (codes, days) in enumerate(order):

@@ -7,11 +7,11 @@ in ``.old``, and from then on the new one. A kill before ``commit.json`` leaves 
 after it a commit that the next ingest carries to its end.
 """
 
+import filecmp
 import shutil
 from pathlib import Path
 
 from amad.config import DataError
-from amad.config.digest import file_sha256
 from amad.telemetry.files import files_below, flush, flush_folder, listed, write_json
 from amad.telemetry.lake import OLD, named_files
 from amad.telemetry.manifest import Manifest
@@ -109,7 +109,7 @@ class Pending:
         """Put a file in place; the one that it replaces moves to ``.old``."""
         place = target / relative
         if place.is_file() and target == self._targets["lake"] and relative != Path(Manifest.FILE):
-            if file_sha256(place) == file_sha256(new):
+            if filecmp.cmp(place, new, shallow=False):
                 new.unlink()
                 return
             self._retire(relative)

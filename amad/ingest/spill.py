@@ -1,10 +1,11 @@
 """Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
 
-Rows are buffered up to a limit and then written as one file that holds a stretch per vehicle-day:
-its columns one after the other, as they lie in memory. The stretches of a vehicle-day are later
-read back from all files. So there are few files, however many vehicles a raw file mixes.
+Rows are buffered up to a limit and then written as one file of stretches, each of one vehicle-day:
+its columns one after the other, as they lie in memory. Rows that would make many stretches are
+sorted before. The stretches of a vehicle-day are later read back from all files. So there are few
+files, however many vehicles a raw file mixes.
 
-Shape legend: T rows, C channels, G rows of one vehicle-day.
+Shape legend: T rows, C channels, G rows of one vehicle-day, S stretches but the first.
 """
 
 import json
@@ -23,6 +24,7 @@ from amad.telemetry import disk
 from amad.telemetry.schemas import TIMESTAMP
 
 BUFFER_BYTES = 32 << 20
+MOST_STRETCHES = 64  # of one file, between which rows are not sorted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +112,14 @@ class Spill:
         day_T = np.concatenate([part.timestamp_T for part in parts]) // DAY_US
         self._flushed |= {file for _, _, file in self._buffer}
         self._buffer, self._buffer_bytes = [], 0
-        step_T = np.diff(id_T)
-        if not ((step_T > 0) | ((step_T == 0) & (np.diff(day_T) >= 0))).all():
+        cut = _cuts(id_T, day_T)
+        step_S = id_T[cut] - id_T[cut - 1]
+        falls_S = (step_S < 0) | ((step_S == 0) & (day_T[cut] < day_T[cut - 1]))
+        if len(cut) >= MOST_STRETCHES and falls_S.any():
             order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
             parts = [joined(parts).only(order_T)]
             id_T, day_T = id_T[order_T], day_T[order_T]
-        cut = np.flatnonzero(np.diff(id_T) | np.diff(day_T)) + 1
+            cut = _cuts(id_T, day_T)
         begin_P = np.cumsum([0, *(len(part.row_T) for part in parts[:-1])])
         names = list(self._ids)
         path = self._folder / f"{self._files}.rows"
@@ -163,6 +167,11 @@ class Spill:
 
     def _all_rows(self, where: list[disk.Stretch]) -> DayRows:
         return joined([_read(content, self._channels) for content in disk.read_stretches(where)])
+
+
+def _cuts(id_T: np.ndarray, day_T: np.ndarray) -> np.ndarray:
+    """The rows at which another vehicle-day begins than that of the row before."""
+    return np.flatnonzero((id_T[1:] != id_T[:-1]) | (day_T[1:] != day_T[:-1])) + 1
 
 
 def _between(parts: list[DayRows], begin_P: np.ndarray, first: int, last: int) -> DayRows:

@@ -37,7 +37,7 @@ from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended
 from amad.reading.line_breaks import without_breaks
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
-from amad.reading.scan import clean_lines, levelled, lines_of_words
+from amad.reading.scan import clean_lines, levelled, lines_of_words, may_hold
 from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
@@ -86,17 +86,21 @@ class _Lines:
     is_open: bool  # its last line is the file's last one, without a line end
     start_L: np.ndarray
     end_L: np.ndarray
+    count_L: np.ndarray  # the delimiters in each line
     left_out_L: np.ndarray  # bool: lines that are no rows
     cut_L: np.ndarray  # bool: rows whose end is missing
     short_L: np.ndarray  # bool: lines with fewer fields than the header
 
     @classmethod
-    def of(cls, data: bytes, end_L: np.ndarray, short_L: np.ndarray, *, is_open: bool) -> Self:
+    def of(
+        cls, data: bytes, end_L: np.ndarray, count_L: np.ndarray, short_L: np.ndarray, *,
+        is_open: bool,
+    ) -> Self:  # fmt: skip
         start_L = np.concatenate([[0], end_L[:-1] + 1])
         left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
         return cls(
-            data=data, is_open=is_open, start_L=start_L, end_L=end_L, left_out_L=left_out_L,
-            cut_L=cut_L, short_L=short_L,
+            data=data, is_open=is_open, start_L=start_L, end_L=end_L, count_L=count_L,
+            left_out_L=left_out_L, cut_L=cut_L, short_L=short_L,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -105,8 +109,8 @@ class _Lines:
     def __getitem__(self, part: slice) -> Self:
         return replace(
             self, start_L=self.start_L[part], end_L=self.end_L[part],
-            left_out_L=self.left_out_L[part], cut_L=self.cut_L[part],
-            short_L=self.short_L[part],
+            count_L=self.count_L[part], left_out_L=self.left_out_L[part],
+            cut_L=self.cut_L[part], short_L=self.short_L[part],
         )  # fmt: skip
 
     def texts(self) -> list[bytes]:
@@ -149,8 +153,8 @@ class _Reader:
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
         width, named = self._layout.width, self._layout.named
         data = without_breaks(block.data, self._delimiter, named, width)
-        data, end_L, short_L = levelled(data, self._delimiter, width, named, pad=pad)
-        lines = _Lines.of(data, end_L, short_L, is_open=block.end == "open")
+        levels = levelled(data, self._delimiter, width, named, pad=pad)
+        lines = _Lines.of(*levels, is_open=block.end == "open")
         first = 0  # line of the part that is not yielded yet
         self._leave_out_units(lines)
         for at, fields in self._header_lines(lines):
@@ -222,9 +226,10 @@ class _Reader:
 
     def _header_lines(self, lines: _Lines) -> list[tuple[int, list[str]]]:
         """The numbers and the fields of the lines that are headers."""
-        lower, end_L = lines.data.lower(), lines.end_L
+        tokens = [token for token in self._layout.tokens() if may_hold(lines.data, token)]
+        lower, end_L = lines.data.lower() if tokens else b"", lines.end_L
         candidates: set[int] = set()
-        for token in self._layout.tokens():
+        for token in tokens:
             found: set[int] = set()
             at = lower.find(token)
             while at >= 0 and len(found) <= COMMON_TOKEN_LINES:
@@ -265,7 +270,7 @@ class _Reader:
     def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""
         data, layout, start_L, end_L = lines.data, self._layout, lines.start_L, lines.end_L
-        good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width)
+        good_L = clean_lines(data, start_L, end_L, lines.count_L, self._delimiter, layout.width)
         good_L &= ~lines.left_out_L & ~lines.cut_L
         row_L = ~lines.left_out_L
         broken: dict[int, tuple[str, str]] = {}
@@ -336,11 +341,12 @@ class _Reader:
         except pa.ArrowInvalid:
             self._plain = ()  # the next block is likely to be the same
             return None
-        for name in plain:  # of a large number ``numbers`` looks at the text
-            ends = pc.min_max(columns[name])
-            if max(abs(ends["min"].as_py() or 0.0), abs(ends["max"].as_py() or 0.0)) >= EXACT:
-                return None
-        return columns
+        # Of a large number ``numbers`` looks at the text. What stands for null may be any number.
+        values = (
+            np.frombuffer(columns[n].buffers()[1], np.float64, len(columns[n])) for n in plain
+        )
+        is_exact = all(v.max() < EXACT and v.min() > -EXACT for v in values)
+        return columns if is_exact else None
 
 
 def _parsed(
@@ -367,20 +373,18 @@ def _parsed(
             strings_can_be_null=True,
         ),
     )
-    told = {
-        name: column.combine_chunks()
-        for name, column in zip(layout.position, table.columns, strict=True)
+    told = {  # one block of bytes has become one chunk
+        name: column.chunk(0) for name, column in zip(layout.position, table.columns, strict=True)
     }
+    tight = {name: pc.utf8_trim_whitespace(told[name]) for name in told if name not in plain}
+    spaced = {name: column for name, column in tight.items() if not column.equals(told[name])}
     delimiter = source.delimiter.encode()
+    if not spaced:  # to seek two bytes takes nearly as long as to parse the block
+        return told
     if delimiter + b" " in data or b" " + delimiter in data or data.startswith(b" "):
-        told = {n: c if n in plain else _trimmed(c) for n, c in told.items()}
+        nothing, words = pa.scalar(None, pa.string()), pa.array(NULLS, pa.string())
+        told |= {n: pc.if_else(pc.is_in(c, words), nothing, c) for n, c in spaced.items()}
     return told
-
-
-def _trimmed(column: pa.Array) -> pa.Array:
-    column = pc.utf8_trim_whitespace(column)
-    words = pa.array(NULLS, pa.string())
-    return pc.if_else(pc.is_in(column, words), pa.scalar(None, pa.string()), column)
 
 
 def _shortened(line: bytes) -> str:

@@ -141,7 +141,11 @@ def numbers(
         column, whole = pc.cast(pc.cast(column, pa.string()), pa.float64()), True
     elif not (pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
         raise NotReadableError(f"it holds {column.type}, not numbers")
-    value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
+    if not pa.types.is_float64(column.type):
+        column = pc.cast(column, pa.float64(), safe=False)
+    value_R = column.to_numpy(zero_copy_only=False)
+    if not value_R.flags.writeable:  # it is what Arrow holds
+        value_R = value_R.copy()
     null_R |= _is_any(value_R, figures)
     known_R = _is_any(value_R, list(known))
     if null_R.any() or known_R.any():
@@ -204,9 +208,9 @@ def may_be_thousands(value: pa.Array) -> bool:
     A quick look; whether they may, their text tells (``hide_thousands``).
     """
     value_R = np.abs(value.to_numpy(zero_copy_only=False))
-    value_R = value_R[~np.isnan(value_R)]
-    if not len(value_R) or value_R.max() >= 1000:
+    if not 100 <= np.fmax.reduce(value_R, initial=0.0) < 1000:
         return False
+    value_R = value_R[~np.isnan(value_R)]
     fine_R = value_R * 1000
     if np.any(np.abs(fine_R - np.rint(fine_R)) > 1e-6):
         return False

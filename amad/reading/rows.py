@@ -340,7 +340,8 @@ class FileParser:
                 why = f"{channel.name} is not a finite number: {why}"
                 refuse(bad_R & ~lacks_R, f"{why}; {UNKNOWN}" if channel.codes else why)
             value_CR[c] = read.value_R
-            value_CR[c, lacks_R] = np.nan
+            if lacks_VC[:, c].any():
+                value_CR[c, lacks_R] = np.nan
             if read.null_R.any():
                 null_of[channel.name] = read.null_R & ~lacks_R
         return value_CR, null_of

@@ -13,6 +13,29 @@ def line_ends(data: bytes) -> np.ndarray:
     return np.flatnonzero(np.frombuffer(data, np.uint8) == LINE_FEED)
 
 
+def may_hold(data: bytes, lower: bytes) -> bool:
+    """Are all bytes of a text in the data, in lower or in upper case?
+
+    One byte is sought much faster than a text.
+    """
+    pairs = zip(lower, lower.upper(), strict=True)
+    return all(small in data or large in data for small, large in pairs)
+
+
+def delimiters(data: bytes, end_L: np.ndarray, delimiter: str) -> np.ndarray:
+    """The number of delimiters (L,) in each line, those in quotes included.
+
+    A bit per byte is counted in words of 64, as most bytes of numbers stand beside a delimiter.
+    """
+    bits = np.packbits(np.frombuffer(data, np.uint8) == ord(delimiter), bitorder="little")
+    word_W = np.zeros(len(bits) // 8 + 1, "<u8")
+    word_W.view(np.uint8)[: len(bits)] = bits
+    before_W = np.cumsum(np.bitwise_count(word_W), dtype=np.int64) - np.bitwise_count(word_W)
+    below_L = (np.uint64(1) << (end_L % 64).astype(np.uint64)) - np.uint64(1)
+    upto_L = before_W[end_L // 64] + np.bitwise_count(word_W[end_L // 64] & below_L)
+    return np.diff(upto_L, prepend=0)
+
+
 def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.ndarray:
     """Numbers of the lines that hold no digit, or stand below an empty line; never empty ones."""
     digit = np.frombuffer(data, np.uint8) - ord("0") < 10  # bytes before "0" wrap to large numbers
@@ -24,20 +47,18 @@ def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.nd
 
 def levelled(
     data: bytes, delimiter: str, width: int, named: int, *, pad: bool
-) -> tuple[bytes, np.ndarray, np.ndarray]:
+) -> tuple[bytes, np.ndarray, np.ndarray, np.ndarray]:
     """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 
     This does for many plain lines at once what ``layout.mended`` does for one. Lines with quotes
     and lines with a single field are not changed.
 
     Returns:
-        The data, the end (L,) of each line in it without its line feed, and which of these lines
-        (L,) had fewer than ``named`` fields.
+        The data, the end (L,) of each line in it without its line feed, its ``delimiters``, and
+        which of these lines (L,) had fewer than ``named`` fields.
     """
     end_L = line_ends(data)
-    byte = np.frombuffer(data, np.uint8)
-    at_D = np.flatnonzero(byte == ord(delimiter))
-    count_L = np.diff(np.searchsorted(at_D, end_L), prepend=0)
+    byte, count_L = np.frombuffer(data, np.uint8), delimiters(data, end_L, delimiter)
     plain_L = count_L > 0
     if b'"' in data:
         plain_L[np.searchsorted(end_L, np.flatnonzero(byte == QUOTE))] = False
@@ -45,22 +66,23 @@ def levelled(
     over_L = plain_L & (count_L == width) & (byte[end_L - 1] == ord(delimiter))
     if over_L.any():
         short = np.delete(byte, end_L[over_L] - 1).tobytes()
-        return short, end_L - np.cumsum(over_L), short_L
+        return short, end_L - np.cumsum(over_L), count_L - over_L, short_L
     under_L = plain_L & (count_L < width - 1)
     if pad and under_L.any():
         missing_L = np.where(under_L, width - 1 - count_L, 0)
         long = np.insert(byte, np.repeat(end_L, missing_L), ord(delimiter)).tobytes()
-        return long, end_L + np.cumsum(missing_L), short_L
-    return data, end_L, short_L
+        return long, end_L + np.cumsum(missing_L), count_L + missing_L, short_L
+    return data, end_L, count_L, short_L
 
 
 def clean_lines(
-    data: bytes, start_L: np.ndarray, end_L: np.ndarray, delimiter: str, width: int
-) -> np.ndarray:
+    data: bytes, start_L: np.ndarray, end_L: np.ndarray, count_L: np.ndarray, delimiter: str,
+    width: int,
+) -> np.ndarray:  # fmt: skip
     """True (L,) where a line has ``width`` fields, each plain or enclosed in quotes.
 
-    The lines are consecutive in ``data``. A line is not clean if it is empty or holds doubled or
-    stray quotes, zeros, or bytes that are not UTF-8.
+    count_L: the ``delimiters`` of each line. The lines are consecutive in ``data``. A line is not
+    clean if it is empty or holds doubled or stray quotes, zeros, or bytes that are not UTF-8.
     """
     if len(start_L) == 0:
         return np.zeros(0, bool)
@@ -68,10 +90,9 @@ def clean_lines(
     data = data[first:last] if (first, last) != (0, len(data)) else data
     start_L, end_L = start_L - first, end_L - first
     byte = np.frombuffer(data, np.uint8)
-    at_D = np.flatnonzero(byte == ord(delimiter))
-    count_L = np.diff(np.searchsorted(at_D, end_L), prepend=0)
     clean_L = start_L < end_L
     if b'"' in data:
+        at_D = np.flatnonzero(byte == ord(delimiter))
         count_L, well_L = _outside_quotes(byte, at_D, start_L, end_L, delimiter)
         clean_L &= well_L
     clean_L &= count_L == width - 1

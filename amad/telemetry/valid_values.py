@@ -51,18 +51,24 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     latter.
     """
     value_CR = np.empty((len(channels), table.num_rows))
-    for value_R, channel in zip(value_CR, channels, strict=True):
-        value_R[:] = table[channel.name].to_numpy()
-    limit_2C = np.array([_limits(channel.range) for channel in channels]).reshape(-1, 2).T
-    low_C1, high_C1 = limit_2C[..., None]
-    impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)
+    null_C = np.zeros(len(channels), int)
     for c, channel in enumerate(channels):
-        if channel.nulls:
-            impossible_CR[c] |= is_null_word(value_CR[c], channel)
-    if not impossible_CR.any():
-        return value_CR, np.zeros(len(channels), int)
-    value_CR[impossible_CR] = np.nan
-    return value_CR, np.count_nonzero(impossible_CR, axis=1)
+        value_CR[c], null_C[c] = measured(table[channel.name], channel)
+    return value_CR, null_C
+
+
+def measured(column: pa.ChunkedArray, channel: Channel) -> tuple[np.ndarray, int]:
+    """The values of a channel in R rows, and how many of them cannot be.
+
+    Returns: float64 (R,), which may be read-only, NaN for null and for impossible values.
+    """
+    value_R, (low, high) = column.to_numpy(), _limits(channel.range)
+    if not channel.nulls:
+        least, most = np.fmin.reduce(value_R, initial=high), np.fmax.reduce(value_R, initial=low)
+        if low <= least and most <= high:  # both pass over NaN
+            return value_R, 0
+    impossible_R = is_impossible(value_R, channel)
+    return np.where(impossible_R, np.nan, value_R), int(np.count_nonzero(impossible_R))
 
 
 @cache

@@ -25,7 +25,7 @@ from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
-from amad.windows.split import Outline, grid_rows, max_gap_bins, outline
+from amad.windows.split import Outline, bin_starts, grid_rows, max_gap_bins, outline
 from amad.windows.store import PARTS, StoreWriter, WrittenVehicle, file_of, written_vehicle
 from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile
 
@@ -144,7 +144,7 @@ def write_pieces(
             split_T = found.split.parts(row, row + piece.rows)
             file.write(row, replace(piece, split_T=split_T))
             parts += np.bincount(split_T, minlength=len(PARTS))
-            unfilled |= not np.isfinite(piece.value_TC).all()
+            unfilled = unfilled or not np.isfinite(piece.value_TC).all()
             own = slice(max(0, train_rows - row))
             train.add(piece.value_TC[own], piece.valid_TC[own])
             row += piece.rows
@@ -173,7 +173,7 @@ def _whole_bins(tables: Iterable[pa.Table], fleet: Fleet) -> Iterator[tuple[pa.T
         if waiting is None or (waiting.num_rows < PIECE_ROWS and not is_last):
             continue
         bin_R = _times(waiting) // fleet.period_us
-        start_K = np.flatnonzero(np.diff(bin_R, prepend=bin_R[:1] - 1))
+        start_K = bin_starts(bin_R)
         row_K, _ = grid_rows(bin_R[start_K], None, max_gap_bins(fleet))
         edge_K1 = np.append(start_K, waiting.num_rows)
         # The last bin may go on in the next table.

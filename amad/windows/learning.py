@@ -97,9 +97,16 @@ class TrainRows:
 
     def add(self, value_TC: np.ndarray, valid_TC: np.ndarray) -> None:
         """Add the next rows."""
-        if len(self._waiting[0]):
-            value_TC = np.concatenate([self._waiting[0], value_TC])
-            valid_TC = np.concatenate([self._waiting[1], valid_TC])
+        if waiting := len(self._waiting[0]):
+            new = slice(BLOCK_ROWS - waiting)  # what the block that was begun still lacks
+            self._waiting = (
+                np.concatenate([self._waiting[0], value_TC[new]]),
+                np.concatenate([self._waiting[1], valid_TC[new]]),
+            )
+            if len(self._waiting[0]) < BLOCK_ROWS:
+                return
+            self._add_block(*self._waiting)
+            value_TC, valid_TC = value_TC[new.stop :], valid_TC[new.stop :]
         whole = len(value_TC) - len(value_TC) % BLOCK_ROWS
         for first in range(0, whole, BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
@@ -108,9 +115,11 @@ class TrainRows:
 
     def _add_block(self, value_TC: np.ndarray, valid_TC: np.ndarray) -> None:
         known_TC = valid_TC == 1
-        for c in np.flatnonzero(np.isnan(self._first_C) & known_TC.any(axis=0)):
-            self._first_C[c] = value_TC[known_TC[:, c].argmax(), c]
-        away_TC = np.where(known_TC, value_TC - self._first_C, 0.0)
+        if (unknown_C := np.isnan(self._first_C)).any():
+            for c in np.flatnonzero(unknown_C & known_TC.any(axis=0)):
+                self._first_C[c] = value_TC[known_TC[:, c].argmax(), c]
+        away_TC = value_TC - self._first_C
+        away_TC[~known_TC] = 0.0
         begin, end = self._added, self._added + len(value_TC)
         first, last = np.searchsorted(self._position_P, [begin, end], side="right")
         edge_K = self._position_P[first:last] - begin

@@ -39,10 +39,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Fleet
-from amad.telemetry.valid_values import measured_values
+from amad.telemetry.valid_values import measured
 from amad.windows.increments import Measured, increments
 from amad.windows.series import TEST, Series
-from amad.windows.split import SplitBounds, grid_rows, grid_timestamps, max_gap_bins
+from amad.windows.split import SplitBounds, bin_starts, grid_rows, grid_timestamps, max_gap_bins
 
 TOGETHER = 8  # channels that are imputed at once; more would take memory where many are missing
 
@@ -110,7 +110,7 @@ class Resampler:
             [c.kind == "continuous" or c.is_increment for c in fleet.channels]
         )
         self._max_gap = max_gap_bins(fleet)
-        self._borders = None if bounds is None else [bounds.calibration_us, bounds.test_us]
+        self._borders = [] if bounds is None else [bounds.calibration_us, bounds.test_us]
         self._last: int | None = None  # the last occupied bin, its segment, and its label
         self._segment, self._label = 0, np.int8(0)
         self._measured: dict[int, Measured] = {}  # by channel, of increments
@@ -153,16 +153,15 @@ class Resampler:
         fleet, last = self._fleet, self._last
         before = self._waiting or _Rows.none(len(fleet.channels), "label" in table.column_names)
         bin_R = table["timestamp"].cast(pa.int64()).to_numpy() // fleet.period_us
-        assert np.all(np.diff(bin_R) >= 0), "the lake's rows must be sorted by time"
-        start_K = np.flatnonzero(np.diff(bin_R, prepend=np.int64(-1) << 62))
+        start_K = bin_starts(bin_R)
         bin_K = bin_R[start_K]
         row_K, new_segment_K = grid_rows(bin_K, last, self._max_gap)
         timestamp_T, nth_T = grid_timestamps(bin_K, row_K, last, fleet.period_us)
         rows = len(timestamp_T)
         segment_K1 = self._segment + np.concatenate([[0], np.cumsum(new_segment_K)])
         part_T = np.zeros(rows, np.uint8)
-        if self._borders is not None:
-            part_T = np.searchsorted(self._borders, timestamp_T, side="right").astype(np.uint8)
+        for begin in np.searchsorted(timestamp_T, self._borders):
+            part_T[begin:] += 1
         label_T = None
         if "label" in table.column_names:
             label_R = table["label"].fill_null(0).to_numpy().astype(np.int8)
@@ -176,11 +175,11 @@ class Resampler:
         value_CT = np.zeros((len(fleet.channels), old + rows))
         valid_CT = np.zeros((len(fleet.channels), old + rows), np.uint8)
         value_CT[:, :old], valid_CT[:, :old] = before.value_CT, before.valid_CT
-        raw_CR, null_C = measured_values(table, [channel for _, channel in self._channels])
-        for (c, channel), raw_R, nulls in zip(self._channels, raw_CR, null_C, strict=True):
+        for c, channel in self._channels:
             value_T = value_CT[c, old:]
+            raw_R, nulls = measured(table[channel.name], channel)
             if nulls:
-                self.made_null[channel.name] += int(nulls)
+                self.made_null[channel.name] += nulls
             value_K = _binned(raw_R, start_K, mean=channel.kind == "continuous")
             if len(row_K) < rows:
                 value_T[:] = np.nan
@@ -191,9 +190,7 @@ class Resampler:
                 value_T[:], self._measured[c] = increments(
                     value_T, segment_T, channel, self._measured.get(c)
                 )
-        own = [c for c, _ in self._channels]
-        new_CT = slice(None) if len(own) == len(fleet.channels) else own
-        valid_CT[new_CT, old:] = ~np.isnan(value_CT[new_CT, old:])
+            np.logical_not(np.isnan(value_T), out=valid_CT[c, old:].view(bool))
         return _Rows(
             timestamp_T=np.concatenate([before.timestamp_T, timestamp_T]),
             segment_T=np.concatenate([before.segment_T, segment_T]),
@@ -276,28 +273,31 @@ def _impute(
     start_S: the first row of each segment. max_gap: how many missing rows are interpolated or held
     backwards at most. linear_C: which of these channels are linear in a gap.
     """
-    value_CT, count = rows.value_CT[channels], rows.rows
+    value_N, count = rows.value_CT[channels].reshape(-1), rows.rows  # a view: rows are contiguous
     segment_T, part_T = rows.segment_T, rows.part_T
-    cell = np.flatnonzero(np.isnan(value_CT))
+    cell = np.flatnonzero(np.isnan(value_N))
     if len(cell) == 0:
         return
     channel, hole = np.divmod(cell, count)
+    row_0 = cell - hole  # of the cell's channel
     begins = (np.diff(cell, prepend=-2) != 1) | (hole == 0)  # a gap
     gap_of = np.cumsum(begins) - 1
     before = hole[begins][gap_of] - 1  # the known row before each hole; -1: there is none
     after = hole[np.append(begins[1:], True)][gap_of] + 1  # ``count``: there is none
-    first = start_S[np.searchsorted(start_S, hole, side="right") - 1]  # of the hole's segment
-    has_before = before >= first
     safe = np.minimum(after, count - 1)
-    usable_after = (
-        (after < count) & (segment_T[safe] == segment_T[hole]) & (part_T[safe] == part_T[hole])
-    )
+    first, usable_after = start_S[0], after < count  # first: of the hole's segment
+    if len(start_S) > 1:
+        first = start_S[np.searchsorted(start_S, hole, side="right") - 1]
+        usable_after &= segment_T[safe] == segment_T[hole]
+    if part_T[0] != part_T[-1]:
+        usable_after &= part_T[safe] == part_T[hole]
+    has_before = before >= first
     gap = after - np.where(has_before, before, first - 1) - 1
     short_after = usable_after & (gap <= max_gap)
 
-    held = value_CT[channel, np.maximum(before, 0)]
-    next_ = value_CT[channel, safe]
+    held = value_N[row_0 + np.maximum(before, 0)]
+    next_ = value_N[row_0 + safe]
     filled = np.where(has_before, held, np.where(short_after, next_, np.nan))
     share = (hole - before) / np.maximum(after - before, 1)
     line = held * (1 - share) + next_ * share
-    value_CT[channel, hole] = np.where(has_before & short_after & linear_C[channel], line, filled)
+    value_N[cell] = np.where(has_before & short_after & linear_C[channel], line, filled)

@@ -74,12 +74,22 @@ def max_gap_bins(fleet: Fleet) -> int:
     return int(fleet.missing.max_gap_seconds * 1_000_000 // fleet.period_us)
 
 
+def bin_starts(bin_R: np.ndarray) -> np.ndarray:
+    """The first row of each occupied bin, from the bin of each row, which never falls."""
+    step_R = bin_R[1:] - bin_R[:-1]
+    assert not len(step_R) or step_R.min() >= 0, "the lake's rows must be sorted by time"
+    return np.concatenate([np.zeros(min(len(bin_R), 1), int), np.flatnonzero(step_R) + 1])
+
+
 def grid_rows(bin_K: np.ndarray, last: int | None, max_gap: int) -> tuple[np.ndarray, np.ndarray]:
     """The row of the grid of each occupied bin, and which of them begin a segment, bool (K,).
 
     last: the occupied bin before these, after which rows are counted from 0; None: there is none.
     """
-    step_K = np.diff(bin_K, prepend=bin_K[:1] - 1 if last is None else last)
+    before = bin_K[:1] - 1 if last is None else last
+    if len(bin_K) and bin_K[-1] - before == len(bin_K):  # one after the other, as bins ascend
+        return np.arange(len(bin_K)), np.zeros(len(bin_K), bool)
+    step_K = np.diff(bin_K, prepend=before)
     new_segment_K = step_K - 1 > max_gap
     return np.cumsum(np.where(new_segment_K, 1, step_K)) - 1, new_segment_K
 
@@ -92,6 +102,8 @@ def grid_timestamps(
     A row that is not occupied was added; it follows the occupied one before it.
     """
     rows = int(row_K[-1]) + 1 if len(row_K) else 0
+    if rows == len(row_K):
+        return bin_K * period_us, np.arange(1, rows + 1)
     nth_T = np.zeros(rows, np.int64)
     nth_T[row_K] = 1
     nth_T = np.cumsum(nth_T)
