@@ -41,7 +41,7 @@ from amad.report.trust_cards import Evidence, cards
 from amad.report.unread import Unread
 from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
-from amad.report.verdicts import Verdicts
+from amad.report.verdicts import Verdicts, of_set_aside
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
@@ -262,6 +262,7 @@ def _page(
     sets = by_cause(causes(whole) if whole else [], level_of)
     worst = [level_of[names[0]] for names in sets.values()]
     open_ = {i.incident_id for i in incidents if i.open}
+    aside = verdicts.set_aside({*level_of, *first})
     html = (
         _environment()
         .get_template("page.html.j2")
@@ -274,6 +275,9 @@ def _page(
             facts=facts,
             neighbours=neighbours,
             since=since,
+            aside=aside,
+            of_aside=of_set_aside(aside),
+            worst=since.worst(aside) if since else None,
             trend=trend(since.window, since.day) if since else None,
             window_days=DAYS,
             incidents=incidents,

@@ -4,7 +4,7 @@ The states are those of the notices (``amad.notify.changes``), as if every date 
 been told to a sink that is told of every level. So the page and a message never differ.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -79,10 +79,13 @@ class SinceLast:
         items = (*self.new, *self.ongoing)
         return sum(any(i.incident.level == "critical" for i in item.lines) for item in items)
 
-    @property
-    def worst(self) -> Line | None:
-        """The worst incident that is new or goes on; None where there is none."""
-        return max(self.current, key=lambda line: line.incident.severity, default=None)
+    def worst(self, besides: Collection[str] = ()) -> Line | None:
+        """The worst incident that is new or goes on; None where there is none.
+
+        besides: ids of incidents that do not count.
+        """
+        counting = (line for line in self.current if line.incident_id not in besides)
+        return max(counting, key=lambda line: line.incident.severity, default=None)
 
     @property
     def current(self) -> list[Line]:
