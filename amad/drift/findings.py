@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from amad.config.number_text import share
 from amad.config.wording import count, some
-from amad.drift.unlearnt import UnlearntChannel
 from amad.telemetry.artifact import Artifact, Entry
 
 LEAST_DISTANCE = 0.5  # in train spreads; a channel that moved less is nowhere far from training
@@ -37,6 +36,23 @@ class ChannelDrift(Entry):
     def drifted(self) -> bool:
         """Is it further away than days of training are from each other?"""
         return self.distance > self.limit
+
+
+class UnlearntChannel(Entry):
+    """A channel that the champion has not learnt.
+
+    train_rows: with a value of it in the train part of a new training, median over the vehicles of
+    its classes. least: from how many on a training learns it.
+    """
+
+    channel: str
+    train_rows: int
+    least: int
+
+    @property
+    def learnable(self) -> bool:
+        """Would a new training learn it?"""
+        return self.train_rows >= self.least
 
 
 class Drift(Artifact):

@@ -19,11 +19,12 @@ from amad.drift.findings import (
     UNCOVERED,
     ChannelDrift,
     Drift,
+    UnlearntChannel,
     decide,
 )
 from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
 from amad.drift.scores import ScoreDrift, published_scores, score_drift
-from amad.drift.unlearnt import UnlearntChannel, unlearnt_channels
+from amad.drift.unlearnt import unlearnt_channels
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE

@@ -11,27 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Channel, Fleet
-from amad.telemetry.artifact import Entry
+from amad.drift.findings import UnlearntChannel
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import measured_values
 from amad.windows.split import outline
-
-
-class UnlearntChannel(Entry):
-    """A channel that the champion has not learnt.
-
-    train_rows: with a value of it in the train part of a new training, median over the vehicles of
-    its classes. least: from how many on a training learns it.
-    """
-
-    channel: str
-    train_rows: int
-    least: int
-
-    @property
-    def learnable(self) -> bool:
-        """Would a new training learn it?"""
-        return self.train_rows >= self.least
 
 
 def unlearnt_channels(
