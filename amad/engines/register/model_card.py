@@ -198,8 +198,13 @@ def _found(point: OperatingFigures) -> list[str]:
             soon = f"within {count(rows, 'row')} of their first one ({after})"
         lines.append(f"- half of those found are found {soon}")
     if point.lookahead_seconds:
+        ahead = _time(point.lookahead_seconds)
         lines.append(
-            f"- the score of a row is final once {_time(point.lookahead_seconds)} more are scored"
+            "- these figures, and those of Quality, are of the offline form: the test part is "
+            f"scored as one series, and a score depends on up to {ahead} after its row. A scheduled "
+            f"job scores each date by itself and waits for nothing: the last {ahead} of a date see "
+            "less and mostly score lower, so it may find fewer events, or find them later. With "
+            "detect.smoothing: trailing both see the same"
         )
     return lines
 
