@@ -201,10 +201,10 @@ def _found(point: OperatingFigures) -> list[str]:
         ahead = _time(point.lookahead_seconds)
         lines.append(
             "- these figures, and those of Quality, are of the offline form: the test part is "
-            f"scored as one series, and a score depends on up to {ahead} after its row. A scheduled "
-            f"job scores each date by itself and waits for nothing: the last {ahead} of a date see "
-            "less and mostly score lower, so it may find fewer events, or find them later. With "
-            "detect.smoothing: trailing both see the same"
+            f"scored as one series, and a score depends on up to {ahead} after its row. A "
+            f"scheduled job scores each date by itself and waits for nothing: the last {ahead} of "
+            "a date see less and mostly score lower, so it may find fewer events, or find them "
+            "later. With detect.smoothing: trailing both see the same"
         )
     return lines
 
