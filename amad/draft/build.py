@@ -11,16 +11,17 @@ import numpy as np
 from amad.config import DataError, Settings
 from amad.config.wording import some
 from amad.draft import other_scale, state_words, vehicles
-from amad.draft.channels import describe, named
+from amad.draft.channels import describe
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
+from amad.draft.later import with_later_columns
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
-from amad.draft.plan import Plan
+from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, left_out_lines, summary
@@ -151,12 +152,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     above = [] if plan.columns.long else apart_in_names(plan.columns.measured)
     if above and owner.keys["take"] == "constant":
         plan.columns.guesses.append(IN_HEADERS.format(some(above)))
-    plan.channels = named(plan.columns.measured, plan.columns.units)
-    for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
-        channel.nulls = list(plan.columns.nulls.get(header, []))
-        channel.codes = plan.columns.codes.get(header, {})
-        if channel.codes:
-            channel.kind = "binary" if set(channel.codes.values()) == {0, 1} else "categorical"
+    plan.channels = drafted(plan.columns, plan.columns.measured)
     return _finished(plan)
 
 
@@ -180,6 +176,7 @@ def _finished(plan: Plan) -> Draft:
         raise DataError(
             f"{plan.root}: not one row of the sample, as of {first}, can be read: {reason}"
         )
+    figures_from, trial = trial, with_later_columns(plan, trial)
     one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
     if one_value and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)
@@ -206,10 +203,10 @@ def _finished(plan: Plan) -> Draft:
             plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
             value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
-    plan.sparse |= plan.format in ("csv", "json") and is_sparse(trial)
+    plan.sparse |= plan.format in ("csv", "json") and is_sparse(figures_from)
     sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None
-    figures = figures_of(trial, sparse=sparse, period=fixed)
+    figures = figures_of(figures_from, sparse=sparse, period=fixed)
     plan.period = figures.period
     if not figures.sure:
         plan.clock.guesses.append(APART)

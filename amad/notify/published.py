@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from amad.config import Channel
 from amad.config import number_text as text
 from amad.config.number_text import DAY
-from amad.config.wording import count
 from amad.detect.daily import day_bounds
 from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident, joined
@@ -121,7 +120,9 @@ class Window:
         if not found:
             return []
         titles = [known[name].title if name in known else name for name in main if name in shared]
-        days = f"{count(len(found), 'earlier date')}, the first {min(found)}"
+        days = f"{len(found)} earlier dates, the first {min(found)}"
+        if len(found) == 1:
+            days = f"an earlier date, {min(found)}"
         return [f"{own.vehicle} had incidents on {' or '.join(titles)} on {days}."]
 
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
