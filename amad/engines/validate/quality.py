@@ -192,7 +192,7 @@ def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
 
 
 def _not_yet(profile: pa.Table, fleet: Fleet) -> dict[str, int]:
-    """Channel -> vehicle-days of before its sensor came, of the vehicles that have it by now."""
+    """Channel -> vehicle-days up to its ``since``, of the vehicles that have it by now."""
     later = pa.array([channel.name for channel in fleet.channels if channel.since], pa.string())
     rows = profile.filter(
         pc.and_(pc.is_in(profile["channel"], later), pc.invert(profile["expected"]))
