@@ -78,3 +78,22 @@ def test_a_column_in_another_unit_did_not_come_later(field):
     days(field, 2, **{"Oil [psi]": lambda n: wave(n, 29, 58)})
     fleet, _ = field.draft()
     assert not any(channel.since for channel in fleet.channels)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
+def test_in_files_of_few_columns_as_well(field, sizes):
+    """Two of four columns come later: the older files lack more than a fifth of all."""
+    first, rest = sizes
+    for day in range(first + rest):
+        columns = {"Oil": wave, "Volt": wave} if day >= first else {}
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    begins = f"{MONDAY + timedelta(days=first):%Y-%m-%d}"
+    assert {c.name: str(c.since) for c in fleet.channels if c.since} == {
+        "Oil": begins,
+        "Volt": begins,
+    }
+    assert "left out" not in told
+    counts = field.ingest(fleet)
+    assert counts.rows_lake == 5 * ROWS and not counts.files_refused

@@ -14,10 +14,14 @@ from amad.draft import other_scale, state_words, vehicles
 from amad.draft.channels import describe
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.later import with_later_columns
+from amad.draft.later import (
+    NotLaterError,
+    check_older,
+    with_later_columns,
+    with_shared_headers,
+)
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
@@ -94,10 +98,18 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         DataError: there are no files, or none of them can be read; the message says why.
     """
     with temporary_folder("init") as scratch:
-        return _draft(folder, name, settings, scratch)
+        try:
+            return _draft(folder, name, settings, scratch, older=True)
+        except (NotLaterError, DataError):
+            return _draft(folder, name, settings, scratch, older=False)
 
 
-def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
+def _draft(folder: Path, name: str, settings: Settings, scratch: Path, *, older: bool) -> Draft:
+    """The draft. older: of the files, too, that only lack columns which may have come later.
+
+    Raises:
+        NotLaterError: they did not.
+    """
     root = folder.resolve() if ".." in folder.parts else folder.absolute()
     listed = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
@@ -113,7 +125,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
     copies, same = _twice(root, found)
     found = [sample for sample in found if sample.path not in copies]
-    samples, clock, strange = _alike(found)
+    samples, clock, strange = _alike(found, older=older)
     if clock.unread:
         raise DataError(f"{root}: {samples[0].path}: {'; '.join(clock.unread)}")
     kept = {sample.path for sample in samples}
@@ -153,7 +165,9 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     if above and owner.keys["take"] == "constant":
         plan.columns.guesses.append(IN_HEADERS.format(some(above)))
     plan.channels = drafted(plan.columns, plan.columns.measured)
-    return _finished(plan)
+    finished = _finished(plan)
+    check_older(plan)
+    return finished
 
 
 def _finished(plan: Plan) -> Draft:
@@ -269,7 +283,7 @@ def _place_recordings(plan: Plan) -> None:
         )
 
 
-def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
+def _alike(found: list[Sampled], *, older: bool) -> tuple[list[Sampled], Clock, dict[str, str]]:
     """The largest group of files that one fleet file can read, its clock, and why others differ.
 
     Files that only lack columns are not in the group, but ingest will find and refuse them.
@@ -280,7 +294,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     group = max(groups.values(), key=_size)
     otherwise = of_other_decimal(group)
     group = [sample for sample in group if sample not in otherwise]
-    samples = _with_shared_headers(group)
+    samples = with_shared_headers(group, older=older)
     why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
     first = samples[0].columns
     common = {name for name in first if all(s.header_of(name) is not None for s in samples)}
@@ -352,17 +366,6 @@ def _strange(samples: list[Sampled]) -> str:
 
 def _size(group: list[Sampled]) -> int:
     return sum(sample.size for sample in group)
-
-
-def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
-    """The files with at least 80 % of the columns of the commonest kind of file."""
-    kinds: dict[frozenset, list[Sampled]] = {}
-    for sample in samples:
-        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
-        kinds.setdefault(names, []).append(sample)
-    common = max(kinds.items(), key=lambda item: (_size(item[1]), len(item[1])))[0]
-    has = {s.path: sum(s.header_of(name) is not None for name in common) for s in samples}
-    return [sample for sample in samples if has[sample.path] >= 0.8 * len(common)]
 
 
 def _is_text(path: str) -> bool:

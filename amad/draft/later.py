@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from amad.config.wording import some
+from amad.draft.columns import LABEL
 from amad.draft.long_columns import columns_of
 from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled
@@ -17,12 +18,50 @@ from amad.draft.trial import Trial, try_out
 from amad.reading.headers import tidy
 from amad.reading.times import DAY_US, date_of
 
+LEAST_SHARED, LEAST_OLDER = 0.8, 0.5  # of the columns of the commonest kind of file
 BEGINS = (
     "{!r} is not in {} of the {} files looked at, such as {}, and in all others from {} on: it is "
     "a channel with since, the first date with it; set a later one if some vehicle got the sensor "
     "later"
 )
 RENAMED = "; if it is {} under another name, list both as its column, without since"
+
+
+class NotLaterError(Exception):
+    """Files of the sample lack columns, of which some did not begin with a date."""
+
+
+def with_shared_headers(samples: list[Sampled], *, older: bool) -> list[Sampled]:
+    """The files with at least 80 % of the columns of the commonest kind of file.
+
+    older: also those with half of them or more and no others, as files from before sensors came.
+    """
+    kinds: dict[frozenset, list[Sampled]] = {}
+    for sample in samples:
+        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
+        kinds.setdefault(names, []).append(sample)
+    kind = max(kinds.items(), key=lambda item: (sum(s.size for s in item[1]), len(item[1])))[0]
+    has = {s.path: sum(s.header_of(name) is not None for name in kind) for s in samples}
+
+    def is_of_kind(sample: Sampled) -> bool:
+        share, others = has[sample.path] / len(kind), len(sample.headers) - has[sample.path]
+        return share >= LEAST_SHARED or (older and share >= LEAST_OLDER and others <= 0)
+
+    return [sample for sample in samples if is_of_kind(sample)]
+
+
+def check_older(plan: Plan) -> None:
+    """Check that the files with too few of the columns only lack those that came later.
+
+    Raises:
+        NotLaterError: they lack others, so the draft is to be of the other files alone.
+    """
+    usual = {sample.path for sample in with_shared_headers(plan.samples, older=False)}
+    since = {tidy(channel.header) for channel in plan.channels if channel.since}
+    for header in plan.columns.left_out:
+        without = [sample for sample in plan.samples if sample.column(header) is None]
+        if tidy(header) not in since and any(sample.path not in usual for sample in without):
+            raise NotLaterError
 
 
 def with_later_columns(plan: Plan, trial: Trial) -> Trial:
