@@ -107,8 +107,13 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
         return ["no date was new"]
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
-    alarms = sum(item.alarms for item in receipt.by_date.values())
-    return [f"{range_of(dates)} with {by}: {count(receipt.rows, 'row')}, {count(alarms, 'alarm')}"]
+    alarms, scored = (
+        sum(getattr(item, name) for item in receipt.by_date.values())
+        for name in ("alarms", "scored")
+    )
+    of = f"{scored:,} of " if scored != receipt.rows else ""
+    rows = f"{of}{count(receipt.rows, 'row')}"
+    return [f"{range_of(dates)} with {by}: {rows}, {count(alarms, 'alarm')}"]
 
 
 def _where(stage: Stage) -> list[tuple[str, str]]:
