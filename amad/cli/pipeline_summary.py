@@ -107,10 +107,8 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
         return ["no date was new"]
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
-    alarms, scored = (
-        sum(getattr(item, name) for item in receipt.by_date.values())
-        for name in ("alarms", "scored")
-    )
+    alarms = sum(item.alarms for item in receipt.by_date.values())
+    scored = sum(item.scored for item in receipt.by_date.values())
     of = f"{scored:,} of " if scored != receipt.rows else ""
     rows = f"{of}{count(receipt.rows, 'row')}"
     return [f"{range_of(dates)} with {by}: {rows}, {count(alarms, 'alarm')}"]
