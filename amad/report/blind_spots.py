@@ -97,11 +97,12 @@ def _without_types(metrics: EvaluationMetrics | None, version: str) -> str:
     if not point.events:
         return "The test part holds no known fault, so which ones it misses is not known."
     missed, known = point.events - point.events_found, count(point.events, "known fault")
+    series = ", scored as one series" if point.lookahead_seconds else ""
     if not missed:
-        return f"It misses none of the {known} of the test part. The labels name no types."
+        return f"It misses none of the {known} of the test part{series}. The labels name no types."
     return (
-        f"It misses {missed} of the {known} of the test part. The labels name no types, so which "
-        "kinds it misses is not known."
+        f"It misses {missed} of the {known} of the test part{series}. The labels name no types, so "
+        "which kinds it misses is not known."
     )
 
 

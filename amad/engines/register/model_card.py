@@ -234,8 +234,9 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
         if point.events:
             missing = point.events - point.events_found
             known = count(point.events, "known event")
-            told = f"{missing} of {known} are missed; their types are not known"
-            told = told if missing else f"none of {known} is missed"
+            form = " in the offline form" if point.lookahead_seconds else ""
+            told = f"{missing} of {known} are missed{form}; their types are not known"
+            told = told if missing else f"none of {known} is missed{form}"
         return f"## Blind spots\n- {told}"
     missed = {fault: found for fault, found in metrics.by_fault.items() if found.blind}
     lines = [
