@@ -58,10 +58,12 @@ def test_the_headline_names_the_worst_incident_that_counts_and_says_how_many_wer
         return page[page.index("<h1>") : page.index('<ul class="tiles"')]
 
     assert "van-1</a>, first move" in head() and "Counted here" not in head()
+    page_of_date = archive.page_of(stage.runs, build_report(stage).dates[-1])
+    assert archive.read_facts(page_of_date).critical == 1
     judge(stage.runs, worst.incident_id, "false")
     assert "van-1</a>, stuck" in head() and "first move" not in head()
     aside = "Counted here, but not named as the worst: 1 incident judged as false"
-    assert f"{aside}." in head()
+    assert f"{aside}." in head() and archive.read_facts(page_of_date).critical == 0
     judge(stage.runs, second.incident_id, "planned")
     assert "Worst" not in head() and f"{aside}, 1 incident judged as planned." in head()
     judge(stage.runs, worst.incident_id, "true")

@@ -197,7 +197,8 @@ def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
                 raise DataError(f"its scores are damaged; run 'amad score --date {day}'")
             version = published.current(day).model_version
             run = ScoringRun.of_date(stage.runs, day, version, jobs)
-            facts = archive.facts_of(since, made_from)
+            aside = sources.verdicts.set_aside(since.ids)
+            facts = archive.facts_of(since, made_from, aside)
             # The links come with ``join_archive``, once it is known which dates have a page.
             own = archive.links(day, [day])
             html, _ = _page(sources, run, run.health, since, neighbours=own, facts=facts)

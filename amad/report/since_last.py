@@ -73,11 +73,16 @@ class SinceLast:
         """``2 new incidents``, or ``1 new cause (12 incidents)``."""
         return of_causes(len(self.new), sum(len(item.lines) for item in self.new), "new")
 
-    @property
-    def critical(self) -> int:
-        """How many causes that are new or go on have an incident that is critical now."""
-        items = (*self.new, *self.ongoing)
-        return sum(any(i.incident.level == "critical" for i in item.lines) for item in items)
+    def critical(self, besides: Collection[str] = ()) -> int:
+        """How many causes that are new or go on have an incident that is critical now.
+
+        besides: ids of incidents that do not count.
+        """
+        counting = (
+            [line for line in item.lines if line.incident_id not in besides]
+            for item in (*self.new, *self.ongoing)
+        )
+        return sum(any(i.incident.level == "critical" for i in lines) for lines in counting)
 
     def worst(self, besides: Collection[str] = ()) -> Line | None:
         """The worst incident that is new or goes on; None where there is none.
