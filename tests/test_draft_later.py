@@ -97,3 +97,15 @@ def test_in_files_of_few_columns_as_well(field, sizes):
     assert "left out" not in told
     counts = field.ingest(fleet)
     assert counts.rows_lake == 5 * ROWS and not counts.files_refused
+
+
+def test_a_column_of_vehicles_is_no_sensor_that_came_later(field):
+    """Older files do not tell the vehicle: it cannot be known whose rows they are."""
+    for day in range(4):
+        columns = {"vehicle_id": lambda n: 7 + n % 2} if day >= 1 else {}
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.take == "column"
+    assert [c.name for c in fleet.channels] == ["Speed"]
+    assert "left out: 0.csv: it lacks columns of the files drafted here (vehicle id)" in told

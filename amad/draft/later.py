@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 
 from amad.config.wording import some
+from amad.draft.clock import clock_of
 from amad.draft.columns import LABEL
 from amad.draft.long_columns import columns_of
 from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled
 from amad.draft.trial import Trial, try_out
+from amad.draft.vehicles import owner_of
 from amad.reading.headers import tidy
 from amad.reading.times import DAY_US, date_of
 
+WIDE = ("csv", "parquet")  # formats in which each file has a column per channel
 LEAST_SHARED, LEAST_OLDER = 0.8, 0.5  # of the columns of the commonest kind of file
 BEGINS = (
     "{!r} is not in {} of the {} files looked at, such as {}, and in all others from {} on: it is "
@@ -56,12 +59,16 @@ def check_older(plan: Plan) -> None:
     Raises:
         NotLaterError: they lack others, so the draft is to be of the other files alone.
     """
-    usual = {sample.path for sample in with_shared_headers(plan.samples, older=False)}
+    usual = with_shared_headers(plan.samples, older=False)
+    older = [sample for sample in plan.samples if sample not in usual]
+    if not older:
+        return
     since = {tidy(channel.header) for channel in plan.channels if channel.since}
-    for header in plan.columns.left_out:
-        without = [sample for sample in plan.samples if sample.column(header) is None]
-        if tidy(header) not in since and any(sample.path not in usual for sample in without):
-            raise NotLaterError
+    told = owner_of(usual, plan.name, plan.paths).columns | clock_of(usual).columns
+    headers = {*told, *(h for h in plan.columns.left_out if tidy(h) not in since)}
+    lacks = any(sample.column(header) is None for sample in older for header in headers)
+    if lacks or plan.format not in WIDE:
+        raise NotLaterError
 
 
 def with_later_columns(plan: Plan, trial: Trial) -> Trial:
@@ -70,7 +77,7 @@ def with_later_columns(plan: Plan, trial: Trial) -> Trial:
     Not where files may lack columns anyway: in long, sparse and JSON files. A column with which
     fewer rows would be read, as an older one has another unit, stays left out.
     """
-    if plan.format not in ("csv", "parquet"):
+    if plan.format not in WIDE:
         return trial
     known = plan.owner.columns | plan.clock.columns
     first = {tidy(header): header for sample in reversed(plan.samples) for header in sample.headers}
@@ -103,8 +110,7 @@ def first_date(trial: Trial, has: Mapping[str, bool]) -> date | None:
     both = with_it.index.intersection(without.index)
     begins = int(with_it[both].max() if len(both) else with_it.min())
     in_order = (without[both] <= with_it[both]).all() and without.max() <= begins
-    is_later = least[False].min() < begins and most[True].max() >= begins
-    return date_of(begins) if in_order and is_later else None
+    return date_of(begins) if in_order and without.min() < begins else None
 
 
 def _with(plan: Plan, trial: Trial, header: str, has: Mapping[str, bool], begins: date) -> Trial:

@@ -72,7 +72,7 @@ class Verdicts:
         for name in incidents:
             if self.verdict(name) in JUDGED:
                 found[name] = JUDGED[self.verdict(name)]
-            elif not self.verdict(name) and name in self.lessons:
+            elif name in self.lessons:
                 found[name] = REASON
         return found
 
@@ -95,7 +95,7 @@ class Verdicts:
 
 
 def of_set_aside(found: Mapping[str, str]) -> str:
-    """``2 incidents judged as false, 1 judged as planned``; empty where none is set aside."""
+    """``2 incidents judged as false, 1 incident judged as planned``; empty where none is."""
     many = Counter(found.values())
     parts = [
         f"{count(many[why], 'incident')} {why}" for why in (*JUDGED.values(), REASON) if many[why]
