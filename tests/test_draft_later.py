@@ -31,7 +31,7 @@ def test_a_column_that_begins_with_a_date_is_a_channel_since_then(field):
         "guess: 'Oil [kPa]' is not in 3 of the 5 files looked at, such as 2026-01-05.csv, and "
         in told
     )
-    assert "in all others from 2026-01-08 on: it is a channel with since" in told
+    assert "none of these has rows after 2026-01-08: it is a channel with that date" in told
     assert "columns left out" not in told and "left out: 2026" not in told
     text = (field.settings.conf_dir / "fleet" / "vans.yaml").read_text()
     assert "# A guess: 'Oil [kPa]' is not in 3" in text and "since: 2026-01-08" in text

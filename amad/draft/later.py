@@ -23,8 +23,8 @@ from amad.reading.times import DAY_US, date_of
 WIDE = ("csv", "parquet")  # formats in which each file has a column per channel
 LEAST_SHARED, LEAST_OLDER = 0.8, 0.5  # of the columns of the commonest kind of file
 BEGINS = (
-    "{!r} is not in {} of the {} files looked at, such as {}, and in all others from {} on: it is "
-    "a channel with since, the first date with it; set a later one if some vehicle got the sensor "
+    "{!r} is not in {} of the {} files looked at, such as {}, and none of these has rows after {}: "
+    "it is a channel with that date as its since; set a later one if some vehicle got the sensor "
     "later"
 )
 RENAMED = "; if it is {} under another name, list both as its column, without since"
