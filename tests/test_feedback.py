@@ -301,3 +301,17 @@ def test_a_judged_incident_that_is_not_found_any_more_is_told_only_if_it_was_tru
     tell(yard.stage)
     states = ["new", "withdrawn"] if verdict == "true" else ["new"]
     assert [line["state"] for line in lines(yard)] == states
+
+
+@pytest.mark.parametrize("verdict", ["false", "true"])
+def test_a_notice_counts_no_earlier_date_whose_incident_was_none(yard, verdict):
+    yard.sinks(file={})
+    first = an_incident(hour=8.0)
+    yard.publish(0, first)
+    tell(yard.stage)
+    judge(yard.runs, first.incident_id, verdict)
+    yard.publish(1, an_incident(night=1, hour=8.0, severity=90.0))
+    tell(yard.stage)
+    (notice,) = (line for line in lines(yard) if line["level"] == "critical")
+    again = any("had incidents on" in sentence for sentence in notice["sentences"])
+    assert again is (verdict == "true")

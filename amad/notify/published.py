@@ -46,7 +46,8 @@ class Window:
     dates: the published ones among the newest days, with the vehicles that report on each.
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
-    incidents: by id. runs: the folder of the partitions; None where there are none. after: see
+    incidents: by id. runs: the folder of the partitions; None where there are none. none: ids of
+    incidents that people judged to be none, also of ones that are not found any more. after: see
     ``outlived``, of the dates that were asked for.
     """
 
@@ -54,6 +55,7 @@ class Window:
     versions: dict[date, str]
     incidents: dict[str, Published]
     runs: Path | None = None
+    none: frozenset[str] = frozenset()
     after: dict[date, dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -105,13 +107,13 @@ class Window:
         """A sentence on earlier dates on which the vehicle had incidents on the same sensors.
 
         So a fault shows that lasts, though each trip has an incident of its own. Empty where there
-        was none. known: the fleet's channels by name.
+        was none but those that people judged to be none. known: the fleet's channels by name.
         """
         if (item := self.incidents.get(incident_id)) is None:
             return []
         own, found, shared = item.incident, set[date](), set[str]()
         main, midnight = main_channels(own.channels, own.shares), own.start // DAY * DAY
-        for other in (published.incident for published in self.incidents.values()):
+        for other in (item.incident for n, item in self.incidents.items() if n not in self.none):
             if other.vehicle != own.vehicle or other.start >= midnight:
                 continue
             if same := set(main).intersection(main_channels(other.channels, other.shares)):

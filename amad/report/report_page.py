@@ -27,6 +27,7 @@ from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
+from amad.notify.suppressed import judged_none
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
 from amad.report.days_before import read_daily
@@ -236,6 +237,8 @@ def _page(
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
+    if window:
+        window = replace(window, none=judged_none(verdicts.by_id))
     entries = incident_entries(
         incidents,
         fleet,
