@@ -93,6 +93,15 @@ def test_fail_on_critical_names_one_cause(yard, capsys):
     assert scoring._found(yard.stage, wanted, scored=True) == set()
 
 
+def test_fail_on_critical_follows_a_verdict_to_the_new_id_of_its_incident(yard):
+    """Later rows move the start of a judged incident, and its id with it."""
+    before = an_incident("van-1", 2, hour=8.0, hours=2.0, severity=90.0)
+    yard.publish(2, before)
+    keep(yard.runs, [Said(incident_id=before.incident_id, verdict="false")])
+    yard.publish(2, an_incident("van-1", 2, hour=7.5, hours=2.5, severity=90.0))
+    assert scoring._found(yard.stage, [scoring.FailOn.CRITICAL], scored=True) == set()
+
+
 def test_what_nobody_is_told_of_is_counted_in_causes(yard):
     window = read_window(yard.runs, "1")
     (of_fleet, other) = causes(window)

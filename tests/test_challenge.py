@@ -77,6 +77,8 @@ def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> Non
     assert changes(champion, _detector({"seed": 6}), ours, lineage) == (
         "changed since version 3: seed 6 -> 7; data: 9 rows -> 12 rows; commit 12345678 -> abcdefgh"
     )
+    told = changes(champion, _detector({}), ours, tags | {"data_hash": "b"})
+    assert told == "changed since version 3: data: other values or events in 9 rows, as before"
     without = SimpleNamespace(bundle=None, params=Params().detect, fleet=toy_fleet())
     assert "model.window None -> 100" in changes(champion, without, ours, tags)
     older = SimpleNamespace(version="3", tags={})

@@ -7,10 +7,12 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from scoring_kit import (
     CONTENT,
     FAULTY,
+    FLEET,
     NIGHTS,
     START,
     VEHICLES,
@@ -228,3 +230,25 @@ def test_a_channel_that_is_newer_than_the_detector_changes_no_score(nights, tmp_
         now = score_vehicle_day(detector, newer, lake, vehicle, FAULTY)
         assert now.table.equals(before.table) and now.incidents == before.incidents
         assert "soc" not in now.unmeasured
+
+
+def test_a_vehicle_whose_sensor_came_after_its_training_is_scored_without_it(tmp_path):
+    """A gradual roll-out: others have it from the start, and it was learnt from them alone."""
+    fleet, settings = make_lake(tmp_path / "home")
+    for path in (settings.data_dir / FLEET).glob("*-a-2-*"):
+        table = pq.read_table(path)
+        if not path.name.startswith(str(FAULTY)):
+            at, none = table.schema.get_field_index("heat"), pa.nulls(len(table), pa.float64())
+            pq.write_table(table.set_column(at, "heat", none), path)
+    lake = refresh(fleet, settings)
+    detector = fit_detector(fleet, lake)
+    found = {v: score_vehicle_day(detector, fleet, lake, v, FAULTY) for v in VEHICLES}
+    assert {v: item.unlearnt for v, item in found.items()} == {
+        "a-1": (),
+        "a-2": ("heat",),
+        "b-1": (),
+    }
+    assert not found["a-2"].incidents and not found["a-2"].unmeasured
+    assert "scored" in found["a-2"].table["status"].to_pylist()
+    before = score_vehicle_day(detector, fleet, lake, "a-2", FAULTY - timedelta(days=1))
+    assert (before.unmeasured, before.unlearnt) == (("heat",), ())

@@ -158,7 +158,7 @@ def test_a_table_of_something_else_is_left_out_and_named(field):
 
 def test_a_file_that_lacks_columns_is_named_with_them(field):
     field.write("a.csv", log(rows=2 * ROWS, volt=wave, temp=wave, oil=wave))
-    field.write("b.csv", log(start=MONDAY - timedelta(days=1), volt=wave))
+    field.write("b.csv", log(start=MONDAY + timedelta(days=1), volt=wave))
     fleet, told = field.draft()
     assert "left out: b.csv: it lacks columns of the files drafted here (oil, temp)" in told
     assert told.count("list both as the channel's column; where the sensor came later, set") == 1
@@ -166,8 +166,8 @@ def test_a_file_that_lacks_columns_is_named_with_them(field):
     assert "missing column: 'temp', 'oil'" in refused.reason
     assert refused.reason.endswith("leave these channels out of the fleet file, or out of some "
                                    "vehicle classes")  # fmt: skip
-    empty = log(start=MONDAY - timedelta(days=1), volt=wave, temp=lambda n: "", oil=lambda n: "")
-    field.write("b.csv", empty)  # a sensor that came later
+    empty = log(start=MONDAY + timedelta(days=1), volt=wave, temp=lambda n: "", oil=lambda n: "")
+    field.write("b.csv", empty)  # sensors that are gone
     assert field.ingest(fleet).rows_lake == 3 * ROWS
 
 

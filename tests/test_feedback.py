@@ -287,3 +287,31 @@ def test_a_wrong_csv_names_its_line_and_keeps_nothing(yard, tmp_path, capsys, co
     file.write_text("incident,verdict\nä,true\n", encoding="latin-1")
     assert run(["feedback", "--csv", str(file)]) == 3
     assert "save it as CSV in UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verdict", ["false", "planned", "true"])
+def test_a_judged_incident_that_is_not_found_any_more_is_told_only_if_it_was_true(yard, verdict):
+    """A later run scored its date again; of one that was none nobody is told that it is gone."""
+    yard.sinks(file={})
+    gone = an_incident(hour=8.0)
+    yard.publish(0, gone)
+    tell(yard.stage)
+    judge(yard.runs, gone.incident_id, verdict)
+    yard.publish(0)
+    tell(yard.stage)
+    states = ["new", "withdrawn"] if verdict == "true" else ["new"]
+    assert [line["state"] for line in lines(yard)] == states
+
+
+@pytest.mark.parametrize("verdict", ["false", "true"])
+def test_a_notice_counts_no_earlier_date_whose_incident_was_none(yard, verdict):
+    yard.sinks(file={})
+    first = an_incident(hour=8.0)
+    yard.publish(0, first)
+    tell(yard.stage)
+    judge(yard.runs, first.incident_id, verdict)
+    yard.publish(1, an_incident(night=1, hour=8.0, severity=90.0))
+    tell(yard.stage)
+    (notice,) = (line for line in lines(yard) if line["level"] == "critical")
+    again = any("had incidents on" in sentence for sentence in notice["sentences"])
+    assert again is (verdict == "true")

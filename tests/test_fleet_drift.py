@@ -309,3 +309,46 @@ def test_the_guide_has_the_figures_that_were_measured():
     root = Path(__file__).resolve().parent.parent
     rows = json.loads((root / "bench" / "results" / "drift.json").read_text())["rows"]
     assert "\n".join(lines(rows)) in (root / "docs" / "guide" / "drift.md").read_text("utf-8")
+
+
+def lately(fleet, settings, channel: str, begins: int) -> None:
+    """The channel has no value before the night ``begins``; the lake is made anew."""
+    for path in (settings.data_dir / FLEET).iterdir():
+        table = pq.read_table(path)
+        if table["timestamp"][0].as_py().date() < START + timedelta(days=begins):
+            at, none = table.schema.get_field_index(channel), pa.nulls(len(table), pa.float64())
+            pq.write_table(table.set_column(at, channel, none), path)
+    refresh(fleet, settings)
+    validated(fleet, settings)
+
+
+@pytest.mark.parametrize(("begins", "learnable"), [(2, True), (5, False)])
+def test_a_channel_that_the_champion_has_not_learnt_is_learnt_once_there_is_enough(
+    tmp_path, begins, learnable
+):
+    """The sensor comes on the last night, in the test part alone, or earlier."""
+    fleet, settings = scoring_kit.make_lake(tmp_path / "home")
+    lately(fleet, settings, "heat", begins)
+    assert not found_by(fleet, settings).unlearnt
+    found = found_by(fleet, settings, unlearnt=["heat"])
+    (item,) = found.unlearnt
+    assert (item.channel, item.least) == ("heat", fleet.missing.min_segment_rows)
+    lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
+    heat = fleet.channel_names.index("heat")
+    trained_on = [
+        np.count_nonzero(s.valid_TC[s.split_T == TRAIN, heat])
+        for s in scoring_kit.series_of(fleet, lake)
+    ]
+    assert item.train_rows == np.median(trained_on)
+    assert found.retrain is item.learnable is learnable
+    told = "the champion has learnt nothing of heat and tells nothing about it, "
+    if learnable:
+        assert found.reason == f"yes: {told}and a new training would learn it"
+    else:
+        assert found.reason.startswith("no: ") and found.reason.endswith(
+            f"{told}but the train part of a new training would have 0 rows with a value per "
+            "vehicle, and 30 are needed"
+        )
+    assert "  channels not learnt       heat" in lines_of(found)
+    nothing_later = found.model_copy(update={"recent": None})
+    assert decide(nothing_later, fleet.title_of)[0] is learnable

@@ -188,10 +188,13 @@ def test_the_verdict_says_where_a_channel_was_not_there_yet(yard, tmp_path):
     verdict = judge(profile(lake, fleet), fleet, tmp_path / "docs")
     assert verdict.ok and verdict.not_yet == {"soc": 6}
     (failed,) = verdict.quarantine.to_pylist()
-    assert failed["reason"] == "a-2 on 2026-01-08: soc null in 100 % of rows, limit 20 %"
-    assert verdict.summary().startswith("1 of 9 vehicle-days fail (not there yet: soc on 6)")
+    assert failed["reason"] == (
+        "a-2 on 2026-01-08: soc null in 100 % of rows, limit 20 %; if its sensor came later, set "
+        "the channel's since to a later date"
+    )
+    assert verdict.summary().startswith("1 of 9 vehicle-days fail (not expected yet: soc on 6)")
     page = (tmp_path / "docs" / "index.html").read_text()
-    assert "soc was not there yet on 6 vehicle-days" in page
+    assert "soc is not expected yet on 6 vehicle-days" in page
 
 
 def test_since_is_a_date_of_the_fleet_file(yard):

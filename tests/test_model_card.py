@@ -34,7 +34,11 @@ def test_the_operating_point_is_told_in_sentences() -> None:
     assert found == [
         "- known events found: 10 of 12; as many alarms at random times would find 0.6",
         "- half of those found are found within 12 rows of their first one (1 h)",
-        "- the score of a row is final once 13 h 5 min more are scored",
+        "- these figures, and those of Quality, are of the offline form: the test part is "
+        "scored as one series, and a score depends on up to 13 h 5 min after its row. A "
+        "scheduled job scores each date by itself and waits for nothing: the last 13 h 5 min of "
+        "a date see less and mostly score lower, so it may find fewer events, or find them "
+        "later. With detect.smoothing: trailing both see the same",
     ]
     at_once = evaluation_metrics(methods, point={"median_delay_rows": 0.0}).operating_point
     assert _found(at_once)[1] == "- half of those found are found with their first row"

@@ -62,7 +62,7 @@ def test_mail_says_what_the_fleet_lacks_and_a_second_attempt_says_the_same(yard,
     head = lines_.index("Fleet health, which no incident can show:")
     assert lines_[head + 1 : head + 3] == [
         "Silent vehicles: van-8 is silent; van-9 is silent.",
-        f"Quarantined vehicle-days: {dead[0]}.",
+        f"Unscored quarantined days: {dead[0]}.",
     ]
     assert "&lt;van&gt;-2 has 1 day quarantined" in text_of(first, "html")
     assert "quarantined" not in str(lines(yard)), "a notice is about incidents"

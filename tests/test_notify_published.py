@@ -109,3 +109,9 @@ def test_a_fault_that_each_trip_shows_anew_names_the_earlier_dates(yard):
     assert not any(now.again(item.incident_id, known) for item in (first, *others))
     new = [c for c in find_changes({}, now, "low") if c.incident_id == third[0].incident_id]
     assert said[0] in notice_of(grouped(new, now)[0], yard.fleet, "r.html").sentences
+    judged = replace(now, none=frozenset({first.incident_id}))
+    assert judged.again(third[0].incident_id, known) == [], "it was judged to be none"
+    yard.publish(0)
+    yard.publish(1, an_incident(night=1, hour=2.0))
+    (once,) = read_window(yard.runs, "1").again(third[0].incident_id, known)
+    assert once == "van-1 had incidents on Coolant temperature on an earlier date, 2026-01-11."

@@ -115,7 +115,7 @@ def test_fleet_health_is_a_signed_message_and_one_that_is_refused_is_told_anew(y
     yard.log(0, health=quarantined, findings=both)
     (incident, health) = preview(yard.stage).sinks["webhook"]
     assert incident.health == [] and health.health == [
-        "Quarantined vehicle-days: van-2, van-3"
+        "Unscored quarantined days: van-2, van-3"
     ]  # fmt: skip
     web.fail = ["200", "400"]
     with pytest.raises(NotifyError, match=r"answered 400 \(1 notice sent\)"):
@@ -136,7 +136,7 @@ def test_fleet_health_is_a_signed_message_and_one_that_is_refused_is_told_anew(y
     tell(yard.stage)
     tell(yard.stage)
     assert len(web.taken) == 3 and web.taken[2].json["state"] == "mended"
-    assert web.taken[2].json["headline"] == "Mended: quarantined vehicle-days: van-3"
+    assert web.taken[2].json["headline"] == "Mended: unscored quarantined days: van-3"
 
 
 def test_a_redirect_is_not_followed(yard, web):

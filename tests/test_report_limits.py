@@ -64,7 +64,8 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
     yard.publish(0)
     manifest = PublishedDates.of(yard.runs, "1").current(DAY).model_copy(
         update={"unscored": {"too_short": 9}, "unmeasured": {"van-1": ["Vehicle.Speed"]},
-                "withheld": {"van-2": ["Vehicle.Coolant"]}}
+                "withheld": {"van-2": ["Vehicle.Coolant"]},
+                "unlearnt": {"van-3": ["Vehicle.Speed"], "van-1": ["Vehicle.Speed"]}}
     )  # fmt: skip
     lines = blind_spots(None, [manifest], yard.fleet).lines
     assert lines[0].startswith("9 rows of this page") and "too short a stretch" in lines[0]
@@ -72,6 +73,10 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
         "Coolant temperature failed its checks on at least one date on van-2"
     )
     assert lines[2].startswith("Speed had no usable value on at least one date on van-1")
+    assert lines[3] == (
+        "Speed had no value in the training of this version on van-1, van-3: nothing that shows "
+        "in it alone is seen there."
+    )
 
 
 def test_how_many_more_there_are_is_no_part_of_the_last_sentence():

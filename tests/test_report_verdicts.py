@@ -25,7 +25,7 @@ def test_verdicts_stand_beside_their_incidents_and_make_the_page_of_their_date_a
         for day in build_report(stage, tmp_path / "other.html").dates
     }
     page = build_report(stage).path.read_text(encoding="utf-8")
-    assert page.count("a &lt;loose&gt; plug") == 3 and page.count("judged false</span>") == 3
+    assert page.count("a &lt;loose&gt; plug") == 3 and page.count("judged false</span>") == 6
     assert "1 of 4 judged incidents true so far (25 %)" in page
     like = ", ".join(sorted(names[:3]))
     words = "Nobody is told: it is hardly stronger, and no longer, than 3 incidents judged false on"
@@ -42,3 +42,29 @@ def test_verdicts_stand_beside_their_incidents_and_make_the_page_of_their_date_a
     page = build_report(stage).path.read_text(encoding="utf-8")
     assert "judged false</span>" not in page
     assert "the report does without what cannot be read" in capsys.readouterr().err
+
+
+def test_the_headline_names_the_worst_incident_that_counts_and_says_how_many_were_judged(tmp_path):
+    fleet = write_fleet(tmp_path)
+    settings = write_data(fleet, tmp_path, ["van-1"])
+    told = {"severity": 30.0, "type": "stuck"}
+    worst = an_incident(fleet, "van-1", 1, 100, 20, severity=90.0, type="first_move")
+    second = an_incident(fleet, "van-1", 1, 200, 20, **told)
+    write_run(fleet, settings, {1: [worst, second]})
+    stage = stage_of(fleet, settings)
+
+    def head() -> str:
+        page = build_report(stage).path.read_text(encoding="utf-8")
+        return page[page.index("<h1>") : page.index('<ul class="tiles"')]
+
+    assert "van-1</a>, first move" in head() and "Counted here" not in head()
+    page_of_date = archive.page_of(stage.runs, build_report(stage).dates[-1])
+    assert archive.read_facts(page_of_date).critical == 1
+    judge(stage.runs, worst.incident_id, "false")
+    assert "van-1</a>, stuck" in head() and "first move" not in head()
+    aside = "Counted here, but not named as the worst: 1 incident judged as false"
+    assert f"{aside}." in head() and archive.read_facts(page_of_date).critical == 0
+    judge(stage.runs, second.incident_id, "planned")
+    assert "Worst" not in head() and f"{aside}, 1 incident judged as planned." in head()
+    judge(stage.runs, worst.incident_id, "true")
+    assert "van-1</a>, first move" in head()

@@ -61,9 +61,11 @@ def test_blind_spots_are_the_types_that_are_missed_more_often_than_not():
         "- at least half are found of: `spike`",
     ]
     assert _blind_spots(metrics).splitlines()[1:] == [
-        "- 2 of 12 known events are missed; their types are not known"
+        "- 2 of 12 known events are missed in the offline form; their types are not known"
     ]
     whole = evaluation_metrics(methods, point={"events": 12, "events_found": 12})
-    assert _blind_spots(whole).splitlines()[1:] == ["- none of 12 known events is missed"]
+    assert _blind_spots(whole).splitlines()[1:] == [
+        "- none of 12 known events is missed in the offline form"
+    ]
     none = evaluation_metrics(methods, point={"events": 0, "events_found": 0})
     assert _blind_spots(none).splitlines()[1:] == ["- the test part holds no known event"]

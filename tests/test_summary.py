@@ -66,3 +66,6 @@ def test_what_is_scored_is_told_in_figures_that_may_be_added(told):
     receipt = {"dates": dates, "by_date": dict.fromkeys(dates, day), "rows": 18}
     write_json(folder / "scoring.json", receipt)
     assert "2026-01-09 to 2026-01-10 with version 3: 18 rows, 4 alarms" in lines_of()
+    receipt["by_date"] = dict.fromkeys(dates, day | {"scored": 7})
+    write_json(folder / "scoring.json", receipt)
+    assert "with version 3: 14 of 18 rows, 4 alarms" in lines_of()

@@ -322,7 +322,7 @@ def test_a_trial_that_diverges_is_tried_once_and_the_sweep_is_finished(
     monkeypatch.setattr(sweep, "run_trial", run_trial)
     search(store, tmp_path, params, 1, max_failures=2)
     told = capsys.readouterr().err
-    assert "trial 2/3 failed, mask_family=" in told
+    assert "trial 2/3 diverged, mask_family=" in told
     assert told.count("the training diverged in epoch 1: the loss is nan") == 1
     assert attempts.read_text() == "x"
     table = trials(tmp_path)

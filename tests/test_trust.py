@@ -138,6 +138,13 @@ def test_the_delay_of_the_faults_found_is_told_in_words(delay, words):
     assert f"Half of those found are found {words}." in card.lines
 
 
+def test_the_card_says_where_a_scheduled_job_sees_less_than_the_evaluation_did():
+    told = "so the last 2 h of a date see less of what comes after them, and it may find fewer."
+    offline, online = (shown(evidence(lookahead_seconds=s))["faults"] for s in (7200.0, 0.0))
+    assert offline.lines[-1].endswith(told)
+    assert not any("scheduled job" in line for line in online.lines)
+
+
 def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
     rate = {
         "incidents": 30, "vehicle_days": 10.0, "incidents_per_vehicle_day": 3.0,

@@ -66,6 +66,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     Raises:
         ServiceError: the fleet has no champion, or the registry does not answer.
     """
+    from amad.detect.daily import new_channels
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
     from amad.engines.shared.lost_registry import existing_registry
@@ -92,6 +93,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
             point=point,
             days=days,
             knows=lambda *vehicle: detector.owner_for(*vehicle).startswith("vehicle/"),
+            unlearnt=new_channels(detector, stage.fleet),
         )
         found.write(stage.runs)
     return found
@@ -121,10 +123,13 @@ def lines_of(found: "Drift") -> list[str]:
         lines.append(f"  {'rows outside training':<26}{found.uncovered:.1%} ({within})")
     if found.unknown:
         lines.append(f"  {'vehicles not in training':<26}{len(found.unknown)} of {found.vehicles}")
+    if found.unlearnt:
+        names = ", ".join(item.channel for item in found.unlearnt)
+        lines.append(f"  {'channels not learnt':<26}{names}")
     if found.channels:
         many = f"{len(found.drifted)} of {len(found.channels)} drifted"
-        most = f"distance in train spreads ({MOST:g} at most), and limit"
-        lines.append(f"  {'channels':<26}{many}; {most}:")
+        most = f"distance in train spreads ({MOST:g} at most; of codes, share of rows with another)"
+        lines.append(f"  {'channels':<26}{many}; {most}, and limit:")
     for item in found.channels[:SHOWN]:
         mark = "*" if item.drifted else " "
         name = f"{item.channel} ({item.vehicle_class})"

@@ -108,7 +108,10 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
     alarms = sum(item.alarms for item in receipt.by_date.values())
-    return [f"{range_of(dates)} with {by}: {count(receipt.rows, 'row')}, {count(alarms, 'alarm')}"]
+    scored = sum(item.scored for item in receipt.by_date.values())
+    of = f"{scored:,} of " if scored != receipt.rows else ""
+    rows = f"{of}{count(receipt.rows, 'row')}"
+    return [f"{range_of(dates)} with {by}: {rows}, {count(alarms, 'alarm')}"]
 
 
 def _where(stage: Stage) -> list[tuple[str, str]]:

@@ -153,7 +153,9 @@ def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
     """
     from amad.config.console import say
     from amad.config.wording import of_causes, some
-    from amad.notify.grouping import by_cause, read_causes
+    from amad.notify.grouping import by_cause, causes
+    from amad.notify.published import read_window
+    from amad.notify.suppressed import followed
     from amad.scores.feedback import read_feedback
     from amad.scores.job_log import job_logs
     from amad.scores.partitions import incidents_of_date
@@ -166,7 +168,8 @@ def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
     if FailOn.NOTHING_NEW in fail_on and not dates:
         codes.add(NOTHING_NEW)
     if FailOn.CRITICAL in fail_on and dates:
-        judged = read_feedback(runs).incidents
+        window = read_window(runs, version, back_to=min(dates))
+        judged = followed(read_feedback(runs), window).incidents
         critical = {
             item.incident_id: item
             for day in dates
@@ -175,7 +178,7 @@ def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
             and (item.incident_id not in judged or judged[item.incident_id].verdict == "true")
         }
         if critical:
-            found = len(by_cause(read_causes(runs, version, dates), critical))
+            found = len(by_cause(causes(window), critical))
             vehicles = some(sorted({item.vehicle for item in critical.values()}))
             say(f"{of_causes(found, len(critical), 'critical')} on {vehicles}")
             codes.add(CRITICAL)

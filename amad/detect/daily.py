@@ -48,7 +48,9 @@ class ScoredRows:
     table: of schemas.SCORES, one row per lake row. incidents: in time order.
     made_null: for each channel, how many of these cells held an impossible value and were taken for
     null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
-    usable value in these rows, about which the scores say nothing. unseen: rows of the grid with a
+    usable value in these rows, about which the scores say nothing. unlearnt: channels that have
+    values, and had none in the train rows of the vehicle: the scores say nothing of them either.
+    unseen: rows of the grid with a
     code that no train row had, by channel and code. levels: see ``amad.detect.levels``.
     """
 
@@ -56,6 +58,7 @@ class ScoredRows:
     incidents: list[Incident]
     made_null: dict[str, int] = field(default_factory=dict)
     unmeasured: tuple[str, ...] = ()
+    unlearnt: tuple[str, ...] = ()
     unseen: dict[str, int] = field(default_factory=dict)
     levels: Levels = NO_LEVELS
 
@@ -163,9 +166,21 @@ def _scored_rows(
         incidents=[with_context(incident, series, now) for incident in found],
         made_null={c.name: int(n) for c, n in zip(channels, null_C, strict=True) if n},
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
+        unlearnt=tuple(
+            np.array(fleet.channel_names)[has_C & seen_C & _unlearnt(detector, series)].tolist()
+        ),
         unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),
         levels=Levels.of(channels, value_CR, time_R, found),
     )
+
+
+def _unlearnt(detector: "Detector", series: Series) -> np.ndarray:
+    """The channels of which the figures that serve the vehicle know nothing, bool (C,)."""
+    figures = detector.figures[detector.owner_of(series)]
+    scale_MC = np.array([item.scale_C for item in figures.calibration.values()])
+    known_C = np.isfinite(scale_MC).any(axis=0)
+    known_C[list(figures.constant)] = True  # their first move is told
+    return ~known_C
 
 
 def new_channels(detector: "Detector", fleet: Fleet) -> list[str]:

@@ -10,16 +10,22 @@ import numpy as np
 from amad.config import DataError, Settings
 from amad.config.wording import some
 from amad.draft import other_scale, state_words, vehicles
-from amad.draft.channels import describe, named
+from amad.draft.channels import describe
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import HOLDS_JSON, LABEL
+from amad.draft.columns import HOLDS_JSON
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
+from amad.draft.later import (
+    NotLaterError,
+    check_older,
+    with_later_columns,
+    with_shared_headers,
+)
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
-from amad.draft.plan import Plan
+from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
@@ -93,10 +99,18 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         DataError: there are no files, or none of them can be read; the message says why.
     """
     with temporary_folder("init") as scratch:
-        return _draft(folder, name, settings, scratch)
+        try:
+            return _draft(folder, name, settings, scratch, older=True)
+        except (NotLaterError, DataError):
+            return _draft(folder, name, settings, scratch, older=False)
 
 
-def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
+def _draft(folder: Path, name: str, settings: Settings, scratch: Path, *, older: bool) -> Draft:
+    """The draft. older: of the files, too, that only lack columns which may have come later.
+
+    Raises:
+        NotLaterError: they did not.
+    """
     root = folder.resolve() if ".." in folder.parts else folder.absolute()
     listed = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
@@ -112,7 +126,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
     copies, same = _twice(root, found)
     found = [sample for sample in found if sample.path not in copies]
-    samples, clock, strange = _alike(found)
+    samples, clock, strange = _alike(found, older=older)
     if clock.unread:
         raise DataError(f"{root}: {samples[0].path}: {'; '.join(clock.unread)}")
     kept = {sample.path for sample in samples}
@@ -156,13 +170,10 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     above = [] if plan.columns.long else apart_in_names(plan.columns.measured)
     if above and owner.keys["take"] == "constant":
         plan.columns.guesses.append(IN_HEADERS.format(some(above)))
-    plan.channels = named(plan.columns.measured, plan.columns.units)
-    for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
-        channel.nulls = list(plan.columns.nulls.get(header, []))
-        channel.codes = plan.columns.codes.get(header, {})
-        if channel.codes:
-            channel.kind = "binary" if set(channel.codes.values()) == {0, 1} else "categorical"
-    return _finished(plan)
+    plan.channels = drafted(plan.columns, plan.columns.measured)
+    finished = _finished(plan)
+    check_older(plan)
+    return finished
 
 
 def _finished(plan: Plan) -> Draft:
@@ -185,6 +196,7 @@ def _finished(plan: Plan) -> Draft:
         raise DataError(
             f"{plan.root}: not one row of the sample, as of {first}, can be read: {reason}"
         )
+    figures_from, trial = trial, with_later_columns(plan, trial)
     one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
     if one_value and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)
@@ -214,10 +226,10 @@ def _finished(plan: Plan) -> Draft:
             plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
             value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
-    plan.sparse |= plan.format in ("csv", "json") and is_sparse(trial)
+    plan.sparse |= plan.format in ("csv", "json") and is_sparse(figures_from)
     sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None
-    figures = figures_of(trial, sparse=sparse, period=fixed)
+    figures = figures_of(figures_from, sparse=sparse, period=fixed)
     plan.period = figures.period
     if not figures.sure:
         plan.clock.guesses.append(APART)
@@ -280,7 +292,7 @@ def _place_recordings(plan: Plan) -> None:
         )
 
 
-def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
+def _alike(found: list[Sampled], *, older: bool) -> tuple[list[Sampled], Clock, dict[str, str]]:
     """The largest group of files that one fleet file can read, its clock, and why others differ.
 
     Files that only lack columns are not in the group, but ingest will find and refuse them.
@@ -291,7 +303,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     group = max(groups.values(), key=_size)
     otherwise = of_other_decimal(group)
     group = [sample for sample in group if sample not in otherwise]
-    samples = _with_shared_headers(group)
+    samples = with_shared_headers(group, older=older)
     why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
     first = samples[0].columns
     common = {name for name in first if all(s.header_of(name) is not None for s in samples)}
@@ -363,17 +375,6 @@ def _strange(samples: list[Sampled]) -> str:
 
 def _size(group: list[Sampled]) -> int:
     return sum(sample.size for sample in group)
-
-
-def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
-    """The files with at least 80 % of the columns of the commonest kind of file."""
-    kinds: dict[frozenset, list[Sampled]] = {}
-    for sample in samples:
-        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
-        kinds.setdefault(names, []).append(sample)
-    common = max(kinds.items(), key=lambda item: (_size(item[1]), len(item[1])))[0]
-    has = {s.path: sum(s.header_of(name) is not None for name in common) for s in samples}
-    return [sample for sample in samples if has[sample.path] >= 0.8 * len(common)]
 
 
 def _is_text(path: str) -> bool:

@@ -6,6 +6,7 @@ Shape legend: N values of a channel, recording after recording (a vehicle's rows
 import math
 import re
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class Drafted:
     range: tuple[float, float] | None = None
     nulls: list[float | str] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)  # of the words of a column of text
+    since: date | None = None  # the first date of a column that older files lack
     notes: list[str] = field(default_factory=list)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from amad.config import Fleet
 from amad.draft import globs, vehicles
-from amad.draft.channels import Drafted
+from amad.draft.channels import Drafted, named
 from amad.draft.clock_rule import Clock
 from amad.draft.columns import Columns
 from amad.draft.sample import Sampled
@@ -101,9 +101,26 @@ class Plan:
                 "source": self.source(),
                 "labels": {k: v for k, v in self.labels().items() if not k.startswith("culprits")},
                 "channels": [
-                    {"name": c.name, "column": c.header, "unit": c.unit, "nulls": c.nulls}
+                    {
+                        "name": c.name,
+                        "column": c.header,
+                        "unit": c.unit,
+                        "nulls": c.nulls,
+                        "since": c.since,
+                    }
                     | ({"kind": c.kind, "codes": c.codes} if c.codes else {})
                     for c in self.channels
                 ],
             }
         )
+
+
+def drafted(columns: Columns, headers: list[str]) -> list[Drafted]:
+    """A channel per header, with its name, and what its column tells of its values."""
+    channels = named(headers, columns.units)
+    for channel, header in zip(channels, headers, strict=True):
+        channel.nulls = list(columns.nulls.get(header, []))
+        channel.codes = columns.codes.get(header, {})
+        if channel.codes:
+            channel.kind = "binary" if set(channel.codes.values()) == {0, 1} else "categorical"
+    return channels

@@ -38,6 +38,23 @@ class ChannelDrift(Entry):
         return self.distance > self.limit
 
 
+class UnlearntChannel(Entry):
+    """A channel that the champion has not learnt.
+
+    train_rows: with a value of it in the train part of a new training, median over the vehicles of
+    its classes. least: from how many on a training learns it.
+    """
+
+    channel: str
+    train_rows: int
+    least: int
+
+    @property
+    def learnable(self) -> bool:
+        """Would a new training learn it?"""
+        return self.train_rows >= self.least
+
+
 class Drift(Artifact):
     """How far the last days of a fleet are from those that its champion was trained on.
 
@@ -46,8 +63,9 @@ class Drift(Artifact):
     to the newest; None without a day before all test parts. unknown: vehicles that the champion
     does not know. channels: the furthest beyond its limit first. uncovered: share of the recent
     rows with a value outside what training covered, median over the vehicles. above_usual,
-    moved_threshold: see ``ScoreDrift``; None where the champion has not scored these days. reason:
-    why to retrain, or why not, as a sentence.
+    moved_threshold: see ``ScoreDrift``; None where the champion has not scored these days.
+    unlearnt: channels of the fleet file of which the champion has learnt nothing. reason: why to
+    retrain, or why not, as a sentence.
     """
 
     FILE: ClassVar[str] = "drift.json"
@@ -66,6 +84,7 @@ class Drift(Artifact):
     uncovered_limit: float | None = None
     above_usual: float | None = None
     moved_threshold: float | None = None
+    unlearnt: list[UnlearntChannel] = []
     retrain: bool
     reason: str
 
@@ -77,26 +96,50 @@ class Drift(Artifact):
 
 def decide(found: Drift, title_of: Callable[[str], str]) -> tuple[bool, str]:
     """Whether to retrain, and the sentence that says why. title_of: a channel's name for people."""
-    if found.recent is None:
-        return False, "no: there is no day after those that the champion was trained on"
-    reasons = [
-        *_unusual_scores(found),
-        *_drifted_channels(found, title_of),
-        *_uncovered_rows(found),
-        *_unknown_vehicles(found),
-    ]
+    reasons = _learnable_channels(found, title_of)
+    if found.recent is not None:
+        reasons += _unusual_scores(found)
+        reasons += _drifted_channels(found, title_of)
+        reasons += _uncovered_rows(found)
+        reasons += _unknown_vehicles(found)
     if reasons:
         return True, f"yes: {'; '.join(reasons)}"
+    return False, f"no: {'; '.join([_as_before(found, title_of), *_not_yet(found, title_of)])}"
+
+
+def _as_before(found: Drift, title_of: Callable[[str], str]) -> str:
+    if found.recent is None:
+        return "there is no day after those that the champion was trained on"
     if not found.channels:
-        return False, "no: too few days or rows to compare"
+        return "too few days or rows to compare"
     drifted = found.drifted
     if drifted:
         names = some([title_of(item.channel) for item in drifted], 3)
-        return False, (
-            f"no: {count(len(drifted), 'channel')} drifted ({names}), too few of its class, and "
+        return (
+            f"{count(len(drifted), 'channel')} drifted ({names}), too few of its class, and "
             "the champion's scores are as usual"
         )
-    return False, "no: the last days differ from training as train days differ from each other"
+    return "the last days differ from training as train days differ from each other"
+
+
+def _learnable_channels(found: Drift, title_of: Callable[[str], str]) -> list[str]:
+    names = [title_of(item.channel) for item in found.unlearnt if item.learnable]
+    if not names:
+        return []
+    return [
+        f"the champion has learnt nothing of {some(names, 3)} and tells nothing about "
+        f"{'it' if len(names) == 1 else 'them'}, and a new training would learn "
+        f"{'it' if len(names) == 1 else 'them'}"
+    ]
+
+
+def _not_yet(found: Drift, title_of: Callable[[str], str]) -> list[str]:
+    return [
+        f"the champion has learnt nothing of {title_of(item.channel)} and tells nothing about it, "
+        f"but the train part of a new training would have {count(item.train_rows, 'row')} with a "
+        f"value per vehicle, and {item.least} are needed"
+        for item in found.unlearnt
+    ]
 
 
 def _unusual_scores(found: Drift) -> list[str]:

@@ -19,10 +19,12 @@ from amad.drift.findings import (
     UNCOVERED,
     ChannelDrift,
     Drift,
+    UnlearntChannel,
     decide,
 )
 from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
 from amad.drift.scores import ScoreDrift, published_scores, score_drift
+from amad.drift.unlearnt import unlearnt_channels
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE
@@ -40,12 +42,14 @@ def measure(
     point: OperatingPoint,
     days: int,
     knows: Callable[[str, str], bool],
+    unlearnt: Sequence[str] = (),
 ) -> Drift:
     """Compare the last ``days`` dates after training with the train days.
 
     version, point: of the champion. test_start: the date on which its first vehicle's test part
     starts; all before it are train days. Quarantined days do not count. knows: whether the champion
     has figures of its own for a vehicle of a class: it may have learnt from days after test_start.
+    unlearnt: channels of the fleet file of which the champion has learnt nothing.
 
     Raises:
         DataError: there is no lake, or it or the quarantine is damaged.
@@ -71,6 +75,7 @@ def measure(
         version=version,
         newest=dates[-1],
         scores=scores,
+        unlearnt=unlearnt_channels(lake, stage.fleet, unlearnt, quarantined),
     )
 
 
@@ -82,6 +87,7 @@ def assess(
     version: str,
     newest: date,
     scores: ScoreDrift | None,
+    unlearnt: Sequence[UnlearntChannel] = (),
 ) -> Drift:
     """The figures of all vehicles as one finding, with the recommendation."""
     blocks = periods.blocks
@@ -103,6 +109,7 @@ def assess(
         uncovered_limit=_rounded(max(UNCOVERED, BEYOND_OWN * _most(own_B))),
         above_usual=None if scores is None else _rounded(scores.above_usual),
         moved_threshold=None if scores is None else _rounded(scores.moved_threshold),
+        unlearnt=list(unlearnt),
         retrain=False,
         reason="",
     )

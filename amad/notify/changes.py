@@ -108,7 +108,8 @@ def find_changes(
     """What changed, in the order of the incidents' start.
 
     least_level: an incident that is below it, and of which nobody was told, is left out.
-    suppressed: ids of incidents of which nobody is to be told.
+    suppressed: ids of incidents of which nobody is to be told; but where later rows joined one with
+    another that is told, that is told.
     """
     found = []
     for name, item in window.incidents.items():
@@ -125,11 +126,13 @@ def find_changes(
     for name, before in told.items():
         gone = before.state != "withdrawn" and name not in window.incidents
         if gone and before.last in window.dates:
+            whole = _part_of(before, window)
+            if name in suppressed and whole is None:
+                continue
             after = before.model_copy(
                 update={"state": "withdrawn", "changes": before.changes + 1},
             )
             change = _change(name, "withdrawn", after, before)
-            whole = _part_of(before, window)
             out = () if whole else _withheld(before, window)
             found.append(replace(change, withheld=out, part_of=whole))
     return sorted(found, key=lambda c: (c.told.start, c.incident_id))

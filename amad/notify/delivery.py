@@ -6,7 +6,7 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +32,7 @@ from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
-from amad.notify.suppressed import followed, not_told, suppressed
+from amad.notify.suppressed import followed, judged_none, not_told, suppressed
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import FAILED, NO_SINKS, JobLog, job_logs, last_version, save
@@ -74,6 +74,7 @@ class News:
             feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
             raise NotifyError(f"nobody is told, since {error}") from None
+        window = replace(window, none=judged_none(feedback.incidents))
         by_rule = suppressed(window, sinks.suppress, feedback)
         quiet = frozenset(set(learnt(window, feedback)) - set(by_rule))
         return cls(
@@ -94,7 +95,7 @@ class News:
         """
         told = brought_up_to_date(ledger.told, self.window)
         known = {name for name, item in told.items() if item.state != "withdrawn"}
-        silent = {*self.suppressed, *(self.quiet - known)}
+        silent = {*self.suppressed, *self.window.none, *(self.quiet - known)}
         changes = find_changes(told, self.window, self.sinks.least_level, silent)
         groups = grouped(changes, self.window)
         fleet = self.stage.fleet

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from amad.config import Channel
 from amad.config import number_text as text
 from amad.config.number_text import DAY
-from amad.config.wording import count
 from amad.detect.daily import day_bounds
 from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident, joined
@@ -47,7 +46,8 @@ class Window:
     dates: the published ones among the newest days, with the vehicles that report on each.
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
-    incidents: by id. runs: the folder of the partitions; None where there are none. after: see
+    incidents: by id. runs: the folder of the partitions; None where there are none. none: ids of
+    incidents that people judged to be none, also of ones that are not found any more. after: see
     ``outlived``, of the dates that were asked for.
     """
 
@@ -55,6 +55,7 @@ class Window:
     versions: dict[date, str]
     incidents: dict[str, Published]
     runs: Path | None = None
+    none: frozenset[str] = frozenset()
     after: dict[date, dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -106,13 +107,13 @@ class Window:
         """A sentence on earlier dates on which the vehicle had incidents on the same sensors.
 
         So a fault shows that lasts, though each trip has an incident of its own. Empty where there
-        was none. known: the fleet's channels by name.
+        was none but those that people judged to be none. known: the fleet's channels by name.
         """
         if (item := self.incidents.get(incident_id)) is None:
             return []
         own, found, shared = item.incident, set[date](), set[str]()
         main, midnight = main_channels(own.channels, own.shares), own.start // DAY * DAY
-        for other in (published.incident for published in self.incidents.values()):
+        for other in (item.incident for n, item in self.incidents.items() if n not in self.none):
             if other.vehicle != own.vehicle or other.start >= midnight:
                 continue
             if same := set(main).intersection(main_channels(other.channels, other.shares)):
@@ -121,7 +122,9 @@ class Window:
         if not found:
             return []
         titles = [known[name].title if name in known else name for name in main if name in shared]
-        days = f"{count(len(found), 'earlier date')}, the first {min(found)}"
+        days = f"{len(found)} earlier dates, the first {min(found)}"
+        if len(found) == 1:
+            days = f"an earlier date, {min(found)}"
         return [f"{own.vehicle} had incidents on {' or '.join(titles)} on {days}."]
 
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from amad.detect.incidents import Incident
 from amad.notify.changes import RANK, overlap
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import Window
-from amad.scores.feedback import Feedback
+from amad.scores.feedback import Feedback, Judgement
 
 LEAST = 0.5  # of an incident that a verdict on a part of it is about
 JUDGED = {"false": "judged as false", "planned": "judged as planned"}
@@ -38,6 +38,11 @@ def followed(feedback: Feedback, window: Window) -> Feedback:
                 found[new] = judged
                 break
     return Feedback(incidents=found)
+
+
+def judged_none(judged: Mapping[str, Judgement]) -> frozenset[str]:
+    """The ids of those of these incidents that people judged false or planned."""
+    return frozenset(name for name, item in judged.items() if item.verdict in JUDGED)
 
 
 def suppressed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, str]:

@@ -8,6 +8,7 @@ stays as it was. The links to its neighbours are replaced without making it agai
 import html
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from amad.scores.partitions import REPORTS, page_of
 from amad.scores.retention import Retention
 from amad.telemetry.files import staged
 
-FORMAT = 4  # raise it to have every page made again
+FORMAT = 5  # raise it to have every page made again
 AT_ONCE = 31  # pages made by one run of the report, the newest first
 HEAD = 1 << 16  # characters in which the facts and the links of a page stand
 FACTS = re.compile(r'<meta name="amad-page" content="([^"]*)">')
@@ -65,15 +66,18 @@ def index_of(runs: Path) -> Path:
     return runs / REPORTS / "index.html"
 
 
-def facts_of(since: SinceLast, made_from: str) -> Facts:
-    """The facts of the page of a date. critical: of those that are new or go on."""
+def facts_of(since: SinceLast, made_from: str, aside: Collection[str]) -> Facts:
+    """The facts of the page of a date. critical: of those that are new or go on.
+
+    aside: ids of incidents that count as none of these, since people judged them.
+    """
     window, day = since.window, since.day
     return Facts(
         made_from=made_from,
         version=window.versions[day],
         vehicles=len(window.dates[day]),
         incidents=len(since.ids),
-        critical=since.critical,
+        critical=since.critical(aside),
         **since.counts,
     )
 

@@ -12,6 +12,12 @@ from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 
 # The injected faults of several channels, which no type of an incident is called after.
+# By field of the manifests, what became of a channel on a vehicle.
+WITHOUT = {
+    "withheld": "failed its checks on at least one date",
+    "unmeasured": "had no usable value on at least one date",
+    "unlearnt": "had no value in the training of this version",
+}
 MEANING = {
     "decoupling": "a channel no longer follows the others",
     "degradation": "channels that go together lose amplitude and shift slowly",
@@ -91,22 +97,23 @@ def _without_types(metrics: EvaluationMetrics | None, version: str) -> str:
     if not point.events:
         return "The test part holds no known fault, so which ones it misses is not known."
     missed, known = point.events - point.events_found, count(point.events, "known fault")
+    series = ", scored as one series" if point.lookahead_seconds else ""
     if not missed:
-        return f"It misses none of the {known} of the test part. The labels name no types."
+        return f"It misses none of the {known} of the test part{series}. The labels name no types."
     return (
-        f"It misses {missed} of the {known} of the test part. The labels name no types, so which "
-        "kinds it misses is not known."
+        f"It misses {missed} of the {known} of the test part{series}. The labels name no types, so "
+        "which kinds it misses is not known."
     )
 
 
 def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
     """What had no score in this run, and which channels failed or had no value."""
     statuses: Counter[str] = Counter()
-    withheld, unmeasured = dict[str, set[str]](), dict[str, set[str]]()
+    without: dict[str, dict[str, set[str]]] = {field: {} for field in WITHOUT}
     for manifest in manifests:
         statuses.update(manifest.unscored)
-        for of, into in ((manifest.withheld, withheld), (manifest.unmeasured, unmeasured)):
-            for vehicle, names in of.items():
+        for field, into in without.items():
+            for vehicle, names in getattr(manifest, field).items():
                 for name in names:
                     into.setdefault(name, set()).add(vehicle)
     found = []
@@ -117,10 +124,10 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
             f"{count(statuses.total(), 'row')} of this page ({share}) have no score: "
             f"{why_unscored(statuses)}."
         )
-    for channels, why in ((withheld, "failed its checks"), (unmeasured, "had no usable value")):
+    for field, channels in without.items():
         for name, vehicles in sorted(channels.items()):
             found.append(
-                f"{fleet.title_of(name)} {why} on at least one date on {some(sorted(vehicles))}: "
+                f"{fleet.title_of(name)} {WITHOUT[field]} on {some(sorted(vehicles))}: "
                 "nothing that shows in it alone is seen there."
             )
     return found

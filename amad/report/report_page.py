@@ -27,6 +27,7 @@ from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
+from amad.notify.suppressed import judged_none
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
 from amad.report.days_before import read_daily
@@ -41,7 +42,7 @@ from amad.report.trust_cards import Evidence, cards
 from amad.report.unread import Unread
 from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
-from amad.report.verdicts import Verdicts
+from amad.report.verdicts import Verdicts, of_set_aside
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
@@ -197,7 +198,8 @@ def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
                 raise DataError(f"its scores are damaged; run 'amad score --date {day}'")
             version = published.current(day).model_version
             run = ScoringRun.of_date(stage.runs, day, version, jobs)
-            facts = archive.facts_of(since, made_from)
+            aside = sources.verdicts.set_aside(since.ids)
+            facts = archive.facts_of(since, made_from, aside)
             # The links come with ``join_archive``, once it is known which dates have a page.
             own = archive.links(day, [day])
             html, _ = _page(sources, run, run.health, since, neighbours=own, facts=facts)
@@ -235,6 +237,8 @@ def _page(
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
+    if window:
+        window = replace(window, none=judged_none(verdicts.by_id))
     entries = incident_entries(
         incidents,
         fleet,
@@ -262,6 +266,7 @@ def _page(
     sets = by_cause(causes(whole) if whole else [], level_of)
     worst = [level_of[names[0]] for names in sets.values()]
     open_ = {i.incident_id for i in incidents if i.open}
+    aside = verdicts.set_aside({*level_of, *first})
     html = (
         _environment()
         .get_template("page.html.j2")
@@ -274,6 +279,9 @@ def _page(
             facts=facts,
             neighbours=neighbours,
             since=since,
+            aside=aside,
+            of_aside=of_set_aside(aside),
+            worst=since.worst(aside) if since else None,
             trend=trend(since.window, since.day) if since else None,
             window_days=DAYS,
             incidents=incidents,

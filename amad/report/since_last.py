@@ -4,7 +4,7 @@ The states are those of the notices (``amad.notify.changes``), as if every date 
 been told to a sink that is told of every level. So the page and a message never differ.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -73,16 +73,24 @@ class SinceLast:
         """``2 new incidents``, or ``1 new cause (12 incidents)``."""
         return of_causes(len(self.new), sum(len(item.lines) for item in self.new), "new")
 
-    @property
-    def critical(self) -> int:
-        """How many causes that are new or go on have an incident that is critical now."""
-        items = (*self.new, *self.ongoing)
-        return sum(any(i.incident.level == "critical" for i in item.lines) for item in items)
+    def critical(self, besides: Collection[str] = ()) -> int:
+        """How many causes that are new or go on have an incident that is critical now.
 
-    @property
-    def worst(self) -> Line | None:
-        """The worst incident that is new or goes on; None where there is none."""
-        return max(self.current, key=lambda line: line.incident.severity, default=None)
+        besides: ids of incidents that do not count.
+        """
+        counting = (
+            [line for line in item.lines if line.incident_id not in besides]
+            for item in (*self.new, *self.ongoing)
+        )
+        return sum(any(i.incident.level == "critical" for i in lines) for lines in counting)
+
+    def worst(self, besides: Collection[str] = ()) -> Line | None:
+        """The worst incident that is new or goes on; None where there is none.
+
+        besides: ids of incidents that do not count.
+        """
+        counting = (line for line in self.current if line.incident_id not in besides)
+        return max(counting, key=lambda line: line.incident.severity, default=None)
 
     @property
     def current(self) -> list[Line]:

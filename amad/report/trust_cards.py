@@ -191,6 +191,21 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
         f"Alarms at random times, as many as it raises, would find about "
         f"{text.number(point.chance_recall * events, 2)}.",
         None if delay is None else _in_time(delay),
+        _offline(point.lookahead_seconds),
+    )
+
+
+def _offline(lookahead: float) -> str | None:
+    """In what the scores of a page differ from those that were judged; None where in nothing.
+
+    lookahead: how far a score depends on what comes after its row, in seconds.
+    """
+    if not lookahead:
+        return None
+    ahead = text.span(round(1e6 * lookahead))
+    return (
+        "The test part was scored as one series. A scheduled job scores each date by itself, so "
+        f"the last {ahead} of a date see less of what comes after them, and it may find fewer."
     )
 
 

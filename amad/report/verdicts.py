@@ -1,5 +1,7 @@
 """What people said of the incidents of a page, and how precise alarms were so far."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -8,7 +10,7 @@ from amad.config.number_text import share
 from amad.config.wording import count
 from amad.notify.learnt import REASON, in_words, learnt
 from amad.notify.published import Window
-from amad.notify.suppressed import followed
+from amad.notify.suppressed import JUDGED, followed
 from amad.scores.feedback import Feedback, Judgement, read_feedback
 
 
@@ -61,6 +63,19 @@ class Verdicts:
         item = self.by_id.get(incident_id)
         return item.verdict if item is not None else ""
 
+    def set_aside(self, incidents: Iterable[str]) -> dict[str, str]:
+        """By id, those of these incidents that no headline names, and why: of them nobody is told.
+
+        A person judged them, or they are like ones that were judged false.
+        """
+        found = {}
+        for name in incidents:
+            if self.verdict(name) in JUDGED:
+                found[name] = JUDGED[self.verdict(name)]
+            elif name in self.lessons:
+                found[name] = REASON
+        return found
+
     @property
     def summary(self) -> str:
         """How many were true, and what was learnt; empty where nobody has judged."""
@@ -77,3 +92,12 @@ class Verdicts:
         if self.lessons:
             parts.append(f"of {count(len(self.lessons), 'incident')} nobody is told: {REASON}")
         return "; ".join(parts)
+
+
+def of_set_aside(found: Mapping[str, str]) -> str:
+    """``2 incidents judged as false, 1 incident judged as planned``; empty where none is."""
+    many = Counter(found.values())
+    parts = [
+        f"{count(many[why], 'incident')} {why}" for why in (*JUDGED.values(), REASON) if many[why]
+    ]
+    return ", ".join(parts)

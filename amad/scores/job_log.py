@@ -72,10 +72,10 @@ class JobLog(RunLog):
     by status; a job that publishes nothing has what the one before had, if that was ``blank``.
     incidents: of these dates; one that goes on over midnight counts once. causes: of them, those
     that are told as one counted once; None in a log without. quarantined: vehicle-days. withheld,
-    unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind. findings:
-    the ids of that; None where the job could not look. told: the sentences that were printed about
-    dates. sinks: by sink, what became of telling it what changed; empty where nobody is told. Where
-    the sinks cannot be known, ``NO_SINKS`` stands for all.
+    unmeasured, unlearnt: as in the manifests, of all dates. health: what the fleet lacks, by kind.
+    findings: the ids of that; None where the job could not look. told: the sentences that were
+    printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
+    is told. Where the sinks cannot be known, ``NO_SINKS`` stands for all.
     suppressed: by id, incidents of which nobody is told, and why.
     """
 
@@ -106,6 +106,7 @@ class JobLog(RunLog):
     made_null: dict[str, int] = {}
     withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]] = {}
+    unlearnt: dict[str, list[str]] = {}
     unseen: dict[str, int] = {}
     health: dict[str, list[str]] = {}
     findings: list[str] | None = None
@@ -156,7 +157,7 @@ class JobLog(RunLog):
         self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
         self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
         self.unseen = dict(Counter(self.unseen) + Counter(manifest.unseen))
-        for name in ("withheld", "unmeasured"):
+        for name in ("withheld", "unmeasured", "unlearnt"):
             known = getattr(self, name)
             for vehicle, channels in getattr(manifest, name).items():
                 known[vehicle] = sorted({*known.get(vehicle, []), *channels})

@@ -29,8 +29,9 @@ class Provenance(BaseModel):
     carried: digest of the incidents that were still open at the end of the day before. made_null:
     impossible values that were taken as null, by channel. withheld: by vehicle, channels that
     failed their checks, so that its rows are scored without them. unmeasured: by vehicle, other
-    channels without a value that could be used. unseen: rows with a code that no train row had, by
-    channel and code. parts: made_null and unseen by vehicle; earlier releases did not write it.
+    channels without a value that could be used. unlearnt: by vehicle, channels that have values and
+    had none in its train rows. unseen: rows with a code that no train row had, by channel and code.
+    parts: made_null and unseen by vehicle. Earlier releases wrote neither unlearnt nor parts.
     """
 
     detector: str
@@ -41,6 +42,7 @@ class Provenance(BaseModel):
     made_null: dict[str, int]
     withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]]
+    unlearnt: dict[str, list[str]] = {}
     unseen: dict[str, int] = {}
     parts: dict[str, VehiclePart] = {}
 

@@ -76,7 +76,7 @@ KINDS = (
     ),
     Kind(
         name="quarantined",
-        title="Quarantined vehicle-days",
+        title="Unscored quarantined days",
         remedy="they are neither trained on nor scored; see docs/index.html beside the lake, then "
         "mend the data or the limits under quality: in the fleet file",
     ),

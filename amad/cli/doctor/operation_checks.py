@@ -62,7 +62,7 @@ def last_scoring(stage: Stage) -> Finding:
         return warn(finding, "mend that and run 'amad score' again")
     if last.blank:
         finding = f"job {last.id} could give no row a score of {last.dates_without_score}"
-        return warn(finding, "see 'quarantined vehicle-days' above, and mend the data")
+        return warn(finding, "see 'unscored quarantined days' above, and mend the data")
     if age < -timedelta(hours=1):  # no missed night would be seen until the clock is there
         remedy = "see that the clock of this machine is right, then run 'amad score'"
         finding = f"job {last.id} ended at {ended:%Y-%m-%d %H:%M} UTC, which is in the future"

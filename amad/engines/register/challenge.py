@@ -118,7 +118,9 @@ def changes(
     ]
     tags = {key: champion.tags.get(key, "unknown") for key in (DATA, DATA_HASH, COMMIT)}
     if tags[DATA_HASH] != lineage[DATA_HASH]:
-        told.append(f"data: {tags[DATA]} -> {lineage[DATA]}")
+        as_many = f"other values or events in {lineage[DATA]}, as before"
+        moved = f"{tags[DATA]} -> {lineage[DATA]}"
+        told.append(f"data: {as_many if tags[DATA] == lineage[DATA] else moved}")
     if tags[COMMIT] != lineage[COMMIT]:
         told.append(f"commit {tags[COMMIT][:8]} -> {lineage[COMMIT][:8]}")
     since = f"since version {champion.version}"

@@ -198,8 +198,13 @@ def _found(point: OperatingFigures) -> list[str]:
             soon = f"within {count(rows, 'row')} of their first one ({after})"
         lines.append(f"- half of those found are found {soon}")
     if point.lookahead_seconds:
+        ahead = _time(point.lookahead_seconds)
         lines.append(
-            f"- the score of a row is final once {_time(point.lookahead_seconds)} more are scored"
+            "- these figures, and those of Quality, are of the offline form: the test part is "
+            f"scored as one series, and a score depends on up to {ahead} after its row. A "
+            f"scheduled job scores each date by itself and waits for nothing: the last {ahead} of "
+            "a date see less and mostly score lower, so it may find fewer events, or find them "
+            "later. With detect.smoothing: trailing both see the same"
         )
     return lines
 
@@ -229,8 +234,9 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
         if point.events:
             missing = point.events - point.events_found
             known = count(point.events, "known event")
-            told = f"{missing} of {known} are missed; their types are not known"
-            told = told if missing else f"none of {known} is missed"
+            form = " in the offline form" if point.lookahead_seconds else ""
+            told = f"{missing} of {known} are missed{form}; their types are not known"
+            told = told if missing else f"none of {known} is missed{form}"
         return f"## Blind spots\n- {told}"
     missed = {fault: found for fault, found in metrics.by_fault.items() if found.blind}
     lines = [

@@ -68,6 +68,7 @@ class _Date:
         self.parts: dict[str, VehiclePart] = {}
         self.withheld: dict[str, list[str]] = {}
         self.unmeasured: dict[str, list[str]] = {}
+        self.unlearnt: dict[str, list[str]] = {}
         self.failed: dict[str, str] = {}
         self.scored_anew = 0
 
@@ -100,6 +101,8 @@ class _Date:
             self.withheld[vehicle] = withheld
         if unmeasured := [name for name in result.unmeasured if name not in withheld]:
             self.unmeasured[vehicle] = unmeasured
+        if unlearnt := [name for name in result.unlearnt if name not in withheld]:
+            self.unlearnt[vehicle] = unlearnt
 
     def keep(
         self,
@@ -127,6 +130,8 @@ class _Date:
             self.withheld[vehicle] = manifest.withheld[vehicle]
         if vehicle in manifest.unmeasured:
             self.unmeasured[vehicle] = manifest.unmeasured[vehicle]
+        if vehicle in manifest.unlearnt:
+            self.unlearnt[vehicle] = manifest.unlearnt[vehicle]
 
     @property
     def judged(self) -> list[str]:
@@ -248,6 +253,7 @@ def _publish(
             made_null=done.summed("made_null"),
             withheld=done.withheld,
             unmeasured=done.unmeasured,
+            unlearnt=done.unlearnt,
             unseen=done.summed("unseen"),
             parts=done.parts,
         ),

@@ -170,11 +170,17 @@ def _tell_rows(snapshot: Snapshot, log: JobLog) -> None:
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
-    without = (("failed sensors", log.withheld), ("unusable channels", log.unmeasured))
-    for what, channels_of in without:  # a line each, also of a thousand vehicles; the log has all
+    without = {
+        "failed sensors": log.withheld,
+        "unusable channels": log.unmeasured,
+        "channels that the training of their vehicles lacked": log.unlearnt,
+    }
+    for what, channels_of in without.items():  # a line each, also of a thousand vehicles
         if channels_of:
             vehicles = (f"{vehicle} ({', '.join(of)})" for vehicle, of in channels_of.items())
             say(f"scored without {what}: {some(vehicles)}")
+    if log.unlearnt:
+        say("'amad retrain --force' learns such channels once their vehicles' train part has them")
 
 
 def _tell(log: JobLog, plan: Plan) -> None:

@@ -15,7 +15,7 @@ from amad.engines.shared.ray_cluster import told_by_worker
 from amad.engines.shared.tracking import connect, experiment_id, run_exists
 from amad.engines.shared.training_curve import TrainingCurve
 from amad.engines.tune.search import trial_name
-from amad.engines.tune.sweep_result import described
+from amad.engines.tune.sweep_result import State, described
 from amad.engines.tune.trial import CURVE, DIVERGED, NUMBER, OBJECTIVE
 
 
@@ -54,7 +54,7 @@ class SweepLog(Callback):
         for epoch, value in enumerate(objectives, start=1):
             self._curve(trial).log({"epoch": epoch, OBJECTIVE: value})
         if reason := trial.last_result.get(DIVERGED):
-            self._failed(trial, f": {reason}")
+            self._failed(trial, "diverged", f": {reason}")
             return
         self._end(trial, "FINISHED")
         last = f"{objectives[-1]:.4f}" if objectives else "none"
@@ -79,11 +79,12 @@ class SweepLog(Callback):
                 return
             told = told_by_worker(error, trial.local_path)
             why = f": {told or (str(error).strip().splitlines() or [type(error).__name__])[-1]}"
-        self._failed(trial, why)
+        self._failed(trial, "failed", why)
 
-    def _failed(self, trial, why: str) -> None:
+    def _failed(self, trial, state: State, why: str) -> None:
+        """Close the child run as failed, and say the trial's state as ``trials.csv`` tells it."""
         self._end(trial, "FAILED")
-        say(f"{self._position(trial)} failed, {described(trial.config)}{why}")
+        say(f"{self._position(trial)} {state}, {described(trial.config)}{why}")
 
     def _position(self, trial) -> str:
         return f"trial {trial.config[NUMBER] + 1}/{self._trials}"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # The tables that are judged; a failure in the last one is a failure of the fleet.
+NO_SENSOR = "; if its sensor came later, set the channel's since to a later date"
 DAYS, CHANNELS, FILES, INTAKE = "vehicle-days", "channels", "files", "intake"
 KEYS = {
     DAYS: ["vehicle", "date"],
@@ -194,7 +195,7 @@ def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
 
 
 def _not_yet(profile: pa.Table, fleet: Fleet) -> dict[str, int]:
-    """Channel -> vehicle-days of before its sensor came, of the vehicles that have it by now."""
+    """Channel -> vehicle-days up to its ``since``, of the vehicles that have it by now."""
     later = pa.array([channel.name for channel in fleet.channels if channel.since], pa.string())
     rows = profile.filter(
         pc.and_(pc.is_in(profile["channel"], later), pc.invert(profile["expected"]))
@@ -291,7 +292,8 @@ def _verdict(
     for check in checks:
         keys = sorted(failed[check.name])
         if check.table in (DAYS, CHANNELS):
-            rows += [_quarantined(check, key, indexed[check.table].loc[key]) for key in keys]
+            table = indexed[check.table]
+            rows += [_quarantined(check, key, table.loc[key], fleet) for key in keys]
         count: dict[str, Any] = {
             "check": check.name, "title": check.title, "severity": check.severity,
             "limit": None if check.ceiling else check.limit, "of": len(tables[check.table]),
@@ -313,7 +315,7 @@ def _verdict(
     )
 
 
-def _quarantined(check: Check, key: tuple, row: "pd.Series") -> dict:
+def _quarantined(check: Check, key: tuple, row: "pd.Series", fleet: Fleet) -> dict:
     """A row of the schema QUARANTINE."""
     vehicle, date, *channel = key
     value, limit = float(row[check.name]), float(row.get(check.ceiling, check.limit))
@@ -321,6 +323,8 @@ def _quarantined(check: Check, key: tuple, row: "pd.Series") -> dict:
     if check.name.endswith("_share"):
         shown = {name: _percent(share) for name, share in shown.items()}
     about = f"{channel[0]} " if channel else ""
+    came = fleet.channel_by_name[channel[0]].since if channel else None
+    later = NO_SENSOR if came and check.name == "null_share" and value == 1.0 else ""
     return {
         "vehicle": vehicle,
         "date": datetime.date.fromisoformat(date),
@@ -328,7 +332,7 @@ def _quarantined(check: Check, key: tuple, row: "pd.Series") -> dict:
         "check": check.name,
         "value": value,
         "limit": limit,
-        "reason": f"{vehicle} on {date}: {about}{check.says.format(**shown)}",
+        "reason": f"{vehicle} on {date}: {about}{check.says.format(**shown)}{later}",
     }
 
 

@@ -19,7 +19,7 @@ class Verdict:
     vehicle-day, check and channel. checks: a mapping per check of check, title, limit, severity, of
     (rows judged), failed (of them), passed, and for checks of channels: channels (channel ->
     failing days). days_ok, intake_ok: which of the two fails it. not_yet: channel -> vehicle-days
-    that are not judged by it, as its sensor was not there yet.
+    up to its ``since``, which are not judged by it: not each vehicle had its sensor yet.
     """
 
     days_ok: bool
@@ -38,7 +38,7 @@ class Verdict:
     def summary(self) -> str:
         """A sentence for a person: how many days fail, by which checks, and the first few."""
         early = (f"{name} on {days:,}" for name, days in self.not_yet.items())
-        later = f" (not there yet: {some(early)})" if self.not_yet else ""
+        later = f" (not expected yet: {some(early)})" if self.not_yet else ""
         counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail{later}"
         of_days = set(self.quarantine["check"].to_pylist())
         failing = [f"{c['check']} ({c['failed']})" for c in self.checks if c["check"] in of_days]
