@@ -10,6 +10,7 @@ from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
 
 from amad.detect.detector import Detector
 from amad.detect.residual_cache import ResidualCache
+from amad.evaluation import harness
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
 from amad.windows.scaler import Scaler
@@ -125,15 +126,14 @@ def test_about_as_many_faults_whatever_the_fleet(vehicles, monkeypatch):
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
-def test_remembered_residuals_are_those_of_predicting_all(store, smoothing):
+def test_remembered_residuals_are_those_of_predicting_all(store, smoothing, monkeypatch):
     params, fleet = kit_params(smoothing=smoothing), kit_fleet()
     view, contract = CleanStretches.of(store), judged_fleet(fleet, "injected", 5)
     found, predicted = [], []
-    for cache in (None, ResidualCache()):
+    for cache in (_NoCache, ResidualCache):
+        monkeypatch.setattr(harness, "ResidualCache", cache)
         detector = Detector(linear_members(), params.detect, fleet, store.scaler)
         rows = _count_rows(detector)
-        for member in detector.members:
-            member.cache = cache
         detector.fit(*fitting_parts(store))
         rows.clear()
         results, _ = judge({"m": detector}, view, contract, params, kit_events(), {})
@@ -141,6 +141,13 @@ def test_remembered_residuals_are_those_of_predicting_all(store, smoothing):
         predicted.append(sum(rows))
     assert found[0] == found[1]
     assert predicted[1] < 0.7 * predicted[0]
+
+
+class _NoCache:
+    """Predicts all rows of every series."""
+
+    def error_of(self, member, series, coefficients):
+        return member.predict_error(series, coefficients)
 
 
 def _count_rows(detector: Detector) -> list[int]:

@@ -73,7 +73,7 @@ def test_the_end_of_a_pause_is_no_news_and_a_first_move_is(tmp_path: Path) -> No
     later = of(YOUNG, 1500, seed=3, begin=9000, moves=800)
     for channel, told in ((PAUSES, False), (STILL, True)):
         moved = later if channel == PAUSES else with_values(later, slice(900, None), STILL, 0.7)
-        raised = detector._first_moves(detector.scaler.apply(moved), detector.reported_moves)
+        raised = detector.first_moves(detector.scaler.apply(moved), detector.reported_moves)
         assert (channel in raised) is told
     loaded = saved_and_loaded(detector, tmp_path)
     assert loaded.figures[f"vehicle/{YOUNG}"].paused == {PAUSES}
