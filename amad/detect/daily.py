@@ -50,8 +50,8 @@ class ScoredRows:
     null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
     usable value in these rows, about which the scores say nothing. unlearnt: channels that have
     values, and had none in the train rows of the vehicle: the scores say nothing of them either.
-    unseen: rows of the grid with a
-    code that no train row had, by channel and code. levels: see ``amad.detect.levels``.
+    unseen: rows of the grid with a code that no train row had, by channel and code. levels: see
+    ``amad.detect.levels``.
     """
 
     table: pa.Table

@@ -123,8 +123,9 @@ def judge(
 ) -> tuple[dict[str, MethodResult], dict[str, str]]:
     """Judge fitted methods, with one vehicle at a time in memory.
 
-    timings: each method's seconds and rows per second are added to it. graded: the methods whose
-    findings get a severity and a guessed type; all by default. run: what works on the vehicles.
+    timings: each method's seconds and rows per second are added to it; of the forms of the detector
+    the second finds the residuals of the first, and takes less. graded: the methods whose findings
+    get a severity and a guessed type; all by default. run: what works on the vehicles.
 
     Returns: the result of each method, and the vehicles that cannot be judged, with the reason.
     """
