@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,9 +28,7 @@ from amad.config import number_text as text
 from amad.ingest.ingestion import ingest
 from amad.report import build_report
 from amad.report.fleet_overview import overview, stretch_us
-from amad.report.report_page import _marked_open
-from amad.report.scoring_run import Cell, Coverage, Incident, ScoringRun
-from amad.scores.partitions import fields_of
+from amad.report.scoring_run import Cell, Coverage, ScoringRun
 from amad.telemetry.files import write_json
 from pipelines import report as stage
 
@@ -162,17 +159,6 @@ def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
     assert "1 still open" in page.text and "still going on at the end of the data" in page.text
     levels = [a["data-level"] for t, a in page.tags if t == "tr" and "data-level" in a]
     assert levels == ["high open", "low"]
-
-
-@pytest.mark.parametrize(("quiet_rows", "still"), [(0, True), (30, False)])
-def test_an_incident_whose_alarms_have_ended_is_open_while_its_score_is_high(
-    home: Path, quiet_rows: int, still: bool
-):
-    """Where the newest date is damaged, so that nothing is known from the notices."""
-    item = an_incident(write_fleet(home), "bev-01", 1, 400, 100)
-    item = Incident(**fields_of(item) | {"open_until": item.end + 60 * SECOND})
-    last = item.open_until + (quiet_rows - 1) * SECOND
-    assert _marked_open(item, {"bev-01": Coverage(last=last)}, None) == replace(item, open=still)
 
 
 def test_a_quiet_run_says_that_it_is_quiet(home: Path):
