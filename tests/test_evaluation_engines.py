@@ -1,6 +1,7 @@
 """A detector is fitted and judged with the same bytes wherever its vehicles are worked on."""
 
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ from test_unit_engines import AnotherNode, sent
 from amad.baselines import make_baseline
 from amad.config import ClusterProfile, Fleet, Params
 from amad.config.units import RunUnits, in_process
-from amad.detect.fitting import OfVehicle
+from amad.detect.fitting import OfVehicle, fit_together
 from amad.detect.forms import fit_forms
+from amad.detect.residual_cache import ResidualCache
 from amad.detect.storage import detector_digest
 from amad.engines.shared.unit_engines import unit_engine
 from amad.evaluation.harness import examine, judge
@@ -84,6 +86,28 @@ def test_a_vehicle_of_which_a_method_has_no_array_at_all_is_judged(
     assert not method.figures["vehicle/car-2"].calibration
     results, _ = judge({"l2": method}, store, fleet, params, kit_events(), {})
     assert list(results["l2"].per_unit) == ["car-1", "car-2"]
+
+
+def test_residuals_of_no_more_than_two_methods_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: WeakSet[ResidualCache] = WeakSet()
+    counted: list[int] = []
+
+    class Cache(ResidualCache):
+        def __init__(self) -> None:
+            super().__init__()
+            counted.append(len(alive))
+            alive.add(self)
+
+    monkeypatch.setattr("amad.evaluation.harness.ResidualCache", Cache)
+    fleet, params = kit_fleet("column"), kit_params()
+    store = store_of(tmp_path, fleet)
+    names = ("l2", "pca", "ridge", "mahalanobis")
+    methods = {n: make_baseline(n, params.detect, 0, fleet, store.scaler) for n in names}
+    fit_together([own.learner() for own in methods.values()], *fitting_parts(store))
+    judge(methods, store, fleet, params, kit_events(), {})
+    assert max(counted) == 2, "that of the method before, and the one for the detector's forms"
 
 
 @pytest.mark.engine
