@@ -26,6 +26,7 @@ from amad.detect.daily import TOP, day_bounds, new_channels, score_table, score_
 from amad.detect.incidents import CONTEXT_ROWS
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, UNSCORED
+from amad.windows.short_history import Known
 
 DAYS = [START + timedelta(days=n) for n in range(NIGHTS + 1)]
 
@@ -252,3 +253,20 @@ def test_a_vehicle_whose_sensor_came_after_its_training_is_scored_without_it(tmp
     assert "scored" in found["a-2"].table["status"].to_pylist()
     before = score_vehicle_day(detector, fleet, lake, "a-2", FAULTY - timedelta(days=1))
     assert (before.unmeasured, before.unlearnt) == (("heat",), ())
+
+
+def test_a_vehicle_that_stood_still_throughout_its_training_is_scored(tmp_path, monkeypatch):
+    """Of a long history in which nothing ever moved, no member has a calibration."""
+    monkeypatch.setattr(Known, "long_rows", 0)
+    fleet, settings = make_lake(tmp_path / "home")
+    for path in (settings.data_dir / FLEET).glob("*-a-2-*"):
+        table = pq.read_table(path)
+        for at, name in enumerate(table.column_names):
+            if name in fleet.channel_by_name and not path.name.startswith(str(FAULTY)):
+                table = table.set_column(at, name, pa.array([1.0] * len(table)))
+        pq.write_table(table, path)
+    lake = refresh(fleet, settings)
+    detector = fit_detector(fleet, lake)
+    assert not detector.figures["vehicle/a-2"].calibration
+    found = score_vehicle_day(detector, fleet, lake, "a-2", FAULTY)
+    assert "scored" in found.table["status"].to_pylist() and found.unlearnt == ()

@@ -1,6 +1,7 @@
 """A detector is fitted and judged with the same bytes wherever its vehicles are worked on."""
 
 from pathlib import Path
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -9,15 +10,18 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_series
 from test_evaluation import with_a_network
 from test_unit_engines import AnotherNode, sent
 
+from amad.baselines import make_baseline
 from amad.config import ClusterProfile, Fleet, Params
 from amad.config.units import RunUnits, in_process
-from amad.detect.fitting import OfVehicle
+from amad.detect.fitting import OfVehicle, fit_together
 from amad.detect.forms import fit_forms
+from amad.detect.residual_cache import ResidualCache
 from amad.detect.storage import detector_digest
 from amad.engines.shared.unit_engines import unit_engine
-from amad.evaluation.harness import examine
+from amad.evaluation.harness import examine, judge
 from amad.evaluation.units import fitting_parts
 from amad.windows.scaler import Scaler
+from amad.windows.short_history import Known
 from amad.windows.store import WindowStore, write_store
 
 pytestmark = pytest.mark.slow
@@ -64,6 +68,46 @@ def test_it_is_the_same_wherever_the_vehicles_are(
     assert here == there == on_a_node
     assert here[2]["units"] == (3 if kind == "column" else 4)
     assert far.asked == [1] * 3 * len(store.vehicles), "each pass asks once for a vehicle's rows"
+
+
+def test_a_vehicle_of_which_a_method_has_no_array_at_all_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its long train part never moves, and the method has no coefficients; its figures wait."""
+    monkeypatch.setattr("amad.detect.figure_file.HELD", 1)
+    monkeypatch.setattr(Known, "long_rows", 0)
+    fleet, params = kit_fleet("column"), kit_params()
+    series = [kit_series(name, seed, FAULTS[name]) for seed, name in enumerate(FAULTS)]
+    series[1].value_TC[:2400] = 0.0
+    write_store(tmp_path / "store", series, fleet, Scaler.fit(series, fleet, "vehicle"), {})
+    store = WindowStore.open(tmp_path / "store")
+    method = make_baseline("l2", params.detect, 0, fleet, store.scaler)
+    method.fit(*fitting_parts(store))
+    assert not method.figures["vehicle/car-2"].calibration
+    results, _ = judge({"l2": method}, store, fleet, params, kit_events(), {})
+    assert list(results["l2"].per_unit) == ["car-1", "car-2"]
+
+
+def test_residuals_of_no_more_than_two_methods_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: WeakSet[ResidualCache] = WeakSet()
+    counted: list[int] = []
+
+    class Cache(ResidualCache):
+        def __init__(self) -> None:
+            super().__init__()
+            counted.append(len(alive))
+            alive.add(self)
+
+    monkeypatch.setattr("amad.evaluation.harness.ResidualCache", Cache)
+    fleet, params = kit_fleet("column"), kit_params()
+    store = store_of(tmp_path, fleet)
+    names = ("l2", "pca", "ridge", "mahalanobis")
+    methods = {n: make_baseline(n, params.detect, 0, fleet, store.scaler) for n in names}
+    fit_together([own.learner() for own in methods.values()], *fitting_parts(store))
+    judge(methods, store, fleet, params, kit_events(), {})
+    assert max(counted) == 2, "that of the method before, and the one for the detector's forms"
 
 
 @pytest.mark.engine

@@ -334,4 +334,7 @@ def test_the_command_says_what_it_wrote(
     path = yard.runs / "scores" / "model_version=1" / f"date={DAY}" / "part.parquet"
     path.write_bytes(path.read_bytes()[:-9])
     assert to() == 3
-    assert f"left as it is in the database: {DAY}; run" in capsys.readouterr().err
+    assert (
+        f"1 date that cannot be read, left as before in the database: {DAY}; run"
+        in capsys.readouterr().err
+    )

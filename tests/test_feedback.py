@@ -4,18 +4,20 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from filelock import FileLock
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, lines
 from report_kit import judge
 
 from amad.cli.__main__ import run
-from amad.config import ConfigError, NotifyError
+from amad.config import ConfigError, DataError, NotifyError
 from amad.config.sinks import Rule
 from amad.notify.delivery import preview, tell
 from amad.notify.published import read_window
 from amad.notify.suppressed import applies
 from amad.report.verdicts import Verdicts
+from amad.scores import partitions
 from amad.scores.feedback import Feedback, find_incident, read_feedback
 from amad.scores.partitions import manifests
 
@@ -154,6 +156,23 @@ def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):
     assert (found[first.incident_id].verdict, found[third.incident_id].verdict) == (
         "planned", "false",
     )  # fmt: skip
+
+
+def test_tables_that_an_earlier_release_wrote_keep_no_verdict_back(yard, monkeypatch):
+    """Version 1 scored both dates then, without columns of today; version 2 scored them since."""
+    item = an_incident()
+    then = pa.schema([field for field in partitions.INCIDENTS if "open" not in field.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(partitions, "CONTRACT", partitions.CONTRACT - 1)
+        patch.setattr(partitions, "INCIDENTS", then)
+        yard.publish(0, item)
+        yard.publish(1)
+    with pytest.raises(DataError, match=f"amad score --date {DAY}"):
+        judge(yard.runs, item.incident_id, "true")
+    yard.publish(0, item, version="2")
+    yard.publish(1, version="2")
+    judge(yard.runs, item.incident_id, "true")
+    assert list(read_feedback(yard.runs).incidents) == [item.incident_id]
 
 
 def test_a_verdict_does_not_wait_for_ever_for_another_one(yard, monkeypatch, capsys):

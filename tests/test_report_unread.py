@@ -1,13 +1,17 @@
 """A page without a figure is worth more in the morning than none; it says what it lacks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
+from report_kit import SECOND, an_incident, stage_of, write_data, write_fleet, write_run
 
 import pipelines.report
 from amad.config import PartlyDoneError, Stage
 from amad.report import archive, build_report
+from amad.report.report_page import _marked_open
+from amad.report.scoring_run import Coverage, Incident
+from amad.scores.partitions import fields_of
 
 
 @pytest.fixture
@@ -43,3 +47,14 @@ def test_the_page_is_written_and_names_what_it_does_without(name: str, stage: St
     if kept is not None:
         file.write_bytes(kept)
     assert build_report(stage).unread == [] and list((stage.runs / archive.REPORTS).glob("2*.html"))
+
+
+@pytest.mark.parametrize(("quiet_rows", "still"), [(0, True), (30, False)])
+def test_an_incident_whose_alarms_have_ended_is_open_while_its_score_is_high(
+    home: Path, quiet_rows: int, still: bool
+):
+    """Where the newest date is damaged, so that nothing is known from the notices."""
+    item = an_incident(write_fleet(home), "bev-01", 1, 400, 100)
+    item = Incident(**fields_of(item) | {"open_until": item.end + 60 * SECOND})
+    last = item.open_until + (quiet_rows - 1) * SECOND
+    assert _marked_open(item, {"bev-01": Coverage(last=last)}, None) == replace(item, open=still)

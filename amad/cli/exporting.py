@@ -44,8 +44,8 @@ def export(
             if done.left_out:
                 print(done)
                 raise DataError(
-                    f"{count(len(done.left_out), 'date')} cannot be read and was left as it is in "
-                    f"the database: {some(done.left_out, 3)}; run 'amad score', which mends them, "
+                    f"{count(len(done.left_out), 'date')} that cannot be read, left as before in "
+                    f"the database: {some(done.left_out, 3)}; run 'amad score', which mends that, "
                     "and export again"
                 )
         print(done)

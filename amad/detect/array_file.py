@@ -95,6 +95,7 @@ class ArrayFile:
             self._append(array)
         if self._places.pop(owner, None) is not None:
             self._cached.cache_clear()
+        self._places[owner] = []  # so that an owner without arrays is known, too
         self._note(owner, fields)
 
     def rename(self, names: Sequence[str]) -> None:

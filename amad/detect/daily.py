@@ -50,8 +50,8 @@ class ScoredRows:
     null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
     usable value in these rows, about which the scores say nothing. unlearnt: channels that have
     values, and had none in the train rows of the vehicle: the scores say nothing of them either.
-    unseen: rows of the grid with a
-    code that no train row had, by channel and code. levels: see ``amad.detect.levels``.
+    unseen: rows of the grid with a code that no train row had, by channel and code. levels: see
+    ``amad.detect.levels``.
     """
 
     table: pa.Table
@@ -177,9 +177,10 @@ def _scored_rows(
 def _unlearnt(detector: "Detector", series: Series) -> np.ndarray:
     """The channels of which the figures that serve the vehicle know nothing, bool (C,)."""
     figures = detector.figures[detector.owner_of(series)]
-    scale_MC = np.array([item.scale_C for item in figures.calibration.values()])
-    known_C = np.isfinite(scale_MC).any(axis=0)
+    known_C = np.zeros(len(detector.fleet.channels), bool)
     known_C[list(figures.constant)] = True  # their first move is told
+    for calibration in figures.calibration.values():
+        known_C |= np.isfinite(calibration.scale_C)
     return ~known_C
 
 

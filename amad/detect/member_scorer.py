@@ -96,11 +96,7 @@ class MemberScorer(Scorer):
         return replace(
             known,
             figures=_to_send(figures),
-            coefficients={
-                member.name: member.coefficients[owner]
-                for member in self.members
-                if owner in member.coefficients
-            },
+            coefficients={member.name: member.coefficients[owner] for member in self.members},
         )
 
     def with_vehicle(self, vehicle: str, known: OfVehicle) -> Self:

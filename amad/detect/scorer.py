@@ -251,7 +251,7 @@ class Scorer(ABC):
             )
         self.operating_point = point
 
-    def _usual(self, scored: Sequence["HeldOut"]) -> dict[str, tuple[float, ...]]:
+    def _usual(self, scored: Sequence[HeldOut]) -> dict[str, tuple[float, ...]]:
         """The usual scores of each vehicle with enough of them, and those of all."""
         known = [(own.vehicle, own.score_T[np.isfinite(own.score_T)]) for own in scored]
         enough = [(vehicle, score) for vehicle, score in known if len(score) >= USUAL_ROWS]

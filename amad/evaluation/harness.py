@@ -123,8 +123,9 @@ def judge(
 ) -> tuple[dict[str, MethodResult], dict[str, str]]:
     """Judge fitted methods, with one vehicle at a time in memory.
 
-    timings: each method's seconds and rows per second are added to it. graded: the methods whose
-    findings get a severity and a guessed type; all by default. run: what works on the vehicles.
+    timings: each method's seconds and rows per second are added to it; of the forms of the detector
+    the second finds the residuals of the first, and takes less. graded: the methods whose findings
+    get a severity and a guessed type; all by default. run: what works on the vehicles.
 
     Returns: the result of each method, and the vehicles that cannot be judged, with the reason.
     """
@@ -205,7 +206,7 @@ class _JudgeVehicle:
         whole = self._store.scaled(vehicle)
         channels_C = self._store.has_channel(vehicle)
         units, reason = units_of(whole, self._fleet, self._events, channels_C)
-        results, timed = {}, {}
+        results, seconds, rows = {}, {}, {}
         shared = ResidualCache()  # the forms of the detector have the same members
         for name, method in self._methods.items():
             method = method.with_vehicle(vehicle, known[name])
@@ -213,14 +214,10 @@ class _JudgeVehicle:
                 cache = shared if name in FORMS else ResidualCache()
                 method.members = [member.cached(cache) for member in method.members]
             results[name] = self._results[name].empty()
-            timed[name] = _Timed(method)
-            _judge_vehicle(results[name], timed[name], whole, units, self._fleet, self._params)
-        return _Judged(
-            results=results,
-            reason=reason,
-            seconds={name: method.seconds for name, method in timed.items()},
-            rows={name: method.rows for name, method in timed.items()},
-        )
+            timed = _Timed(method)  # not kept, or the caches of all methods would be in memory
+            _judge_vehicle(results[name], timed, whole, units, self._fleet, self._params)
+            seconds[name], rows[name] = timed.seconds, timed.rows
+        return _Judged(results=results, reason=reason, seconds=seconds, rows=rows)
 
 
 class _Timed:

@@ -339,7 +339,7 @@ def _marked_open(
             incident = replace(incident, alarm_rows=known.incident.alarm_rows)
         return replace(incident, open=known.ongoing)
     vehicle = coverage.get(incident.vehicle)
-    return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
+    return replace(incident, open=vehicle is not None and incident.open_until > vehicle.last > 0)
 
 
 def _class_of(fleet: Fleet, vehicle: str) -> str:

@@ -217,8 +217,13 @@ def find_incident(
 def _part(
     runs: Path, incident_id: str, versions: Mapping[str, PartitionManifest]
 ) -> Incident | None:
-    """The part of an incident on one date, whose manifests are ``versions``."""
-    for version in sorted(versions, key=int, reverse=True):
+    """The part of an incident on one date, whose manifests are ``versions``.
+
+    What another release wrote counts only on a date that was not scored since. No job writes the
+    others anew, and their tables may have other columns.
+    """
+    now = [name for name, item in versions.items() if item.contract == partitions.CONTRACT]
+    for version in sorted(now or versions, key=int, reverse=True):
         for item in partitions.incidents_of_date(runs, version, versions[version].date):
             if item.incident_id == incident_id:
                 return item

@@ -291,6 +291,7 @@ def open_incidents(
 
     They are those of the partition that counts, whichever version wrote it, so that an incident
     goes on over the midnight at which another model begins.
+    A date without an alarm of an incident ends it, however high the score stayed.
     gap_us: an incident may go on in a row at most this long after it closed.
     """
     places = listed(runs / "scores", "model_version=*", f"date={day}")
