@@ -99,7 +99,7 @@ def test_in_files_of_few_columns_as_well(field, sizes):
     assert counts.rows_lake == 5 * ROWS and not counts.files_refused
 
 
-def test_a_column_of_vehicles_is_no_sensor_that_came_later(field):
+def test_files_that_do_not_tell_the_vehicle_are_no_older_ones(field):
     """Older files do not tell the vehicle: it cannot be known whose rows they are."""
     for day in range(4):
         columns = {"vehicle_id": lambda n: 7 + n % 2} if day >= 1 else {}
@@ -109,3 +109,22 @@ def test_a_column_of_vehicles_is_no_sensor_that_came_later(field):
     assert fleet.source.vehicle.take == "column"
     assert [c.name for c in fleet.channels] == ["Speed"]
     assert "left out: 0.csv: it lacks columns of the files drafted here (vehicle id)" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("vehicle_id", lambda n: 7 + n % 2),
+        ("ts_received", lambda n: 1_767_600_000 + n),
+        ("engine_off_time", lambda n: f"00:{n // 60:02d}:{n % 60:02d}"),
+    ],
+)
+def test_a_column_of_vehicles_or_times_is_no_sensor_that_came_later(field, header, cell):
+    """Where the older files lack so few columns that they are drafted with the others."""
+    for day in range(4):
+        columns = {"Temp": wave, "Volt": wave, "Rpm": wave} | ({header: cell} if day else {})
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    assert fleet.channel_names == ["Speed", "Temp", "Volt", "Rpm"]
+    assert f"'{header}' (it tells the vehicle or the time, and older files" in told

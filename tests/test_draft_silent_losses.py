@@ -225,6 +225,39 @@ def test_a_date_and_an_hour_tell_the_time(field, header, form):
     assert field.first_row(fleet)["timestamp"] == moments(0)
 
 
+def test_a_date_under_any_name_is_read_beside_a_time_of_day(field):
+    rows = (f"{moments(n):%d.%m.%Y;%H:%M:%S};{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["Tag;Uhrzeit;speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["Tag", "Uhrzeit"]
+
+
+@pytest.mark.parametrize("machines", [1, 3])
+def test_the_hours_that_a_machine_ran_on_a_date_are_no_hour_of_the_day(field, machines):
+    dates = [moments(86_400 * (n // machines)) for n in range(ROWS)]
+    rows = (
+        f"{day:%Y-%m-%d},m{n % machines},{3 + n * n % 7},{n % 50}" for n, day in enumerate(dates)
+    )
+    field.write("a.csv", ["date,machine,hours,fuel", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["date"]
+    assert fleet.channel_names == ["hours", "fuel"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "cells"),
+    [
+        ("date,hour", lambda n: f"{moments(60 * n):%Y-%m-%d,%H}"),
+        ("received_date,received_time", lambda n: f"{moments(60 * n + n % 7):%Y-%m-%d,%H:%M:%S}"),
+    ],
+)
+def test_a_whole_time_comes_before_a_coarser_or_a_later_one_in_two_columns(field, pair, cells):
+    rows = (f"{cells(n)},{moments(60 * n):%Y-%m-%d %H:%M:%S},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", [f"{pair},timestamp,speed", *rows])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.columns, fleet.channel_names) == (["timestamp"], ["speed"])
+
+
 def test_times_as_oracle_writes_them(field):
     rows = (f"{moments(n):%d-%b-%y %I.%M.%S}.000000000 AM +00:00,{wave(n)}" for n in range(ROWS))
     field.write("a.csv", ["ts,speed", *rows])
@@ -272,6 +305,14 @@ def test_a_column_that_seems_to_name_vehicles_is_told(field, ids, block):
 def test_what_changes_from_row_to_row_without_a_sense_is_no_vehicle(field):
     satellites = {"sats": lambda n: 7 + n * n % 3, "gear": lambda n: int(wave(n) // 20)}
     field.write("a.csv", log(**satellites))
+    assert "seems to name vehicles" not in field.draft()[1]
+
+
+@pytest.mark.parametrize("states", [2, 4])
+def test_a_state_that_few_channels_follow_is_no_vehicle(field, states):
+    """A heater that is switched, or the step of a cycle."""
+    followed = {"state": lambda n: n % states, "current": lambda n: 9 * (n % states) + wave(n) / 99}
+    field.write("a.csv", log(**followed))
     assert "seems to name vehicles" not in field.draft()[1]
 
 

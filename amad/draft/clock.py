@@ -49,7 +49,6 @@ LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
 RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
-WITH_DATE = 3  # rank of times with a date
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 HOUR = re.compile(r"hours?([ _]?of[ _]?day)?|hr|stunde|heure|hora", re.I)
@@ -83,6 +82,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
         take_zone(clock, samples)
     if clock.take != "index":
         take_fraction(clock, samples)
+        clock.columns |= {h for h in shared_columns(samples) if h.strip() in _told(clock)}
     return clock
 
 
@@ -90,9 +90,9 @@ def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
     found: list[tuple[tuple, Clock]] = []
-    both = _of_two_columns(columns, samples)
+    both, first = _of_two_columns(columns, samples)
     if both is not None:
-        found.append(((WITH_DATE, True, not both.local, True, True, np.inf, 0), both))
+        found.append(((*_rank(both, first), 0), both))
     for order, (header, cells) in enumerate(columns.items()):
         clock = _of_column(header, cells, samples, named=header in named)
         if clock is not None and (both is None or header not in both.columns):
@@ -142,7 +142,7 @@ def _found(samples: list[Sampled]) -> Clock:
     others = {name: c.take for _, c in found if c is not best for name in _told(c)}
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
-        best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
+        best.guesses.append(f"{names} can be read as the time as well; taken: {best.seen}")
     looks = {h for h in named if _is_some_time(columns[h][0])} - best.columns
     best.columns |= looks
     known = {*_told(best), *others}
@@ -302,16 +302,19 @@ def _of_unnamed_epochs(
     return clock
 
 
-def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
-    """The rule for a column of dates and one of times of day; None if there are no such columns."""
+def _of_two_columns(
+    columns: dict[str, list[pa.Array]], samples: list[Sampled]
+) -> tuple[Clock | None, pa.Array]:
+    """The rule for a column of dates and one of times of day or hours; None without such columns.
+
+    With it, the cells of the first file, joined.
+    """
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
     whole = [h for h, cells in columns.items() if HOUR.fullmatch(h.strip()) and _are_hours(cells)]
-    dates = [
-        h
-        for h in columns
-        if h not in (*hours, *whole) and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
-    ]
+    dates = [h for h in columns if h not in (*hours, *whole) and _may_be_date(h, columns[h][0])]
     for date, hour in product(dates, [*hours, *whole]):
+        if hour in whole and not _go_up_within_dates(columns[date], columns[hour]):
+            continue
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
         minutes = ":00" * (hour in whole)
@@ -327,14 +330,33 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
         clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))
         if reads(clock, cells):
-            return clock
-    return None
+            return clock, cells[0]
+    return None, pa.nulls(0)
+
+
+def _may_be_date(header: str, column: pa.Array) -> bool:
+    """Has it the name of a time, the type of a date, or texts such as 05.01.2026?"""
+    if NAMED.search(header) or pa.types.is_date(column.type):
+        return True
+    return is_time(column) and tells_only_days(column)
 
 
 def _are_hours(columns: list[pa.Array]) -> bool:
     """Do they hold whole numbers from 0 to 23, and several of them?"""
     told = {str(value).strip() for column in columns for value in drawn(column)}
     return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-3]", text) for text in told)
+
+
+def _go_up_within_dates(dates: list[pa.Array], hours: list[pa.Array]) -> bool:
+    """Do they go up from row to row of a date? Not if they tell how long a machine ran that day."""
+    steps = []
+    for date, hour in zip(dates, hours, strict=True):
+        told = pc.equal(date[1:], date[:-1]).fill_null(False)
+        hour_R = pc.cast(hour, pa.float64()).to_numpy(zero_copy_only=False)
+        steps.append(np.diff(hour_R)[told.to_numpy(zero_copy_only=False)])
+    step = np.concatenate(steps)
+    step = step[~np.isnan(step)]
+    return go_one_way(step) and bool(step.any())
 
 
 def _without_minutes(told: timestamp_guess.Guess) -> timestamp_guess.Guess:
@@ -356,7 +378,7 @@ def _told(clock: Clock) -> list[str]:
 
 def _rank(clock: Clock, column: pa.Array) -> tuple:
     """The order of several columns: a date before a time of day, times with an offset first."""
-    with_date = {"column": WITH_DATE, "elapsed": 2, "time_of_day": 1}[clock.take]
+    with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
     if clock.take == "column" and tells_only_days(column):

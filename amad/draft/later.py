@@ -28,6 +28,7 @@ BEGINS = (
     "later"
 )
 RENAMED = "; if it is {} under another name, list both as its column, without since"
+OF_THE_LATER = "it tells the vehicle or the time, and older files do not have it"
 
 
 class NotLaterError(Exception):
@@ -116,6 +117,9 @@ def first_date(trial: Trial, has: Mapping[str, bool]) -> date | None:
 def _with(plan: Plan, trial: Trial, header: str, has: Mapping[str, bool], begins: date) -> Trial:
     """The draft with one more channel; as it was where that is none."""
     having = [sample for sample in plan.samples if has[sample.path]]
+    if header in owner_of(having, plan.name, plan.paths).columns | clock_of(having).columns:
+        plan.columns.left_out[header] = OF_THE_LATER
+        return trial
     known = {other for sample in having for other in sample.headers if tidy(other) != tidy(header)}
     own = columns_of(having, known, plan.marks)
     if own.measured != [header] or own.long is not None:
