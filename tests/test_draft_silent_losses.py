@@ -217,7 +217,8 @@ def test_a_header_with_too_few_names_is_told(field, lines, told):
     [("Date,Hour", "%Y-%m-%d,%H"), ("Datum,Stunde", "%d.%m.%Y,%H")],
 )
 def test_a_date_and_an_hour_tell_the_time(field, header, form):
-    rows = (f"{moments(3600 * n):{form}},{wave(n)}" for n in range(ROWS))
+    rows = [f"{moments(3600 * n):{form}},{wave(n)}" for n in range(ROWS)]
+    rows.insert(100, f"{moments(3600 * 99):{form[:-3]}},n/a,5")
     field.write("a.csv", [f"{header},speed", *rows])
     fleet, _ = field.draft()
     done = field.ingest(fleet)
