@@ -80,12 +80,13 @@ def test_a_column_in_another_unit_did_not_come_later(field):
     assert not any(channel.since for channel in fleet.channels)
 
 
+@pytest.mark.parametrize("labels", [{}, {"anomaly": lambda n: int(n > 200)}])
 @pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
-def test_in_files_of_few_columns_as_well(field, sizes):
+def test_in_files_of_few_columns_as_well(field, sizes, labels):
     """Two of four columns come later: the older files lack more than a fifth of all."""
     first, rest = sizes
     for day in range(first + rest):
-        columns = {"Oil": wave, "Volt": wave} if day >= first else {}
+        columns = labels | ({"Oil": wave, "Volt": wave} if day >= first else {})
         start = MONDAY + timedelta(days=day)
         field.write(f"{day}.csv", log(start=start, **columns))
     fleet, told = field.draft()
@@ -128,3 +129,22 @@ def test_a_column_of_vehicles_or_times_is_no_sensor_that_came_later(field, heade
     fleet, told = field.draft()
     assert fleet.channel_names == ["Speed", "Temp", "Volt", "Rpm"]
     assert f"'{header}' (it tells the vehicle or the time, and older files" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "why"),
+    [
+        ("changepoint", lambda n: int(n == 200), "it tells anomalies, as 'anomaly' does"),
+        ("note", lambda n: f"text {n}", "of its values 'text 0' is no number"),
+        ("seq", lambda n: n, "it numbers the rows"),
+    ],
+)
+def test_what_came_later_and_is_no_sensor_is_left_out_with_its_reason(field, header, cell, why):
+    for day in range(4):
+        columns = {"Temp": wave, "Volt": wave, "Rpm": wave, "anomaly": lambda n: int(n > 200)}
+        columns |= {header: cell} if day else {}
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    assert fleet.labels.column == "anomaly" and why in told
+    assert field.ingest(fleet).rows_lake == 4 * ROWS

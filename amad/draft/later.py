@@ -11,7 +11,7 @@ import pandas as pd
 
 from amad.config.wording import some
 from amad.draft.clock import clock_of
-from amad.draft.columns import LABEL
+from amad.draft.labels import tells_anomalies
 from amad.draft.long_columns import columns_of
 from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled
@@ -42,14 +42,16 @@ def with_shared_headers(samples: list[Sampled], *, older: bool) -> list[Sampled]
     """
     kinds: dict[frozenset, list[Sampled]] = {}
     for sample in samples:
-        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
+        names = frozenset(name for name in sample.columns if not tells_anomalies(name))
         kinds.setdefault(names, []).append(sample)
     kind = max(kinds.items(), key=lambda item: (sum(s.size for s in item[1]), len(item[1])))[0]
     has = {s.path: sum(s.header_of(name) is not None for name in kind) for s in samples}
 
     def is_of_kind(sample: Sampled) -> bool:
-        share, others = has[sample.path] / len(kind), len(sample.headers) - has[sample.path]
-        return share >= LEAST_SHARED or (older and share >= LEAST_OLDER and others <= 0)
+        share = has[sample.path] / len(kind)
+        own = sum(not tells_anomalies(header) for header in sample.headers)
+        has_others = own > has[sample.path]
+        return share >= LEAST_SHARED or (older and share >= LEAST_OLDER and not has_others)
 
     return [sample for sample in samples if is_of_kind(sample)]
 
@@ -123,6 +125,7 @@ def _with(plan: Plan, trial: Trial, header: str, has: Mapping[str, bool], begins
     known = {other for sample in having for other in sample.headers if tidy(other) != tidy(header)}
     own = columns_of(having, known, plan.marks)
     if own.measured != [header] or own.long is not None:
+        plan.columns.left_out |= own.left_out
         return trial
     columns, channels = plan.columns, plan.channels
     channel = drafted(own, [*(c.header for c in channels), header])[-1]  # a name of its own
