@@ -125,7 +125,7 @@ def test_dates_in_paths_that_may_have_the_month_first_are_a_guess(field):
     )
     fleet, told = field.draft()
     assert fleet.source.timestamp.date_format == "%d-%m-%Y"
-    assert "set the form of their date to '%m-%d-%Y'" in told
+    assert "set date_format to '%m-%d-%Y'" in told
 
 
 def test_a_date_with_spaces_in_the_path_tells_the_day_from_the_month(field):
@@ -224,6 +224,12 @@ def test_a_date_and_an_hour_tell_the_time(field, header, form):
     done = field.ingest(fleet)
     assert (fleet.channel_names, done.rows_lake) == (["speed"], ROWS)
     assert field.first_row(fleet)["timestamp"] == moments(0)
+
+
+def test_a_date_an_hour_and_a_minute_are_refused(field):
+    rows = (f"{moments(60 * n):%Y-%m-%d,%H,%M},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["date,hour,minute,speed", *rows])
+    assert "the columns 'date', 'hour', 'minute' tell the time, which is read" in field.refusal()
 
 
 def test_a_date_under_any_name_is_read_beside_a_time_of_day(field):

@@ -19,11 +19,13 @@ from amad.draft.time_cells import (
     tells_only_days,
     tells_the_hour,
 )
+from amad.draft.unread_times import PARTS
 from amad.draft.zones import reads
 from amad.reading import times, timestamp_guess
 from amad.reading.numbers import numbers
 
 HOUR = re.compile(r"hours?([ _]?of[ _]?day)?|hr|stunde|heure|hora", re.I)
+MINUTE = re.compile(r"minutes?", re.I)
 
 
 def of_two_columns(
@@ -53,6 +55,11 @@ def of_two_columns(
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
         clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))
+        parts = [h for h in columns if hour in whole and MINUTE.fullmatch(h.strip())]
+        if parts:
+            clock.unread.append(
+                PARTS.format(", ".join(repr(h.strip()) for h in (date, hour, *parts)))
+            )
         if reads(clock, cells):
             return clock, cells[0]
     return None, pa.nulls(0)
