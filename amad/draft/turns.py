@@ -17,8 +17,8 @@ TURNS = 0.3  # least share of rows that tell another id than the row before
 SMOOTHER = 0.5  # most that the steps between rows of one id may be, as a share of all steps
 AT_STARTS = 0.9  # least share of the changes of an id at which the time starts again
 SEEMS = (
-    "column {} ({}) seems to name vehicles, as {}: if it does, set source.vehicle to it, or all "
-    "are taken for one vehicle"
+    "column {} ({}) seems to name vehicles, as {}: if it does, set source.vehicle to it, since now "
+    "rows of several are taken for those of one"
 )
 TAKE_TURNS = "rows take turns, and values go on from the last row with the same one"
 STARTS_AGAIN = "the time starts again where it changes"
