@@ -315,10 +315,9 @@ def test_what_changes_from_row_to_row_without_a_sense_is_no_vehicle(field):
     assert "seems to name vehicles" not in field.draft()[1]
 
 
-@pytest.mark.parametrize("states", [2, 4])
-def test_a_state_that_few_channels_follow_is_no_vehicle(field, states):
-    """A heater that is switched, or the step of a cycle."""
-    followed = {"state": lambda n: n % states, "current": lambda n: 9 * (n % states) + wave(n) / 99}
+@pytest.mark.parametrize(("header", "states"), [("heater", 2), ("cycle_step", 4)])
+def test_a_state_that_a_channel_follows_is_no_vehicle(field, header, states):
+    followed = {header: lambda n: n % states, "kPa": lambda n: 9 * (n % states) + wave(n) / 99}
     field.write("a.csv", log(**followed))
     assert "seems to name vehicles" not in field.draft()[1]
 

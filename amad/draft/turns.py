@@ -3,6 +3,7 @@
 Shape legend: N rows, C channels.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,6 +12,8 @@ from amad.config.wording import some
 from amad.draft.channels import Drafted
 from amad.draft.trial import Trial
 
+# Of the machine itself, which other channels follow, as they follow the id of a vehicle.
+STATE = re.compile("state|status|mode|phase|step|stage|gear|zustand|schritt", re.I)
 MOST_IDS = 50
 FEWEST_ROWS = 40
 TURNS = 0.3  # least share of rows that tell another id than the row before
@@ -34,8 +37,9 @@ def seem_to_name_vehicles(trial: Trial, channels: list[Drafted], told: list[str]
         id_N = trial.value_NC[kept_N, at]
         ids = np.unique(id_N)
         is_few = 2 <= len(ids) <= MOST_IDS and np.all(ids == np.rint(ids))
-        is_switch = np.array_equal(ids, [0, 1]) and not channel.codes
-        if len(id_N) < FEWEST_ROWS or not is_few or is_switch:
+        is_state = bool(STATE.search(channel.header))
+        is_state |= np.array_equal(ids, [0, 1]) and not channel.codes
+        if len(id_N) < FEWEST_ROWS or not is_few or is_state:
             continue
         beside = np.diff(trial.file_N[kept_N]) == 0  # of two rows that follow each other
         changes = (np.diff(id_N) != 0) & beside
@@ -53,16 +57,14 @@ def seem_to_name_vehicles(trial: Trial, channels: list[Drafted], told: list[str]
 
 
 def _go_on(id_N: np.ndarray, file_N: np.ndarray, value_NC: np.ndarray) -> bool:
-    """Are the steps of most channels between rows of one id much smaller than between all rows?
-
-    Where a few are, it may be a state, such as that of a heater, which they follow.
-    """
+    """Are the steps of some channel between rows of one id much smaller than between all rows?"""
     order_N = np.lexsort((id_N, file_N))
     own = (np.diff(id_N[order_N]) == 0) & (np.diff(file_N[order_N]) == 0)
-    smoother = []
     for value_N in value_NC.T:
         steps = np.abs(np.diff(value_N))
         own_steps = np.abs(np.diff(value_N[order_N]))[own]
-        if np.nansum(steps) > 0 and not np.isnan(own_steps).all():
-            smoother.append(np.nanmean(own_steps) < SMOOTHER * np.nanmean(steps))
-    return 2 * sum(smoother) > len(smoother)
+        if np.isnan(steps).all() or np.isnan(own_steps).all():
+            continue
+        if np.nanmean(own_steps) < SMOOTHER * np.nanmean(steps):
+            return True
+    return False
