@@ -67,8 +67,10 @@ def check_older(plan: Plan) -> None:
     if not older:
         return
     since = {tidy(channel.header) for channel in plan.channels if channel.since}
-    told = owner_of(usual, plan.name, plan.paths).columns | clock_of(usual).columns
-    headers = {*told, *(h for h in plan.columns.left_out if tidy(h) not in since)}
+    headers = {
+        *_tell_whose_and_when(plan, usual),
+        *(h for h in plan.columns.left_out if tidy(h) not in since),
+    }
     lacks = any(sample.column(header) is None for sample in older for header in headers)
     if lacks or plan.format not in WIDE:
         raise NotLaterError
@@ -84,12 +86,26 @@ def with_later_columns(plan: Plan, trial: Trial) -> Trial:
         return trial
     known = plan.owner.columns | plan.clock.columns
     first = {tidy(header): header for sample in reversed(plan.samples) for header in sample.headers}
+    told_by: dict[tuple[str, ...], set[str]] = {}
     for header in (header for header in first.values() if header not in known):
         has = {sample.path: sample.column(header) is not None for sample in plan.samples}
         begins = None if all(has.values()) else first_date(trial, has)
-        if begins is not None:
+        if begins is None:
+            continue
+        having = [sample for sample in plan.samples if has[sample.path]]
+        paths = tuple(sample.path for sample in having)
+        if paths not in told_by:  # this takes long, and most columns came with others
+            told_by[paths] = _tell_whose_and_when(plan, having)
+        if header in told_by[paths]:
+            plan.columns.left_out[header] = OF_THE_LATER
+        else:
             trial = _with(plan, trial, header, has, begins)
     return trial
+
+
+def _tell_whose_and_when(plan: Plan, samples: list[Sampled]) -> set[str]:
+    """The columns of these files that tell the vehicle or the time."""
+    return owner_of(samples, plan.name, plan.paths).columns | clock_of(samples).columns
 
 
 def first_date(trial: Trial, has: Mapping[str, bool]) -> date | None:
@@ -119,9 +135,6 @@ def first_date(trial: Trial, has: Mapping[str, bool]) -> date | None:
 def _with(plan: Plan, trial: Trial, header: str, has: Mapping[str, bool], begins: date) -> Trial:
     """The draft with one more channel; as it was where that is none."""
     having = [sample for sample in plan.samples if has[sample.path]]
-    if header in owner_of(having, plan.name, plan.paths).columns | clock_of(having).columns:
-        plan.columns.left_out[header] = OF_THE_LATER
-        return trial
     known = {other for sample in having for other in sample.headers if tidy(other) != tidy(header)}
     own = columns_of(having, known, plan.marks)
     if own.measured != [header] or own.long is not None:

@@ -69,7 +69,7 @@ def _may_be_date(header: str, column: pa.Array) -> bool:
     """Has it the name of a time, the type of a date, or texts such as 05.01.2026?"""
     if NAMED.search(header) or pa.types.is_date(column.type):
         return True
-    return is_time(column) and tells_only_days(column)
+    return tells_only_days(column) and is_time(column)
 
 
 def _are_hours(columns: list[pa.Array]) -> bool:
