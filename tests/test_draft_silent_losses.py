@@ -265,6 +265,14 @@ def test_a_whole_time_comes_before_a_coarser_or_a_later_one_in_two_columns(field
     assert (fleet.source.timestamp.columns, fleet.channel_names) == (["timestamp"], ["speed"])
 
 
+def test_of_equal_times_the_two_columns_are_taken(field):
+    """In a file of more rows than a rule is tried on."""
+    times = map(moments, range(600))
+    rows = (f"{t:%Y-%m-%d,%H:%M:%S},{t:%Y-%m-%d %H:%M:%S},{wave(n)}" for n, t in enumerate(times))
+    field.write("a.csv", ["Date,Time,Last date,speed", *rows])
+    assert field.draft()[0].source.timestamp.columns == ["Date", "Time"]
+
+
 def test_times_as_oracle_writes_them(field):
     rows = (f"{moments(n):%d-%b-%y %I.%M.%S}.000000000 AM +00:00,{wave(n)}" for n in range(ROWS))
     field.write("a.csv", ["ts,speed", *rows])

@@ -61,7 +61,7 @@ def of_two_columns(
                 PARTS.format(", ".join(repr(h.strip()) for h in (date, hour, *parts)))
             )
         if reads(clock, cells):
-            return clock, cells[0]
+            return clock, times.joined(columns[date][0], columns[hour][0])
     return None, pa.nulls(0)
 
 
