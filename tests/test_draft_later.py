@@ -80,12 +80,13 @@ def test_a_column_in_another_unit_did_not_come_later(field):
     assert not any(channel.since for channel in fleet.channels)
 
 
+@pytest.mark.parametrize("labels", [{}, {"anomaly": lambda n: int(n > 200)}])
 @pytest.mark.parametrize("sizes", [(2, 3), (3, 2)])
-def test_in_files_of_few_columns_as_well(field, sizes):
+def test_in_files_of_few_columns_as_well(field, sizes, labels):
     """Two of four columns come later: the older files lack more than a fifth of all."""
     first, rest = sizes
     for day in range(first + rest):
-        columns = {"Oil": wave, "Volt": wave} if day >= first else {}
+        columns = labels | ({"Oil": wave, "Volt": wave} if day >= first else {})
         start = MONDAY + timedelta(days=day)
         field.write(f"{day}.csv", log(start=start, **columns))
     fleet, told = field.draft()
@@ -99,7 +100,7 @@ def test_in_files_of_few_columns_as_well(field, sizes):
     assert counts.rows_lake == 5 * ROWS and not counts.files_refused
 
 
-def test_a_column_of_vehicles_is_no_sensor_that_came_later(field):
+def test_files_that_do_not_tell_the_vehicle_are_no_older_ones(field):
     """Older files do not tell the vehicle: it cannot be known whose rows they are."""
     for day in range(4):
         columns = {"vehicle_id": lambda n: 7 + n % 2} if day >= 1 else {}
@@ -109,3 +110,41 @@ def test_a_column_of_vehicles_is_no_sensor_that_came_later(field):
     assert fleet.source.vehicle.take == "column"
     assert [c.name for c in fleet.channels] == ["Speed"]
     assert "left out: 0.csv: it lacks columns of the files drafted here (vehicle id)" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("vehicle_id", lambda n: 7 + n % 2),
+        ("ts_received", lambda n: 1_767_600_000 + n),
+        ("engine_off_time", lambda n: f"00:{n // 60:02d}:{n % 60:02d}"),
+    ],
+)
+def test_a_column_of_vehicles_or_times_is_no_sensor_that_came_later(field, header, cell):
+    """Where the older files lack so few columns that they are drafted with the others."""
+    for day in range(4):
+        columns = {"Temp": wave, "Volt": wave, "Rpm": wave} | ({header: cell} if day else {})
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    assert fleet.channel_names == ["Speed", "Temp", "Volt", "Rpm"]
+    assert f"'{header}' (it tells the vehicle or the time, and older files" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "why"),
+    [
+        ("changepoint", lambda n: int(n == 200), "it tells anomalies, as 'anomaly' does"),
+        ("note", lambda n: f"text {n}", "of its values 'text 0' is no number"),
+        ("seq", lambda n: n, "it numbers the rows"),
+    ],
+)
+def test_what_came_later_and_is_no_sensor_is_left_out_with_its_reason(field, header, cell, why):
+    for day in range(4):
+        columns = {"Temp": wave, "Volt": wave, "Rpm": wave, "anomaly": lambda n: int(n > 200)}
+        columns |= {header: cell} if day else {}
+        start = MONDAY + timedelta(days=day)
+        field.write(f"{day}.csv", log(start=start, **columns))
+    fleet, told = field.draft()
+    assert fleet.labels.column == "anomaly" and why in told
+    assert field.ingest(fleet).rows_lake == 4 * ROWS

@@ -125,7 +125,7 @@ def test_dates_in_paths_that_may_have_the_month_first_are_a_guess(field):
     )
     fleet, told = field.draft()
     assert fleet.source.timestamp.date_format == "%d-%m-%Y"
-    assert "set the form of their date to '%m-%d-%Y'" in told
+    assert "set date_format to '%m-%d-%Y'" in told
 
 
 def test_a_date_with_spaces_in_the_path_tells_the_day_from_the_month(field):
@@ -217,12 +217,60 @@ def test_a_header_with_too_few_names_is_told(field, lines, told):
     [("Date,Hour", "%Y-%m-%d,%H"), ("Datum,Stunde", "%d.%m.%Y,%H")],
 )
 def test_a_date_and_an_hour_tell_the_time(field, header, form):
-    rows = (f"{moments(3600 * n):{form}},{wave(n)}" for n in range(ROWS))
+    rows = [f"{moments(3600 * n):{form}},{wave(n)}" for n in range(ROWS)]
+    rows.insert(100, f"{moments(3600 * 99):{form[:-3]}},n/a,5")
     field.write("a.csv", [f"{header},speed", *rows])
     fleet, _ = field.draft()
     done = field.ingest(fleet)
     assert (fleet.channel_names, done.rows_lake) == (["speed"], ROWS)
     assert field.first_row(fleet)["timestamp"] == moments(0)
+
+
+def test_a_date_an_hour_and_a_minute_are_refused(field):
+    rows = (f"{moments(60 * n):%Y-%m-%d,%H,%M},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["date,hour,minute,speed", *rows])
+    assert "the columns 'date', 'hour', 'minute' tell the time, which is read" in field.refusal()
+
+
+def test_a_date_under_any_name_is_read_beside_a_time_of_day(field):
+    rows = (f"{moments(n):%d.%m.%Y;%H:%M:%S};{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["Tag;Uhrzeit;speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["Tag", "Uhrzeit"]
+
+
+@pytest.mark.parametrize("machines", [1, 3])
+def test_the_hours_that_a_machine_ran_on_a_date_are_no_hour_of_the_day(field, machines):
+    dates = [moments(86_400 * (n // machines)) for n in range(ROWS)]
+    rows = (
+        f"{day:%Y-%m-%d},m{n % machines},{3 + n * n % 7},{n % 50}" for n, day in enumerate(dates)
+    )
+    field.write("a.csv", ["date,machine,hours,fuel", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["date"]
+    assert fleet.channel_names == ["hours", "fuel"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "cells"),
+    [
+        ("date,hour", lambda n: f"{moments(60 * n):%Y-%m-%d,%H}"),
+        ("received_date,received_time", lambda n: f"{moments(60 * n + n % 7):%Y-%m-%d,%H:%M:%S}"),
+    ],
+)
+def test_a_whole_time_comes_before_a_coarser_or_a_later_one_in_two_columns(field, pair, cells):
+    rows = (f"{cells(n)},{moments(60 * n):%Y-%m-%d %H:%M:%S},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", [f"{pair},timestamp,speed", *rows])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.columns, fleet.channel_names) == (["timestamp"], ["speed"])
+
+
+def test_of_equal_times_the_two_columns_are_taken(field):
+    """In a file of more rows than a rule is tried on."""
+    times = map(moments, range(600))
+    rows = (f"{t:%Y-%m-%d,%H:%M:%S},{t:%Y-%m-%d %H:%M:%S},{wave(n)}" for n, t in enumerate(times))
+    field.write("a.csv", ["Date,Time,Last date,speed", *rows])
+    assert field.draft()[0].source.timestamp.columns == ["Date", "Time"]
 
 
 def test_times_as_oracle_writes_them(field):
@@ -272,6 +320,13 @@ def test_a_column_that_seems_to_name_vehicles_is_told(field, ids, block):
 def test_what_changes_from_row_to_row_without_a_sense_is_no_vehicle(field):
     satellites = {"sats": lambda n: 7 + n * n % 3, "gear": lambda n: int(wave(n) // 20)}
     field.write("a.csv", log(**satellites))
+    assert "seems to name vehicles" not in field.draft()[1]
+
+
+@pytest.mark.parametrize(("header", "states"), [("heater", 2), ("cycle_step", 4)])
+def test_a_state_that_a_channel_follows_is_no_vehicle(field, header, states):
+    followed = {header: lambda n: n % states, "kPa": lambda n: 9 * (n % states) + wave(n) / 99}
+    field.write("a.csv", log(**followed))
     assert "seems to name vehicles" not in field.draft()[1]
 
 

@@ -33,6 +33,15 @@ def test_a_unit_behind_the_numbers_is_the_unit_of_the_channel(field):
     assert "'mixed'" in told
 
 
+def test_that_no_unit_is_converted_is_told(field):
+    _, told = drafted(field, log(**{"Coolant (°F)": wave, "Oil [psi]": wave}))
+    sentence = "units: km/h, fahrenheit, psi; values stay in the units of the files, and none is"
+    assert sentence in told
+    assert f"# U{sentence[1:]}" in (field.settings.conf_dir / "fleet" / "vans.yaml").read_text()
+    field.write("a.csv", ["time,Speed", *log()[1:]])
+    assert "units:" not in field.draft(force=True)[1]
+
+
 def test_values_with_units_reach_the_lake_as_numbers(field):
     lines = ["time;volt"]
     lines += [f"{stamp(n)};{str(wave(n, 11, 14)).replace('.', ',')} V" for n in range(ROWS)]
@@ -115,7 +124,7 @@ def test_a_label_in_another_form_is_no_channel(field, values):
 @pytest.mark.parametrize("other", ["changepoint", "is_outlier", "anomaly_flag", "label"])
 def test_a_second_column_of_labels_is_no_channel(field, other):
     columns = {"anomaly": lambda n: int(n % 40 == 7), other: lambda n: int(n % 40 == 8)}
-    field.write("a.csv", log(**columns))
+    field.write("a.csv", log(**dict(sorted(columns.items(), reverse=other == "changepoint"))))
     fleet, told = field.draft()
     assert fleet.labels.column == "anomaly" and [c.name for c in fleet.channels] == ["Speed"]
     assert f"'{other}' (by its name it tells anomalies, as 'anomaly' does" in told

@@ -310,7 +310,7 @@ def test_a_wrong_csv_names_its_line_and_keeps_nothing(yard, tmp_path, capsys, co
 
 @pytest.mark.parametrize("verdict", ["false", "planned", "true"])
 def test_a_judged_incident_that_is_not_found_any_more_is_told_only_if_it_was_true(yard, verdict):
-    """A later run scored its date again; of one that was none nobody is told that it is gone."""
+    """A later run scored its date again; of one judged false or planned nobody is told that."""
     yard.sinks(file={})
     gone = an_incident(hour=8.0)
     yard.publish(0, gone)

@@ -128,8 +128,8 @@ def lines_of(found: "Drift") -> list[str]:
         lines.append(f"  {'channels not learnt':<26}{names}")
     if found.channels:
         many = f"{len(found.drifted)} of {len(found.channels)} drifted"
-        most = f"distance in train spreads ({MOST:g} at most; of codes, share of rows with another)"
-        lines.append(f"  {'channels':<26}{many}; {most}, and limit:")
+        most = f"{MOST:g} at most; for codes, the share of rows with another"
+        lines.append(f"  {'channels':<26}{many}; distance in train spreads ({most}), and limit:")
     for item in found.channels[:SHOWN]:
         mark = "*" if item.drifted else " "
         name = f"{item.channel} ({item.vehicle_class})"

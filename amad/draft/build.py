@@ -149,7 +149,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path, *, older:
         period=clock.period or 1.0,
         marks=marks,
         owner=owner,
-        columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, marks),
+        columns=columns_of(samples, owner.columns | clock.columns, marks),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + ([SAME.format(some(same))] if same else [])
@@ -383,10 +383,6 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _header(clock: Clock) -> str:
-    return str(clock.keys.get("column", ""))
 
 
 def _folder(root: Path, settings: Settings) -> str:

@@ -1,8 +1,6 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
-from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +25,7 @@ from amad.draft.time_cells import (
     tells_only_days,
     tells_the_hour,
 )
+from amad.draft.two_columns import of_two_columns
 from amad.draft.undated import (
     LEAST,
     MIDNIGHT,
@@ -49,10 +48,8 @@ LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
 RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
-WITH_DATE = 3  # rank of times with a date
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
-HOUR = re.compile(r"hours?([ _]?of[ _]?day)?|hr|stunde|heure|hora", re.I)
 SATELLITE = re.compile("gps|gnss", re.I)
 SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
@@ -83,6 +80,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
         take_zone(clock, samples)
     if clock.take != "index":
         take_fraction(clock, samples)
+        clock.columns |= {h for h in shared_columns(samples) if h.strip() in _told(clock)}
     return clock
 
 
@@ -90,9 +88,9 @@ def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
     found: list[tuple[tuple, Clock]] = []
-    both = _of_two_columns(columns, samples)
+    both, first = of_two_columns(columns, samples)
     if both is not None:
-        found.append(((WITH_DATE, True, not both.local, True, True, np.inf, 0), both))
+        found.append(((*_rank(both, first), 0), both))
     for order, (header, cells) in enumerate(columns.items()):
         clock = _of_column(header, cells, samples, named=header in named)
         if clock is not None and (both is None or header not in both.columns):
@@ -105,28 +103,7 @@ def _found(samples: list[Sampled]) -> Clock:
         if clock is not None:
             return clock
     if not found:
-        of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
-        if of_some is not None:
-            return of_some
-        hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
-        why = (
-            f"column {hours[0].strip()!r} tells the time of day, but no path tells the date"
-            if hours
-            else "no column tells the time"
-        )
-        counting = one_way(columns)
-        unread = not_read(samples, named, counting)
-        if hours and in_preambles(samples):
-            unread.append(DATE_ABOVE.format(hours[0].strip()))
-        return Clock(
-            keys={"take": "index", "start": START},
-            seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up"]
-            + [PATH_TELLS.format(samples[0].path)] * bool(in_paths([s.path for s in samples])),
-            unread=unread,
-            period=step_of(columns[hours[0]]) if hours else None,
-            columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
-        )
+        return _of_no_column(columns, samples, named)
     best = max(found, key=lambda item: item[0])[1]
     days = next((clock for rank, clock in found if rank[0] == ONLY_DAYS), None)
     if best.keys.get("start_from") == "modified" and days is not None:
@@ -139,10 +116,46 @@ def _found(samples: list[Sampled]) -> Clock:
         ]
         best.local = True
         best.columns |= days.columns | {days.keys["column"]}
-    others = {name: c.take for _, c in found if c is not best for name in _told(c)}
+    _tell_others(best, [clock for _, clock in found], columns, named)
+    return best
+
+
+def _of_no_column(
+    columns: dict[str, list[pa.Array]], samples: list[Sampled], named: set[str]
+) -> Clock:
+    """The rule where no single column tells the time in one form; named: headers as of times."""
+    of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
+    if of_some is not None:
+        return of_some
+    hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
+    why = (
+        f"column {hours[0].strip()!r} tells the time of day, but no path tells the date"
+        if hours
+        else "no column tells the time"
+    )
+    counting = one_way(columns)
+    unread = not_read(samples, named, counting)
+    if hours and in_preambles(samples):
+        unread.append(DATE_ABOVE.format(hours[0].strip()))
+    return Clock(
+        keys={"take": "index", "start": START},
+        seen=f"{why}: row i is i sampling periods after a start chosen here",
+        guesses=["the start is made up"]
+        + [PATH_TELLS.format(samples[0].path)] * bool(in_paths([s.path for s in samples])),
+        unread=unread,
+        period=step_of(columns[hours[0]]) if hours else None,
+        columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
+    )
+
+
+def _tell_others(
+    best: Clock, clocks: list[Clock], columns: dict[str, list[pa.Array]], named: set[str]
+) -> None:
+    """Say which other columns tell the time, too, and are no channels; clocks: of all columns."""
+    others = {name: c.take for c in clocks if c is not best for name in _told(c)}
     if alike := [column for column, take in others.items() if take == best.take]:
         names = ", ".join(map(repr, alike))
-        best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
+        best.guesses.append(f"{names} can be read as the time as well; taken: {best.seen}")
     looks = {h for h in named if _is_some_time(columns[h][0])} - best.columns
     best.columns |= looks
     known = {*_told(best), *others}
@@ -152,7 +165,6 @@ def _found(samples: list[Sampled]) -> Clock:
         best.guesses += [RUNS.format(column) for column in since]
         best.columns |= {h for h in columns if h.strip() in others}
         best.columns |= {*of_receivers(columns), *of_calendar(columns)}
-    return best
 
 
 def _of_column(
@@ -302,48 +314,6 @@ def _of_unnamed_epochs(
     return clock
 
 
-def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
-    """The rule for a column of dates and one of times of day; None if there are no such columns."""
-    hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
-    whole = [h for h, cells in columns.items() if HOUR.fullmatch(h.strip()) and _are_hours(cells)]
-    dates = [
-        h
-        for h in columns
-        if h not in (*hours, *whole) and (NAMED.search(h) or pa.types.is_date(columns[h][0].type))
-    ]
-    for date, hour in product(dates, [*hours, *whole]):
-        pairs = zip(columns[date], columns[hour], strict=True)
-        cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
-        minutes = ":00" * (hour in whole)
-        told = timestamp_guess.looks_like(
-            [text + minutes for column in cells for text in drawn(column)]
-        )
-        if told is None or "take" in told.settings or "unit" in told.settings:
-            continue
-        if minutes:
-            told = _without_minutes(told)
-        told = with_order(told, list(map(drawn, cells)), samples)
-        keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
-        seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
-        clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))
-        if reads(clock, cells):
-            return clock
-    return None
-
-
-def _are_hours(columns: list[pa.Array]) -> bool:
-    """Do they hold whole numbers from 0 to 23, and several of them?"""
-    told = {str(value).strip() for column in columns for value in drawn(column)}
-    return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-3]", text) for text in told)
-
-
-def _without_minutes(told: timestamp_guess.Guess) -> timestamp_guess.Guess:
-    """The guess for a date and an hour, of one for a date, an hour and ``:00``."""
-    form = told.settings.get("format", "%Y-%m-%d %H:%M").removesuffix(":%M")
-    other = told.other_form.removesuffix(":%M")
-    return replace(told, settings={"format": form}, other_form=other)
-
-
 def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
 
@@ -356,7 +326,7 @@ def _told(clock: Clock) -> list[str]:
 
 def _rank(clock: Clock, column: pa.Array) -> tuple:
     """The order of several columns: a date before a time of day, times with an offset first."""
-    with_date = {"column": WITH_DATE, "elapsed": 2, "time_of_day": 1}[clock.take]
+    with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
     if clock.take == "column" and tells_only_days(column):

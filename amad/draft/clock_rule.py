@@ -7,7 +7,7 @@ from typing import Any
 from amad.reading.timestamp_guess import Guess
 
 NAMED = re.compile(  # headers of times
-    r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|^tv_sec$|utc|^unix|^when$"
+    r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|[_.])ts($|[_.])|^tv_sec$|utc|^unix|^when$"
     r"|日時|日付|時刻|时间|時間|日期|시간",
     re.I,
 )

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.wording import some
+from amad.draft.labels import label_of, tells_anomalies, why_no_label
 from amad.draft.marks import LONE_GROUP, UNIT, lone_groups
 from amad.draft.sample import Sampled, shared_columns, some_of
 from amad.reading.headers import name_and_unit, tidy
@@ -28,11 +29,6 @@ from amad.reading.numbers import (
 )
 from amad.reading.units import UNIT_COLUMN
 
-LABEL = re.compile(
-    r"labels?|(is[ _]?)?(anomal(y|ies|ous)|attack|fault|outlier)|(anomaly|outlier)[ _](label|flag)"
-    r"|change[ _-]?points?|normal ?/ ?attack|ground[ _]?truth",
-    re.I,
-)
 ROW_NUMBER = re.compile(
     r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq|offset"
     r"|(row|line|record|sample|entry|frame|packet|message|msg)([ _]?(id|no|nr|number|index))?)",
@@ -41,11 +37,6 @@ ROW_NUMBER = re.compile(
 TYPE = re.compile(
     r"[-.\s]*|[fiu][1248]|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id",
     re.I,
-)
-NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
-ANOTHER_LABEL = (
-    "by its name it tells anomalies, as {!r} does, so as a channel it would tell the detector what "
-    "it is judged by: rename it if it is measured"
 )
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(
@@ -114,7 +105,7 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
     """Sort all columns except those ``known`` to tell the vehicle or the time."""
     shared = shared_columns(samples)
     there = {tidy(header) for header in [*shared, *known]}
-    label = _label(samples, known)
+    label = label_of(samples, known)
     scales = {tidy(h): scale for sample in samples for h, scale in sample.scales.items()}
     rest = [h for h in shared if h not in known and h != label]
     result = Columns(measured=[], label=label)
@@ -126,14 +117,17 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         result.left_out |= dict.fromkeys(sample.nameless, "it has no name")
         own = {sample.header_of(header) for header in shared}
         others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
-        result.left_out |= {header: _lacking(header, samples) for header in others}
+        result.left_out |= {
+            header: why_no_label(label) if tells_anomalies(header) else _lacking(header, samples)
+            for header in others
+        }
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
     placed = any(POSITION.fullmatch(header.strip()) for header in rest)
     sides = [header for header in rest if placed and _tells_side(shared[header])]
     for header in rest:
-        if LABEL.fullmatch(name_and_unit(header)[0].strip()):
-            result.left_out[header] = NO_LABEL if label is None else ANOTHER_LABEL.format(label)
+        if tells_anomalies(header):
+            result.left_out[header] = why_no_label(label)
             continue
         if header in sides:
             result.left_out[header] = "it tells N, S, E or W"
@@ -218,22 +212,6 @@ def _lacking(header: str, samples: list[Sampled]) -> str:
         f"not in {len(without)} of {len(samples)} files, such as {without[0]}: to have it watched, "
         "make it a channel, with the first date that has it as its since"
     )
-
-
-def _label(samples: list[Sampled], known: set[str]) -> str | None:
-    for sample in samples:
-        for header in sample.headers:
-            if header in known or not LABEL.fullmatch(name_and_unit(header)[0].strip()):
-                continue
-            cells = [c for s in samples if (c := s.column(header)) is not None]
-            try:
-                told = [numbers(c) for c in cells]
-                values = {v for t in told for v in np.unique(t.value_R)[:4].tolist() if v == v}
-            except NotReadableError:
-                continue
-            if values and values <= {0.0, 1.0} and not any(t.bad_R.any() for t in told):
-                return header
-    return None
 
 
 def _why_not(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from amad.config.wording import some
 from amad.draft.clock import clock_of
-from amad.draft.columns import LABEL
+from amad.draft.labels import tells_anomalies
 from amad.draft.long_columns import columns_of
 from amad.draft.plan import Plan, drafted
 from amad.draft.sample import Sampled
@@ -28,6 +28,7 @@ BEGINS = (
     "later"
 )
 RENAMED = "; if it is {} under another name, list both as its column, without since"
+OF_THE_LATER = "it tells the vehicle or the time, and older files do not have it"
 
 
 class NotLaterError(Exception):
@@ -41,14 +42,16 @@ def with_shared_headers(samples: list[Sampled], *, older: bool) -> list[Sampled]
     """
     kinds: dict[frozenset, list[Sampled]] = {}
     for sample in samples:
-        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
+        names = frozenset(name for name in sample.columns if not tells_anomalies(name))
         kinds.setdefault(names, []).append(sample)
     kind = max(kinds.items(), key=lambda item: (sum(s.size for s in item[1]), len(item[1])))[0]
     has = {s.path: sum(s.header_of(name) is not None for name in kind) for s in samples}
 
     def is_of_kind(sample: Sampled) -> bool:
-        share, others = has[sample.path] / len(kind), len(sample.headers) - has[sample.path]
-        return share >= LEAST_SHARED or (older and share >= LEAST_OLDER and others <= 0)
+        share = has[sample.path] / len(kind)
+        own = sum(not tells_anomalies(header) for header in sample.headers)
+        has_others = own > has[sample.path]
+        return share >= LEAST_SHARED or (older and share >= LEAST_OLDER and not has_others)
 
     return [sample for sample in samples if is_of_kind(sample)]
 
@@ -64,8 +67,10 @@ def check_older(plan: Plan) -> None:
     if not older:
         return
     since = {tidy(channel.header) for channel in plan.channels if channel.since}
-    told = owner_of(usual, plan.name, plan.paths).columns | clock_of(usual).columns
-    headers = {*told, *(h for h in plan.columns.left_out if tidy(h) not in since)}
+    headers = {
+        *_tell_whose_and_when(plan, usual),
+        *(h for h in plan.columns.left_out if tidy(h) not in since),
+    }
     lacks = any(sample.column(header) is None for sample in older for header in headers)
     if lacks or plan.format not in WIDE:
         raise NotLaterError
@@ -81,12 +86,26 @@ def with_later_columns(plan: Plan, trial: Trial) -> Trial:
         return trial
     known = plan.owner.columns | plan.clock.columns
     first = {tidy(header): header for sample in reversed(plan.samples) for header in sample.headers}
+    told_by: dict[tuple[str, ...], set[str]] = {}
     for header in (header for header in first.values() if header not in known):
         has = {sample.path: sample.column(header) is not None for sample in plan.samples}
         begins = None if all(has.values()) else first_date(trial, has)
-        if begins is not None:
+        if begins is None:
+            continue
+        having = [sample for sample in plan.samples if has[sample.path]]
+        paths = tuple(sample.path for sample in having)
+        if paths not in told_by:  # this takes long, and most columns came with others
+            told_by[paths] = _tell_whose_and_when(plan, having)
+        if header in told_by[paths]:
+            plan.columns.left_out[header] = OF_THE_LATER
+        else:
             trial = _with(plan, trial, header, has, begins)
     return trial
+
+
+def _tell_whose_and_when(plan: Plan, samples: list[Sampled]) -> set[str]:
+    """The columns of these files that tell the vehicle or the time."""
+    return owner_of(samples, plan.name, plan.paths).columns | clock_of(samples).columns
 
 
 def first_date(trial: Trial, has: Mapping[str, bool]) -> date | None:
@@ -119,6 +138,7 @@ def _with(plan: Plan, trial: Trial, header: str, has: Mapping[str, bool], begins
     known = {other for sample in having for other in sample.headers if tidy(other) != tidy(header)}
     own = columns_of(having, known, plan.marks)
     if own.measured != [header] or own.long is not None:
+        plan.columns.left_out |= own.left_out
         return trial
     columns, channels = plan.columns, plan.channels
     channel = drafted(own, [*(c.header for c in channels), header])[-1]  # a name of its own

@@ -10,7 +10,7 @@ from amad.reading.time_forms import strptime
 MONTH_FIRST = "%m-%d-%Y"
 MAY_BE_MONTH = (
     "the paths do not show which is the day and which the month: if they are the other way round, "
-    f"set the form of their date to {MONTH_FIRST!r}"
+    f"set {{}} to {MONTH_FIRST!r}"
 )
 # Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
 # form follows from the separators.
@@ -87,13 +87,16 @@ def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] |
     return None
 
 
-def order_in_paths(paths: list[str], pattern: str, form: str) -> list[str]:
-    """A guess that day and month in the paths may be the other way round, if all can be read so."""
+def order_in_paths(paths: list[str], pattern: str, form: str, *, key: str) -> list[str]:
+    """A guess that day and month in the paths may be the other way round, if all can be read so.
+
+    key: of ``source.timestamp``, which tells their form.
+    """
     if form != "%d-%m-%Y":
         return []
     read = strptime(MONTH_FIRST)
     texts = [match[1] for match in (re.search(pattern, path) for path in paths) if match]
-    return [MAY_BE_MONTH] if all(read(text) is not None for text in texts) else []
+    return [MAY_BE_MONTH.format(key)] if all(read(text) is not None for text in texts) else []
 
 
 def _form_of(text: str) -> str:

@@ -3,6 +3,7 @@
 Shape legend: N rows, C channels.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,14 +12,16 @@ from amad.config.wording import some
 from amad.draft.channels import Drafted
 from amad.draft.trial import Trial
 
+# Of the machine itself, which other channels follow, as they follow the id of a vehicle.
+STATE = re.compile("state|status|mode|phase|step|stage|gear|zustand|schritt", re.I)
 MOST_IDS = 50
 FEWEST_ROWS = 40
 TURNS = 0.3  # least share of rows that tell another id than the row before
 SMOOTHER = 0.5  # most that the steps between rows of one id may be, as a share of all steps
 AT_STARTS = 0.9  # least share of the changes of an id at which the time starts again
 SEEMS = (
-    "column {} ({}) seems to name vehicles, as {}: if it does, set source.vehicle to it, or all "
-    "are taken for one vehicle"
+    "column {} ({}) seems to name vehicles, as {}: if it does, set source.vehicle to it, since now "
+    "rows of several are taken for those of one"
 )
 TAKE_TURNS = "rows take turns, and values go on from the last row with the same one"
 STARTS_AGAIN = "the time starts again where it changes"
@@ -34,7 +37,9 @@ def seem_to_name_vehicles(trial: Trial, channels: list[Drafted], told: list[str]
         id_N = trial.value_NC[kept_N, at]
         ids = np.unique(id_N)
         is_few = 2 <= len(ids) <= MOST_IDS and np.all(ids == np.rint(ids))
-        if len(id_N) < FEWEST_ROWS or not is_few:
+        is_state = bool(STATE.search(channel.header))
+        is_state |= np.array_equal(ids, [0, 1]) and not channel.codes
+        if len(id_N) < FEWEST_ROWS or not is_few or is_state:
             continue
         beside = np.diff(trial.file_N[kept_N]) == 0  # of two rows that follow each other
         changes = (np.diff(id_N) != 0) & beside

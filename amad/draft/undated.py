@@ -170,7 +170,7 @@ def _starts_in_path(clock: Clock, samples: list[Sampled], *, at_midnight: bool =
     clock.keys |= {"start_from": "path", "start_pattern": pattern, "start_format": form}
     clock.seen += ", its start in the file's path"
     clock.local = True
-    clock.guesses += order_in_paths([s.path for s in samples], pattern, form)
+    clock.guesses += order_in_paths([s.path for s in samples], pattern, form, key="start_format")
     if not at_midnight and "%H" not in form:
         clock.guesses.append(MIDNIGHT.format("the path tells"))
     return True
@@ -237,7 +237,7 @@ def of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clo
     return Clock(
         keys=keys,
         seen="the time of day, with the date in the file's path",
-        guesses=order_in_paths([s.path for s in samples], *dated),
+        guesses=order_in_paths([s.path for s in samples], *dated, key="date_format"),
         local=True,
     )
 

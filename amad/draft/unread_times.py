@@ -28,6 +28,10 @@ WAY_OUT = (
     "or write the fleet file by hand, with source.timestamp; a column that is not the time of the "
     "rows needs another name"
 )
+PARTS = (
+    "the columns {} tell the time, which is read only from one or two columns: write it into one, "
+    "as ISO 8601"
+)
 OF_SIGNAL = re.compile(r"(?:t|time|timestamp|zeit)[ _.](.+)|(.+)[ _.](?:t|time|timestamp|zeit)")
 FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,9})(?:\D|$)"  # of a second
 WHOLE_THOUSANDTHS = pa.array([3, 6], pa.int32())  # digits that Java writes beside nine
@@ -60,10 +64,7 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
             "receivers count it, which is not read: write the UTC time into one column"
         )
     if parts := of_calendar(columns):
-        told.append(
-            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the time, which is read "
-            "only from one or two columns: write it into one, as ISO 8601"
-        )
+        told.append(PARTS.format(", ".join(repr(h.strip()) for h in parts)))
     if own := _of_signals(columns):
         told.append(
             f"the columns {', '.join(map(repr, own))} tell a time for each signal, and a row is of "

@@ -15,6 +15,7 @@ WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
 SHOWN = 8  # names in a line
 LISTED = "no pattern finds these files without the ones left out, so each is listed; add new ones"
+UNITS = "units: {}; values stay in the units of the files, and none is converted"
 NO_PERIOD = (
     "nothing in the files tells how far apart the rows are; if you know it, set period_seconds: "
     "days and the promised number of incidents per vehicle-day follow from it"
@@ -105,11 +106,19 @@ def _channel_section(plan: Plan) -> list[str]:
     )
     for guess in plan.columns.guesses:
         lines += comment(_sentence(f"A guess: {guess}"))
+    for line in _units_line(plan):
+        lines += comment(_sentence(line))
     lines.append("channels:")
     lines += map(channel_line, plan.channels)
     for header, why in plan.columns.left_out.items():
         lines += comment(f"left out: {header.strip()!r}: {why}", 2)
     return lines
+
+
+def _units_line(plan: Plan) -> list[str]:
+    """A sentence on the units, where the files tell any."""
+    units = dict.fromkeys(channel.unit for channel in plan.channels if channel.unit)
+    return [UNITS.format(some(units))] if units else []
 
 
 def summary(plan: Plan, trial: Trial) -> list[str]:
@@ -126,6 +135,7 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
         f"time: {plan.clock.seen}; a row every {_plain(plan.period)} s",
         f"channels: {len(plan.channels)} ({', '.join(told)})",
     ]
+    lines += _units_line(plan)
     if plan.columns.left_out:
         left = [f"{h.strip()!r} ({why})" for h, why in plan.columns.left_out.items()]
         lines.append(f"columns left out: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}")

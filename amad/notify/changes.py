@@ -108,8 +108,8 @@ def find_changes(
     """What changed, in the order of the incidents' start.
 
     least_level: an incident that is below it, and of which nobody was told, is left out.
-    suppressed: ids of incidents of which nobody is to be told; but where later rows joined one with
-    another that is told, that is told.
+    suppressed: ids of incidents of which nobody is to be told, except that one is now a part of
+    another that is told.
     """
     found = []
     for name, item in window.incidents.items():

@@ -47,8 +47,8 @@ class Window:
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
     incidents: by id. runs: the folder of the partitions; None where there are none. none: ids of
-    incidents that people judged to be none, also of ones that are not found any more. after: see
-    ``outlived``, of the dates that were asked for.
+    incidents that people judged false or planned, also of ones that are not found any more. after:
+    see ``outlived``, of the dates that were asked for.
     """
 
     dates: dict[date, frozenset[str]]
@@ -107,7 +107,7 @@ class Window:
         """A sentence on earlier dates on which the vehicle had incidents on the same sensors.
 
         So a fault shows that lasts, though each trip has an incident of its own. Empty where there
-        was none but those that people judged to be none. known: the fleet's channels by name.
+        was none but those that people judged false or planned. known: the fleet's channels by name.
         """
         if (item := self.incidents.get(incident_id)) is None:
             return []

@@ -11,13 +11,13 @@ from amad.evaluation.evaluation_metrics import STRENGTHS, Detection, EvaluationM
 from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 
-# The injected faults of several channels, which no type of an incident is called after.
 # By field of the manifests, what became of a channel on a vehicle.
 WITHOUT = {
     "withheld": "failed its checks on at least one date",
     "unmeasured": "had no usable value on at least one date",
     "unlearnt": "had no value in the training of this version",
 }
+# The injected faults of several channels, which no type of an incident is called after.
 MEANING = {
     "decoupling": "a channel no longer follows the others",
     "degradation": "channels that go together lose amplitude and shift slowly",
