@@ -80,8 +80,9 @@ MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Sh
 # Up to a half of the cells may be these, which say that there is no value.
 FAILURE = (
     r"^(unavailable|unknown|invalid|offline|not (available|connected)|no (data|signal|value)|"
-    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|(comm|calc)\w* (fail|failed|failure|error)|"
-    r"err|error|fail|failed|failure|intf shut|scan off|configure)$"
+    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|"
+    r"(comm|calc)\w* (fail|failed|failure|error)|err|error|fail|failed|failure|"
+    r"intf shut|scan off|configure)$"
 )
 MOST_SWITCHED = 3  # different values of on and off, with NaN; beside these a failure is a state
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
