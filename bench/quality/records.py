@@ -43,12 +43,7 @@ def joined(parts: list[dict]) -> MethodResult:
     """The results of different units with one seed, as JSON, joined to one."""
     first, *others = (result_from_json(part) for part in parts)
     for other in others:
-        for name in ("vehicle", "per_unit", "point_adjusted"):
-            getattr(first, name).update(getattr(other, name))
-        first.pa_k += other.pa_k
-        first.rows += other.rows
-        first.unscored_rows += other.unscored_rows
-        first.join_findings(other)
+        first.join(other)
     return first
 
 
