@@ -155,7 +155,7 @@ def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
     from amad.config.wording import of_causes, some
     from amad.notify.grouping import by_cause, causes
     from amad.notify.published import read_window
-    from amad.notify.suppressed import followed
+    from amad.notify.suppressed import followed, judged_none
     from amad.scores.feedback import read_feedback
     from amad.scores.job_log import job_logs
     from amad.scores.partitions import incidents_of_date
@@ -169,13 +169,12 @@ def _found(stage: "Stage", fail_on: list[FailOn], *, scored: bool) -> set[int]:
         codes.add(NOTHING_NEW)
     if FailOn.CRITICAL in fail_on and dates:
         window = read_window(runs, version, back_to=min(dates))
-        judged = followed(read_feedback(runs), window).incidents
+        none = judged_none(followed(read_feedback(runs), window).incidents)
         critical = {
             item.incident_id: item
             for day in dates
             for item in incidents_of_date(runs, version, day)
-            if item.level == "critical"
-            and (item.incident_id not in judged or judged[item.incident_id].verdict == "true")
+            if item.level == "critical" and item.incident_id not in none
         }
         if critical:
             found = len(by_cause(causes(window), critical))
