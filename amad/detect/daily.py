@@ -26,7 +26,7 @@ from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of, with_context
 from amad.detect.levels import NO_LEVELS, Levels
 from amad.detect.vehicle_days import States, VehicleDays, day_bounds
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, times_of
 from amad.telemetry.schemas import SCORES, check
 from amad.telemetry.valid_values import measured_values
 from amad.windows.resample import row_of, to_series
@@ -128,7 +128,7 @@ def score_table(
 
 
 def _since(table: pa.Table, start_us: int) -> pa.Table:
-    time_R = table["timestamp"].cast(pa.int64()).to_numpy()
+    time_R = times_of(table)
     return table.slice(int(np.searchsorted(time_R, start_us)))
 
 
@@ -147,7 +147,7 @@ def _scored_rows(
     fleet = detector.fleet.model_copy(update=classes)
     now = [present_fleet.channel_by_name[name] for name in fleet.channel_names]
     assert detector.scaler is not None, "a saved detector has its scaler"
-    time_R = table["timestamp"].cast(pa.int64()).to_numpy()
+    time_R = times_of(table)
     row_R = row_of(series, time_R, fleet.period_us)
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
     has_C = np.array(fleet.has_channel(series.vehicle_class))

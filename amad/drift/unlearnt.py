@@ -8,11 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 import numpy as np
-import pyarrow as pa
 
 from amad.config import Channel, Fleet
 from amad.drift.findings import UnlearntChannel
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, times_of
 from amad.telemetry.valid_values import measured_values
 from amad.windows.split import outline
 
@@ -49,7 +48,7 @@ def _train_rows(
     """How many rows of the train part have a value of each channel, int (C,)."""
 
     def times(day: int) -> np.ndarray:
-        return _times(lake.read_day(vehicle, dates[day], ["timestamp"]))
+        return times_of(lake.read_day(vehicle, dates[day], ["timestamp"]))
 
     bounds = outline(len(dates), times, fleet, lake.test_start().get(vehicle)).bounds
     end_us = bounds.calibration_us - fleet.split.purge_rows * fleet.period_us
@@ -57,13 +56,9 @@ def _train_rows(
     found_C = np.zeros(len(channels), int)
     for day in dates:
         table = lake.read_day(vehicle, day, columns)
-        table = table.slice(0, int(np.searchsorted(_times(table), end_us)))
+        table = table.slice(0, int(np.searchsorted(times_of(table), end_us)))
         if not table.num_rows:
             break
         value_CR, _ = measured_values(table, channels)
         found_C += np.count_nonzero(~np.isnan(value_CR), axis=1)
     return found_C
-
-
-def _times(table: pa.Table) -> np.ndarray:
-    return table["timestamp"].cast(pa.int64()).to_numpy()

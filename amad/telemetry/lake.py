@@ -263,7 +263,7 @@ class Lake:
             assert columns is None and end_us is not None
             self._keep(vehicle, dates[-1], parts[-1], end_us - keep_us)
         table = pa.concat_tables(parts)
-        time_R = _times(table)
+        time_R = times_of(table)
         first = 0 if start_us is None else int(np.searchsorted(time_R, start_us))
         last = len(time_R) if end_us is None else int(np.searchsorted(time_R, end_us))
         return table.slice(first, max(0, last - first))
@@ -284,7 +284,7 @@ class Lake:
         find nothing of the date before.
         """
         self._ends.pop(vehicle, None)
-        rows = part.slice(int(np.searchsorted(_times(part), since_us)))
+        rows = part.slice(int(np.searchsorted(times_of(part), since_us)))
         # Written and read again, because a slice alone would keep the whole day in memory.
         batches = [pa.ipc.read_record_batch(b.serialize(), part.schema) for b in rows.to_batches()]
         table = pa.Table.from_batches(batches, part.schema)
@@ -322,7 +322,7 @@ class _End:
     size: int
 
 
-def _times(table: pa.Table) -> np.ndarray:
+def times_of(table: pa.Table) -> np.ndarray:
     """The timestamps, int64 microseconds."""
     return pc.cast(table["timestamp"], pa.int64()).to_numpy()
 

@@ -20,7 +20,7 @@ from amad.config import DataError, Fleet
 from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.telemetry import disk
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, times_of
 from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler
 from amad.windows.scaler import Scaler
@@ -113,12 +113,12 @@ def _prepare_vehicle(
     tables: Iterable[pa.Table] = lake.batches(vehicle, dates, PIECE_ROWS)
     if lake.rows_on(vehicle, dates) <= PIECE_ROWS:
         tables = [pa.concat_tables(tables)]
-        time_R = _times(tables[0])
+        time_R = times_of(tables[0])
         found = outline(1, lambda day: time_R, fleet, lake.test_start().get(vehicle))
     else:
 
         def times(day: int) -> np.ndarray:
-            return _times(lake.read_day(vehicle, dates[day], ["timestamp"]))
+            return times_of(lake.read_day(vehicle, dates[day], ["timestamp"]))
 
         found = outline(len(dates), times, fleet, lake.test_start().get(vehicle))
     grid = Resampler(fleet, vehicle, found.bounds)
@@ -155,10 +155,6 @@ def write_pieces(
     return written, train.learnt(piece.vehicle, piece.vehicle_class)
 
 
-def _times(table: pa.Table) -> np.ndarray:
-    return table["timestamp"].cast(pa.int64()).to_numpy()
-
-
 def _whole_bins(tables: Iterable[pa.Table], fleet: Fleet) -> Iterator[tuple[pa.Table, bool]]:
     """The rows of a vehicle cut into other tables, and whether each is the last.
 
@@ -172,7 +168,7 @@ def _whole_bins(tables: Iterable[pa.Table], fleet: Fleet) -> Iterator[tuple[pa.T
             waiting = table if waiting is None else pa.concat_tables([waiting, table])
         if waiting is None or (waiting.num_rows < PIECE_ROWS and not is_last):
             continue
-        bin_R = _times(waiting) // fleet.period_us
+        bin_R = times_of(waiting) // fleet.period_us
         start_K = bin_starts(bin_R)
         row_K, _ = grid_rows(bin_R[start_K], None, max_gap_bins(fleet))
         edge_K1 = np.append(start_K, waiting.num_rows)
