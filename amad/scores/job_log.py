@@ -20,7 +20,7 @@ from amad.config import DataError, ServiceError
 from amad.config.console import say
 from amad.config.file_lock import locked
 from amad.config.wording import some
-from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.partition_manifest import SCORED_WITHOUT, PartitionManifest
 from amad.scores.run_log import RunLog
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.schemas import UNSCORED
@@ -157,7 +157,7 @@ class JobLog(RunLog):
         self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
         self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
         self.unseen = dict(Counter(self.unseen) + Counter(manifest.unseen))
-        for name in ("withheld", "unmeasured", "unlearnt"):
+        for name in SCORED_WITHOUT:
             known = getattr(self, name)
             for vehicle, channels in getattr(manifest, name).items():
                 known[vehicle] = sorted({*known.get(vehicle, []), *channels})

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 from amad.telemetry.artifact import EMPTY, Artifact, Entry
 
 Day = date
+# The fields that hold, by vehicle, channels without which its rows are scored.
+SCORED_WITHOUT = ("withheld", "unmeasured", "unlearnt")
 
 
 class VehiclePart(Entry):

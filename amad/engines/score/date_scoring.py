@@ -24,7 +24,12 @@ from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, score_units
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest
 from amad.scores import partitions
-from amad.scores.partition_manifest import PartitionManifest, Provenance, VehiclePart
+from amad.scores.partition_manifest import (
+    SCORED_WITHOUT,
+    PartitionManifest,
+    Provenance,
+    VehiclePart,
+)
 from amad.scores.partitions import VehicleDay
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import full_disk_named
@@ -126,12 +131,9 @@ class _Date:
         self.tables.append(partial(published.table, vehicle))
         self.incidents += [item for item in published.incidents if item.vehicle == vehicle]
         self.vehicles[vehicle], self.parts[vehicle] = now, part
-        if vehicle in manifest.withheld:
-            self.withheld[vehicle] = manifest.withheld[vehicle]
-        if vehicle in manifest.unmeasured:
-            self.unmeasured[vehicle] = manifest.unmeasured[vehicle]
-        if vehicle in manifest.unlearnt:
-            self.unlearnt[vehicle] = manifest.unlearnt[vehicle]
+        for field in SCORED_WITHOUT:
+            if vehicle in (known := getattr(manifest, field)):
+                getattr(self, field)[vehicle] = known[vehicle]
 
     @property
     def judged(self) -> list[str]:

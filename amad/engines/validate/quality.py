@@ -28,8 +28,8 @@ from amad.telemetry.trouble import Health
 if TYPE_CHECKING:
     import pandas as pd
 
-# The tables that are judged; a failure in the last one is a failure of the fleet.
 NO_SENSOR = "; if its sensor came later, set the channel's since to a later date"
+# The tables that are judged; a failure in the last one is a failure of the fleet.
 DAYS, CHANNELS, FILES, INTAKE = "vehicle-days", "channels", "files", "intake"
 KEYS = {
     DAYS: ["vehicle", "date"],
