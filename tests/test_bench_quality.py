@@ -2,13 +2,18 @@
 
 import itertools
 import json
+import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import pytest
 from detect_kit import linear_members
+from engine_kit import wait_until
 from evaluation_kit import kit_fleet, kit_params
 from quality_kit import write_fleet, write_params
 from stop_kit import CONTEXT
@@ -270,6 +275,37 @@ def test_several_processes_give_the_same(run, tmp_path, monkeypatch):
     found = report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
     for name in ("random", "pca"):
         assert found[name]["per_unit"] == run.both_methods("lone")[name]["per_unit"]
+
+
+class Endless(NamedTuple):
+    """A job that writes its process into a folder, and goes on until it is ended."""
+
+    folder: Path
+    number: int
+    title: str = "endless"
+
+    def done(self) -> bool:
+        return False
+
+    def run(self) -> None:
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(600)
+
+
+def _begin(endless):
+    pool.get_context = lambda _: CONTEXT
+    pool.run_all(endless, 2, "jobs")
+
+
+def test_processes_end_when_the_run_is_killed(tmp_path):
+    endless = [Endless(tmp_path, number) for number in range(2)]
+    run = CONTEXT.Process(target=_begin, args=(endless,))
+    run.start()
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "both jobs have begun")
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    run.kill()
+    run.join()
+    wait_until(lambda: not any(map(psutil.pid_exists, workers)), "both workers are gone")
 
 
 def test_only_the_home_is_written_to(run):

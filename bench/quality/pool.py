@@ -3,12 +3,13 @@
 import contextlib
 import io
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import NamedTuple
 
 from amad.config import AmadError, ServiceError
@@ -96,6 +97,15 @@ def _worker() -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, killed perhaps."""
+    parent = parent_process()
+    assert parent is not None, "the workers of a pool have a parent"
+    parent.join()
+    os._exit(1)
 
 
 def _span(seconds: float) -> str:
