@@ -1,5 +1,6 @@
 """The documentation is built, its links lead somewhere, and what it names exists."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -78,6 +79,17 @@ def test_every_link_leads_to_a_file_and_its_anchor(path: Path):
             page = (path.parent / target).resolve() if target else path
             assert page.exists(), f"{path}: {target}"
             assert not anchor or anchor in anchors(page), f"{path}: {target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_line_is_an_item_of_a_list_where_it_is_meant_as_one(path: Path):
+    """An item has an empty line or a list before it, and no wrapped line begins with a sign."""
+    lines = PROSE.sub("", path.read_text(encoding="utf-8")).split("\n")
+    item, goes_on = re.compile(r" *(-|\d+\.) "), re.compile(r"#| {2,}|\s*$")
+    for before, line in itertools.pairwise(lines):
+        assert not re.match(r" {0,3}[-+*] \.?\d", line), f"{path}: {line}"
+        told = item.match(before) or goes_on.match(before)
+        assert told or not item.match(line), f"{path}: {line}"
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
