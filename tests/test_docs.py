@@ -1,6 +1,7 @@
 """The documentation is built, its links lead somewhere, and what it names exists."""
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -139,6 +140,13 @@ def test_every_test_that_the_page_of_faults_names_exists():
     assert len(named) > 50 and {name: tests.count(name) for name in named} == dict.fromkeys(
         named, 1
     )
+
+
+def test_the_detector_page_has_the_false_alarms_that_were_measured():
+    report = json.loads((ROOT / "bench" / "results" / "carry_over.json").read_text())
+    rate = report["protocols"]["test"]["online"]["false_alarms"]["amad"]["asd"]
+    text = (ROOT / "docs" / "explanation" / "detector.md").read_text(encoding="utf-8")
+    assert f"Online, asd has {rate:.2f}".replace(" 0.", " .") in text
 
 
 def test_the_changelog_names_the_formats_of_now():
