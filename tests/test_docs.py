@@ -1,5 +1,7 @@
 """The documentation is built, its links lead somewhere, and what it names exists."""
 
+import itertools
+import json
 import re
 import subprocess
 import sys
@@ -81,6 +83,17 @@ def test_every_link_leads_to_a_file_and_its_anchor(path: Path):
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_line_is_an_item_of_a_list_where_it_is_meant_as_one(path: Path):
+    """An item has an empty line or a list before it, and no wrapped line begins with a sign."""
+    lines = PROSE.sub("", path.read_text(encoding="utf-8")).split("\n")
+    item, goes_on = re.compile(r" *(-|\d+\.) "), re.compile(r"#| {2,}|\s*$")
+    for before, line in itertools.pairwise(lines):
+        assert not re.match(r" {0,3}[-+*] \.?\d", line), f"{path}: {line}"
+        told = item.match(before) or goes_on.match(before)
+        assert told or not item.match(line), f"{path}: {line}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_make_target_and_module_that_a_guide_names_exists(path: Path):
     text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)(?=[ `\n])", text, re.M))
@@ -127,6 +140,13 @@ def test_every_test_that_the_page_of_faults_names_exists():
     assert len(named) > 50 and {name: tests.count(name) for name in named} == dict.fromkeys(
         named, 1
     )
+
+
+def test_the_detector_page_has_the_false_alarms_that_were_measured():
+    report = json.loads((ROOT / "bench" / "results" / "carry_over.json").read_text())
+    rate = report["protocols"]["test"]["online"]["false_alarms"]["amad"]["asd"]
+    text = (ROOT / "docs" / "explanation" / "detector.md").read_text(encoding="utf-8")
+    assert f"Online, asd has {rate:.2f}".replace(" 0.", " .") in text
 
 
 def test_the_changelog_names_the_formats_of_now():
