@@ -62,9 +62,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--candidate", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE"),
         help="other settings of the detector, such as: wide detect.widths=[5,21,81]",
     )  # fmt: skip
-    parser.add_argument(
-        "--form", dest="forms", **several, choices=list(FORMS), help="default: both"
-    )
+    parser.add_argument("--forms", **several, choices=list(FORMS), help="default: both")
     parser.add_argument("--injected", action="store_true", help="also figures without labels")
     parser.add_argument("--seeds", type=positive, default=3, help="of what is random (default 3)")
     parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)))

@@ -37,7 +37,7 @@ class Run:
     def again(self, *more: str, fleets: list[str] | None = None) -> dict:
         return main([
             "--fleet", *(fleets or self.fleets), "--methods", "l2", "pca", "--seeds", "1",
-            "--jobs", "1", "--form", "offline", "--params", self.params,
+            "--jobs", "1", "--forms", "offline", "--params", self.params,
             "--home", str(self.folder / "home"), "--out", str(self.folder / "carry_over.json"),
             *more,
         ])  # fmt: skip
@@ -182,7 +182,7 @@ def test_the_default_is_the_detector_and_the_baselines_without_a_network() -> No
     options = options_of(["--out", "o.json"])
     assert tuple(options.fleet) == FLEETS and options.forms == ["offline", "online"]
     assert options.protocols == ["test"] and options.candidate == []
-    assert options_of(["--out", "o.json", "--form", "online"]).forms == ["online"]
+    assert options_of(["--out", "o.json", "--forms", "online"]).forms == ["online"]
     usual = chosen_methods(USUAL)
     assert usual == ["amad", *simple_baselines()] and "random" not in usual
     assert set(NETWORK_BASELINES) < set(method_names()) and not set(NETWORK_BASELINES) & set(usual)
