@@ -1,5 +1,6 @@
 """The table of the fleet: one row per vehicle, with a strip that shows what happened when."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from amad.config import number_text as text
@@ -58,15 +59,31 @@ def stretch_us(days: int) -> int:
     return text.DAY * -(-days // CELLS)
 
 
-def overview(incidents: list[Incident], coverage: dict[str, Coverage], stretch: int) -> Overview:
-    """The rows of all vehicles, those with the worst incidents first."""
+def overview(
+    incidents: list[Incident],
+    coverage: dict[str, Coverage],
+    stretch: int,
+    none: Collection[str] = (),
+) -> Overview:
+    """The rows of all vehicles, those with the worst incidents first.
+
+    none: ids of incidents that people judged false or planned, which are no vehicle's worst.
+    """
     of: dict[str, list[Incident]] = {vehicle: [] for vehicle in coverage}
     for incident in incidents:
         of.setdefault(incident.vehicle, []).append(incident)
     place = _places(coverage, stretch)
-    order = sorted(of, key=lambda v: (-max((i.severity for i in of[v]), default=0.0), v))
+    worst = {
+        vehicle: max(
+            (i for i in own if i.incident_id not in none), key=lambda i: i.severity, default=None
+        )
+        for vehicle, own in of.items()
+    }
+    order = sorted(worst, key=lambda v: (-(worst[v].severity if worst[v] else 0.0), v))
     rows = [
-        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), place, stretch)
+        _row(
+            vehicle, of[vehicle], worst[vehicle], coverage.get(vehicle, Coverage()), place, stretch
+        )
         for vehicle in order[:SHOWN]
     ]
     return Overview(
@@ -104,6 +121,7 @@ def _axis(place: dict[int, float]) -> list[Tick]:
 def _row(
     vehicle: str,
     incidents: list[Incident],
+    worst: Incident | None,
     coverage: Coverage,
     place: dict[int, float],
     stretch: int,
@@ -118,7 +136,7 @@ def _row(
         vehicle=vehicle,
         boxes=boxes,
         incidents=len(incidents),
-        worst=max(incidents, key=lambda i: i.severity, default=None),
+        worst=worst,
         open=any(i.open for i in incidents),
         alarms=text.share(total.alarms / (total.scored or 1)),
         scored=text.share(total.scored / rows),

@@ -237,8 +237,9 @@ def _page(
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
+    none = judged_none(verdicts.by_id)
     if window:
-        window = replace(window, none=judged_none(verdicts.by_id))
+        window = replace(window, none=none)
     entries = incident_entries(
         incidents,
         fleet,
@@ -282,14 +283,14 @@ def _page(
             aside=aside,
             of_aside=of_set_aside(aside),
             worst=since.worst(aside) if since else None,
-            trend=trend(since.window, since.day) if since else None,
+            trend=trend(window, since.day) if window and since else None,
             window_days=DAYS,
             incidents=incidents,
             context=context,
             verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
-            overview=overview(incidents, coverage, stretch),
+            overview=overview(incidents, coverage, stretch, none),
             blind=blind_spots(figures, scored, fleet, run.version if other else ""),
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, achieved, coverage, sources.data_hash),
