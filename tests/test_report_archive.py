@@ -74,7 +74,7 @@ def test_the_states_are_those_of_the_notices(home: Path):
         "ongoing": ["van-3 now worse", "van-1"],
         "over": ["van-2"],
     }
-    assert found.critical() == 1 and found.worst().incident.vehicle == "van-3"
+    assert found.critical([]) == 1 and found.worst([]).incident.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 

@@ -79,7 +79,7 @@ def overview(
         )
         for vehicle, own in of.items()
     }
-    order = sorted(worst, key=lambda v: (-(worst[v].severity if worst[v] else 0.0), v))
+    order = sorted(worst, key=lambda v: (-(i.severity if (i := worst[v]) else 0.0), v))
     rows = [
         _row(
             vehicle, of[vehicle], worst[vehicle], coverage.get(vehicle, Coverage()), place, stretch
