@@ -13,6 +13,7 @@ from datetime import date
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -177,11 +178,8 @@ def join_archive(stage: Stage) -> None:
     published = PublishedDates.of(stage.runs, "")
     rows = archive.rows(published)
     archive.join_neighbours(stage.runs, [row.day for row in rows if row.facts][::-1])
-    style = _asset("style.css")
     page = _environment().get_template("index.html.j2")
-    html = page.render(
-        fleet=stage.fleet, rows=rows, style=style, style_hash=_hash(style), at_once=archive.AT_ONCE
-    )
+    html = page.render(fleet=stage.fleet, rows=rows, at_once=archive.AT_ONCE)
     archive.write_page(archive.index_of(stage.runs), html)
 
 
@@ -228,50 +226,41 @@ def _page(
     since: what is new on the newest date; None where nothing is scored, or that date is damaged.
     facts: of a page of the archive. behind: why newer scores may be missing.
     """
-    stage, published, evidence = sources.stage, sources.published, sources.evidence
-    fleet = stage.fleet
+    stage, fleet = sources.stage, sources.stage.fleet
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
-    window = since.window if since else None
+    verdicts = sources.verdicts
+    if since and not facts:
+        verdicts = verdicts.with_lessons(since.window)
+    none = judged_none(verdicts.by_id)
+    window = replace(since.window, none=none) if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
-    verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
-    none = judged_none(verdicts.by_id)
-    if window:
-        window = replace(window, none=none)
     entries = incident_entries(
-        incidents,
-        fleet,
-        run,
-        sources.lake,
-        sources.scaler,
-        context,
-        verdicts,
-        first,
-        sources.daily,
-        window,
+        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first,
+        sources.daily, window,
+    )  # fmt: skip
+    sets = _of_one_cause(run, incidents, window, sources.published)
+    worst = [own[0].level for own in sets]
+    aside = verdicts.set_aside({i.incident_id for i in incidents} | first)
+    report = Report(
+        fleet=fleet.name,
+        path=Path(),
+        dates=run.dates,
+        vehicles=len(coverage),
+        without_scores=sum(not item.total.scored for item in coverage.values()),
+        affected=len({i.vehicle for i in incidents}),
+        incidents=len(incidents),
+        causes=len(sets),
+        troubles=len(health.troubles) if health else 0,
+        unscored=run.unscored,
     )
-    other = evidence.of_another(run) is not None
-    figures = None if other else evidence.metrics
-    achieved = of_run(run, incidents, coverage, evidence.metrics)
-    scored = [published.current(day) for day in run.dates if day in published.manifests]
-    drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
-    style, script = (_asset(name) for name in ("style.css", "page.js"))
-    affected = len({i.vehicle for i in incidents})
-    without_scores = sum(not item.total.scored for item in coverage.values())
-    level_of = {i.incident_id: i.level for i in incidents}  # the worst first
-    whole = window  # of a job that caught up on many dates, all of them
-    if window and min(run.dates) not in window.dates:
-        whole = published.window(max(window.dates), min(run.dates))
-    sets = by_cause(causes(whole) if whole else [], level_of)
-    worst = [level_of[names[0]] for names in sets.values()]
-    open_ = {i.incident_id for i in incidents if i.open}
-    aside = verdicts.set_aside({*level_of, *first})
     html = (
         _environment()
         .get_template("page.html.j2")
         .render(
+            report=report,
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
             about=lambda item: about(item, fleet),
@@ -284,48 +273,56 @@ def _page(
             of_aside=of_set_aside(aside),
             worst=since.worst(aside) if since else None,
             trend=trend(window, since.day) if window and since else None,
-            window_days=DAYS,
             incidents=incidents,
             context=context,
             verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, stretch, none),
-            blind=blind_spots(figures, scored, fleet, run.version if other else ""),
-            promise=table(achieved, run.dates, window, published, figures),
-            cards=cards(evidence, run, achieved, coverage, sources.data_hash),
             health=health,
             behind=behind,
-            archived=facts is not None,
-            drift=drift,
+            drift=None if facts else sources.unread.read(lambda: Drift.read(stage.runs)),
             unread=[] if facts else sources.unread.sentences,
-            unfolded=UNFOLDED,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
-            open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
-            affected=affected,
-            vehicles=len(coverage),
-            without_scores=without_scores,
-            style=style,
-            script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+            open_count=sum(any(i.open for i in own) for own in sets),
+            **_trust(sources, run, incidents, coverage, window),
         )
     )
-    report = Report(
-        fleet=fleet.name,
-        path=Path(),
-        dates=run.dates,
-        vehicles=len(coverage),
-        without_scores=without_scores,
-        affected=affected,
-        incidents=len(incidents),
-        causes=len(sets),
-        troubles=len(health.troubles) if health else 0,
-        unscored=run.unscored,
-    )
     return html, report
+
+
+def _trust(
+    sources: Sources,
+    run: ScoringRun,
+    incidents: list[Incident],
+    coverage: dict[str, Coverage],
+    window: Window | None,
+) -> dict[str, Any]:
+    """What the page says of itself: its blind spots, promise against achieved, the cards."""
+    evidence, published = sources.evidence, sources.published
+    other = evidence.of_another(run) is not None
+    figures = None if other else evidence.metrics
+    achieved = of_run(run, incidents, coverage, evidence.metrics)
+    scored = [published.current(day) for day in run.dates if day in published.manifests]
+    return {
+        "blind": blind_spots(figures, scored, sources.stage.fleet, run.version if other else ""),
+        "promise": table(achieved, run.dates, window, published, figures),
+        "cards": cards(evidence, run, achieved, coverage, sources.data_hash),
+    }
+
+
+def _of_one_cause(
+    run: ScoringRun, incidents: list[Incident], window: Window | None, published: PublishedDates
+) -> list[list[Incident]]:
+    """The incidents, the worst first, in sets that have one cause."""
+    whole = window  # of a job that caught up on many dates, all of them
+    if window and min(run.dates) not in window.dates:
+        whole = published.window(max(window.dates), min(run.dates))
+    by_id = {i.incident_id: i for i in incidents}
+    sets = by_cause(causes(whole) if whole else [], by_id)
+    return [[by_id[name] for name in names] for names in sets.values()]
 
 
 def _marked_open(
@@ -373,6 +370,11 @@ def _environment() -> Environment:
     }
     environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
+    style, script = (_asset(name) for name in ("style.css", "page.js"))
+    environment.globals |= {
+        "window_days": DAYS, "unfolded": UNFOLDED, "style": style, "script": script,
+        "style_hash": _hash(style), "script_hash": _hash(script),
+    }  # fmt: skip
     return environment
 
 
