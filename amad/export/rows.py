@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from amad.config.digest import json_digest
 from amad.config.number_text import utc
 from amad.detect.incidents import GAPS, Incident
-from amad.notify.published import Published, Window
+from amad.notify.published import Published, Window, context_of
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 
@@ -90,7 +90,7 @@ def incident_row(fleet: str, published: Published) -> Row:
     listed = ("channels", "shares", *GAPS)
     return {name: getattr(item, name) for name in copied} | {
         **{name: list(getattr(item, name)) for name in listed},
-        "context": dict(zip(item.context_channels, item.context_values, strict=True)),
+        "context": context_of(item),
         "fleet": fleet,
         "start_at": utc(item.start),
         "end_at": utc(item.end),

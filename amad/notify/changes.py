@@ -14,7 +14,7 @@ from typing import Literal
 from amad.config.number_text import day as day_of
 from amad.detect.incidents import Incident
 from amad.detect.severity import LEVELS
-from amad.notify.published import DAYS, Published, Window
+from amad.notify.published import DAYS, Published, Window, context_of
 from amad.scores.feedback import Judgement
 from amad.scores.partitions import fields_of
 from amad.telemetry.artifact import Entry
@@ -257,7 +257,7 @@ def _told(now: Published, before: NotifiedIncident | None) -> NotifiedIncident:
         changes=1 + (before.changes if before is not None else 0),
         last=now.last,
         earlier=before.earlier if before is not None else [],
-        context=dict(zip(item.context_channels, item.context_values, strict=True)),
+        context=context_of(item),
         model_version=now.model_version,
         **fields_of(item),
     )

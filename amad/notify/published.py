@@ -154,6 +154,11 @@ class Window:
         return found
 
 
+def context_of(incident: Incident) -> dict[str, float]:
+    """The value of each channel of ``context`` when an incident began."""
+    return dict(zip(incident.context_channels, incident.context_values, strict=True))
+
+
 def read_window(
     runs: Path, champion: str | None, days: int = DAYS, back_to: date | None = None
 ) -> Window:

@@ -16,7 +16,7 @@ from amad.detect.incident_words import (
     what_to_check,
 )
 from amad.detect.incidents import gaps_of
-from amad.notify.published import Window
+from amad.notify.published import Window, context_of
 from amad.report.days_before import daily_figures, days_before
 from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
 from amad.report.scoring_run import Incident, ScoringRun
@@ -83,8 +83,13 @@ def incident_entries(
         others = [other for other in incidents if other.vehicle == item.vehicle]
         channels, shares = item.channels, item.shares
         plotted = item.incident_id in shown
-        outlived = plotted and window is not None and window.outlived(item.incident_id)
-        began = dict(zip(item.context_channels, item.context_values, strict=True))
+        facts = []
+        if plotted and window is not None:
+            facts += [f"Its alarms {OUTLIVED}."] if window.outlived(item.incident_id) else []
+            facts += window.again(item.incident_id, known)
+        facts += gap_words(channels, shares, gaps_of(item), known, item.type)
+        facts += context_words(context_of(item), known)
+        facts += context.of(item) if context else []
         entries.append(
             Entry(
                 incident=item,
@@ -95,13 +100,7 @@ def incident_entries(
                 meaning=meaning(item.type, item.end - item.start, fleet),
                 rarity=rarity(item.return_days),
                 checks=what_to_check(item.type, channels, shares, item.partner, known),
-                facts=[
-                    *([f"Its alarms {OUTLIVED}."] if outlived else []),
-                    *(window.again(item.incident_id, known) if plotted and window else []),
-                    *gap_words(channels, shares, gaps_of(item), known, item.type),
-                    *context_words(began, known),
-                    *(context.of(item) if context else []),
-                ],
+                facts=facts,
                 said=verdicts.said(item.incident_id),
                 verdict=verdicts.verdict(item.incident_id),
                 plot=plot(item, others, fleet, run, lake, scaler) if plotted else None,

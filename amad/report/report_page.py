@@ -13,7 +13,7 @@ from datetime import date
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -80,6 +80,29 @@ class Report:
     pages: int = 0
     waiting: int = 0
     unread: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        fleet: str,
+        run: ScoringRun,
+        coverage: dict[str, Coverage],
+        sets: list[list[Incident]],
+        troubles: int,
+    ) -> Self:
+        """The figures of a page that lies nowhere yet. sets: the incidents of each cause."""
+        return cls(
+            fleet=fleet,
+            path=Path(),
+            dates=run.dates,
+            vehicles=len(coverage),
+            without_scores=sum(not item.total.scored for item in coverage.values()),
+            affected=len({i.vehicle for own in sets for i in own}),
+            incidents=sum(map(len, sets)),
+            causes=len(sets),
+            troubles=troubles,
+            unscored=run.unscored,
+        )
 
     def __str__(self) -> str:
         health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
@@ -244,18 +267,7 @@ def _page(
     sets = _of_one_cause(run, incidents, window, sources.published)
     worst = [own[0].level for own in sets]
     aside = verdicts.set_aside({i.incident_id for i in incidents} | first)
-    report = Report(
-        fleet=fleet.name,
-        path=Path(),
-        dates=run.dates,
-        vehicles=len(coverage),
-        without_scores=sum(not item.total.scored for item in coverage.values()),
-        affected=len({i.vehicle for i in incidents}),
-        incidents=len(incidents),
-        causes=len(sets),
-        troubles=len(health.troubles) if health else 0,
-        unscored=run.unscored,
-    )
+    report = Report.of(fleet.name, run, coverage, sets, len(health.troubles) if health else 0)
     html = (
         _environment()
         .get_template("page.html.j2")
