@@ -6,7 +6,15 @@ K distinct scores from the highest (rank 0) to the lowest.
 
 import numpy as np
 
-from amad.metrics.arrays import events_of, harmonic, ranked, running_by_group, scorable
+from amad.metrics.arrays import (
+    events_of,
+    harmonic,
+    heads_of,
+    ranked,
+    running_by_group,
+    scorable,
+    sum_by_rank,
+)
 from amad.metrics.curves import best_f1, precision_recall
 
 EXISTENCE = 0.2  # weight of touching an event at all in range recall; TSB-AD's alpha
@@ -97,8 +105,8 @@ def _range_recall(
 ) -> np.ndarray:
     """Range recall (K,), from the changes of each event's coverage and number of alarm runs."""
     event = np.repeat(np.arange(len(start_E)), end_E - start_E)
-    first = np.repeat(start_E, end_E - start_E)
-    row = first + np.arange(len(event)) - np.repeat(_offsets(end_E - start_E), end_E - start_E)
+    first = start_E[event]
+    row = np.concatenate([np.arange(a, b) for a, b in zip(start_E, end_E, strict=True)])
     rank = rank_T[row]
     # A row opens a run when it becomes an alarm unless the row before it is one already; the run
     # is joined to the one before it once that row is an alarm too.
@@ -111,18 +119,11 @@ def _range_recall(
     runs = np.concatenate([opens.astype(np.int64), np.full(int(joins.sum()), -1)])
     order = np.lexsort((-runs, when, who))
     who, when = who[order], when[order]
-    head = np.flatnonzero(np.diff(who, prepend=-1))
-    length = np.diff(np.append(head, len(who)))
-    covered = running_by_group(covered[order], head, length)
-    runs = running_by_group(runs[order], head, length)
+    head = heads_of(who)
+    covered = running_by_group(covered[order], head)
+    runs = running_by_group(runs[order], head)
     value = EXISTENCE + (1 - EXISTENCE) * covered / np.maximum(runs, 1)
-    change = np.diff(value, prepend=0.0)
-    change[head] = value[head]
-    return np.cumsum(np.bincount(when, weights=change, minlength=distinct)) / len(start_E)
-
-
-def _offsets(length_E: np.ndarray) -> np.ndarray:
-    return np.cumsum(length_E) - length_E
+    return sum_by_rank(value, head, when, distinct) / len(start_E)
 
 
 def _range_precision(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amad.config import Stage
 from amad.config.sinks import Secrets, Sinks
 from amad.notify.ledger import Parcel
-from amad.notify.metrics import job_metrics, push, write_textfile
+from amad.notify.metrics import job_metrics, to_prometheus
 from amad.notify.published import Window
 from amad.notify.sinks import chat, http, json_lines, mail, webhook
 from amad.scores.job_log import FAILED, JobLog
@@ -87,16 +87,10 @@ def watchers(
     are filled in while the work is done. well: whether the last job did all it should; None where
     none has just ended: its figures are told again, and no heartbeat is sent.
     """
-    fleet, seconds, wanted = stage.fleet.name, sinks.timeout_seconds, sinks.prometheus
     found: dict[str, Callable[[], str]] = {}
-    if wanted is not None:
+    if sinks.prometheus is not None:
         took = {name: not outcome.failed for name, outcome in outcomes.items()}
-        state = job_metrics(stage, jobs, window, took, well)
-        if (path := wanted.textfile) is not None:
-            place = stage.settings.home / path.replace("{fleet}", fleet)
-            found["textfile"] = lambda: write_textfile(state, place, fleet)
-        if (address := wanted.pushgateway) is not None:
-            found["pushgateway"] = lambda: push(state, address, fleet, seconds)
+        found = to_prometheus(job_metrics(stage, jobs, window, took, well), stage, sinks)
     if sinks.heartbeat and well is not None:
 
         def beat() -> str:
@@ -104,7 +98,8 @@ def watchers(
                 return "left out, since the job failed, or did only a part"
             if any(outcome.failed for outcome in outcomes.values()):
                 return "left out, since another sink failed"
-            http.send("GET", Secrets().need("heartbeat_url", fleet), seconds)
+            url = Secrets().need("heartbeat_url", stage.fleet.name)
+            http.send("GET", url, sinks.timeout_seconds)
             return "sent"
 
         found["heartbeat"] = beat

@@ -271,14 +271,11 @@ def _in_alarm(coverage: dict[str, Coverage]) -> tuple[bool, str, str]:
     if alarms <= LOUD * scored:
         return False, share, said
     loud = sum(t.alarms > LOUD * t.scored for t in totals)
-    return (
-        True,
-        share,
-        (
-            f"{said} Of {count(len(totals), 'vehicle')}, {loud} spent more than {text.share(LOUD)} of "
-            "their rows in alarm."
-        ),
+    said += (
+        f" Of {count(len(totals), 'vehicle')}, {loud} spent more than {text.share(LOUD)} of their "
+        "rows in alarm."
     )
+    return True, share, said
 
 
 def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Card:

@@ -94,11 +94,11 @@ def manifests(runs: Path) -> Manifests:
 
 def finished(found: Mapping[date, Mapping[str, PartitionManifest | None]]) -> Manifests:
     """Those that are finished. found: as ``begun`` returns it."""
-    whole = {
-        day: {version: manifest for version, manifest in versions.items() if manifest is not None}
+    return {
+        day: whole
         for day, versions in found.items()
+        if (whole := {version: item for version, item in versions.items() if item is not None})
     }
-    return {day: versions for day, versions in whole.items() if versions}
 
 
 def begun(
