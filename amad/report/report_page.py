@@ -26,11 +26,12 @@ from amad.config.wording import capitalised, count, of_causes, range_of
 from amad.detect.incident_words import type_name
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
+from amad.evaluation.evaluation_metrics import STRENGTHS
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.notify.suppressed import judged_none
 from amad.report import archive
-from amad.report.blind_spots import blind_spots
+from amad.report.blind_spots import MEANING, blind_spots
 from amad.report.days_before import read_daily
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
@@ -44,6 +45,7 @@ from amad.report.unread import Unread
 from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts, of_set_aside
+from amad.scores.feedback import Feedback, read_feedback
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
@@ -62,9 +64,9 @@ class Report:
 
     without_scores: vehicles without a scored row. affected: those with incidents. causes: of
     the incidents, those that are told as one counted once. troubles: findings under Fleet health.
-    unscored: why nothing is scored, empty where something
-    is. pages: of single dates that were made with it. waiting: scored dates that have no page yet.
-    unread: of each file that the page does without, how to mend it.
+    unscored: why nothing is scored, empty where something is. pages: of single dates that were made
+    with it. waiting: scored dates that have no page yet. unread: of each file that the page does
+    without, how to mend it.
     """
 
     fleet: str
@@ -126,8 +128,8 @@ class Report:
 class Sources:
     """What every page of one call is made from.
 
-    data_hash: of the lake. scaler: None where there is no store. daily:
-    see ``read_daily``. unread: what the page lacks.
+    data_hash: of the lake. scaler: None where there is no store. daily: see ``read_daily``. unread:
+    what the page lacks.
     """
 
     stage: Stage
@@ -166,7 +168,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         evidence=Evidence.read(stage.folder, unread),
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
         samples=ContextSamples(lake=lake),
-        verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
+        verdicts=Verdicts.of(unread.read(lambda: read_feedback(stage.runs)) or Feedback()),
         daily=unread.read(lambda: read_daily(stage.folder)),
         unread=unread,
     )
@@ -384,7 +386,8 @@ def _environment() -> Environment:
     environment.filters["minute"] = partial(text.moment, seconds=False)
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     environment.globals |= {
-        "window_days": DAYS, "unfolded": UNFOLDED, "style": style, "script": script,
+        "window_days": DAYS, "unfolded": UNFOLDED, "strengths": STRENGTHS,
+        "fault_meanings": MEANING, "style": style, "script": script,
         "style_hash": _hash(style), "script_hash": _hash(script),
     }  # fmt: skip
     return environment

@@ -378,8 +378,6 @@ def _publish_incidents(
     rows = [
         fields_of(item)
         | {
-            "channels": list(item.channels),
-            "shares": list(item.shares),
             "model_version": version,
             "data_hash": vehicles[item.vehicle].inputs,
             "validation": "passed",  # a quarantined vehicle-day has no incidents

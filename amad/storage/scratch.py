@@ -21,6 +21,7 @@ from amad.storage.roots import (
     FileContent,
     Root,
     commit,
+    fetch,
     file_key,
     manifest_key,
     manifest_text,
@@ -232,13 +233,7 @@ class Scratch:
                 for path, file in files.items()
                 if self._sums.of(self._place(path)) != file.sha256
             }
-        self._objects.all_at_once(
-            lambda path: self._objects.download(
-                file_key(path, missing[path].sha256), self._place(path), missing[path].sha256
-            ),
-            missing,
-            f"fetch files from {self._objects.address}",
-        )
+        fetch(self._objects, missing, self._place, f"fetch files from {self._objects.address}")
 
     def _bring_when_read(self, name: str, content: Content) -> None:
         """Let what is missing of an artifact be fetched by whoever reads it."""
