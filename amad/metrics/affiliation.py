@@ -27,11 +27,7 @@ TOLERANCE = 1e-6  # the search for the best threshold stops once no other can be
 
 
 def affiliation_f1(label, score) -> float:
-    """Best affiliation F1 over all thresholds, at most 1e-6 short.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Best affiliation F1 over all thresholds, at most 1e-6 short."""
     label_T, score_T = scorable(label, score)
     rank_T, score_K = ranked(score_T)
     start_E, end_E = events_of(label_T)

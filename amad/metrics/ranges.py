@@ -27,9 +27,6 @@ def range_f1(label, score) -> float:
     divided by the number of alarm runs that cover it; range precision is the mean over alarm runs
     of the share in events, divided by the number of events it meets. Source: Tatbul et al.,
     "Precision and Recall for Time Series", NeurIPS 2018, with the settings of TSB-AD.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     rank_T, score_K = ranked(score_T)
@@ -40,11 +37,7 @@ def range_f1(label, score) -> float:
 
 
 def event_f1(label, score) -> float:
-    """Best F1 of the share of events touched by an alarm and the precision of rows.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Best F1 of the share of events touched by an alarm and the precision of rows."""
     label_T, score_T = scorable(label, score)
     precision_K, _, score_K = precision_recall(label_T, score_T)
     peak_E = _peaks(score_T, *events_of(label_T))
@@ -57,9 +50,6 @@ def point_adjusted_f1(label, score) -> float:
 
     It is worthless: a random score reaches 0.8 and more where events are long. It is computed to
     show that.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     return best_f1(label_T, _adjusted(label_T, score_T, 0.0))
@@ -70,9 +60,6 @@ def pa_k_curve(label, score) -> np.ndarray:
 
     The shares are 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
     Source: Kim et al., "Towards a Rigorous Evaluation of Time-Series Anomaly Detection", AAAI 2022.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     adjusted = (_adjusted(label_T, score_T, share) for share in np.linspace(0, 1, 11))

@@ -23,7 +23,7 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, count, of_causes, range_of
-from amad.detect.incident_words import type_name
+from amad.detect.incident_words import meaning, rarity, type_name, what_to_check
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.evaluation.evaluation_metrics import STRENGTHS
@@ -36,7 +36,7 @@ from amad.report.days_before import read_daily
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
-from amad.report.incident_plot import about
+from amad.report.incident_plot import about, blame, broken_relation
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
@@ -263,9 +263,8 @@ def _page(
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
     entries = incident_entries(
-        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first,
-        sources.daily, window,
-    )  # fmt: skip
+        incidents, fleet, run, sources.lake, sources.scaler, context, first, sources.daily, window
+    )
     sets = _of_one_cause(run, incidents, window, sources.published)
     worst = [own[0].level for own in sets]
     aside = verdicts.set_aside({i.incident_id for i in incidents} | first)
@@ -385,6 +384,8 @@ def _environment() -> Environment:
     environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     style, script = (_asset(name) for name in ("style.css", "page.js"))
+    of_incidents = (blame, broken_relation, meaning, rarity, what_to_check)
+    environment.globals |= {function.__name__: function for function in of_incidents}
     environment.globals |= {
         "window_days": DAYS, "unfolded": UNFOLDED, "strengths": STRENGTHS,
         "fault_meanings": MEANING, "style": style, "script": script,
