@@ -27,17 +27,14 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleRow:
-    """The row of one vehicle."""
+    """The row of one vehicle. total: of all its rows."""
 
     vehicle: str
     boxes: list[Box]
     incidents: int
     worst: Incident | None
     open: bool
-    alarms: str
-    scored: str
-    imputed: str
-    quarantined: str
+    total: Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +123,6 @@ def _row(
     place: dict[int, float],
     stretch: int,
 ) -> VehicleRow:
-    total = coverage.total
-    rows = total.rows or 1
     boxes = [
         _box(place[start], start, cell, incidents, stretch)
         for start, cell in sorted(coverage.cells.items())
@@ -138,10 +133,7 @@ def _row(
         incidents=len(incidents),
         worst=worst,
         open=any(i.open for i in incidents),
-        alarms=text.share(total.alarms / (total.scored or 1)),
-        scored=text.share(total.scored / rows),
-        imputed=text.share(total.imputed / rows),
-        quarantined=text.share(total.quarantined / rows),
+        total=coverage.total,
     )
 
 

@@ -26,7 +26,7 @@ from amad.config.wording import capitalised, count, of_causes, range_of
 from amad.detect.incident_words import meaning, rarity, type_name, what_to_check
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
-from amad.evaluation.evaluation_metrics import STRENGTHS
+from amad.evaluation.evaluation_metrics import PRIMARY, STRENGTHS
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.notify.suppressed import judged_none
@@ -387,7 +387,7 @@ def _environment() -> Environment:
     of_incidents = (blame, broken_relation, meaning, rarity, what_to_check)
     environment.globals |= {function.__name__: function for function in of_incidents}
     environment.globals |= {
-        "window_days": DAYS, "unfolded": UNFOLDED, "strengths": STRENGTHS,
+        "window_days": DAYS, "unfolded": UNFOLDED, "strengths": STRENGTHS, "primary": PRIMARY,
         "fault_meanings": MEANING, "style": style, "script": script,
         "style_hash": _hash(style), "script_hash": _hash(script),
     }  # fmt: skip

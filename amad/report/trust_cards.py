@@ -27,24 +27,12 @@ SCORED = 0.95  # share of the rows that must have a score for a tick
 LOUD = 0.1  # share of the rows that may be in alarm for a tick
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A method's figure with its interval, on a scale from 0 to 100."""
-
-    name: str
-    value: str
-    at: float
-    low: float
-    high: float
-    kind: str
-
-
 @dataclass(frozen=True)
 class Card:
     """One question with its answer, and the reasons.
 
     means: what a tick, and the mark in its place, mean. verdict: ``good``, ``fair`` or ``poor``, or
-    ``unknown`` for what was not measured.
+    ``unknown`` for what was not measured. bars: name, figures and kind of methods that are drawn.
     """
 
     title: str
@@ -52,7 +40,7 @@ class Card:
     verdict: str
     headline: str
     lines: Sequence[str] = ()
-    bars: Sequence[Bar] = ()
+    bars: Sequence[tuple[str, MethodFigures, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +103,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         return card("unknown", "Cannot be measured", [why])
     kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
     kinds[metrics.floor] = "floor"
-    bars = [_bar(key, methods[key], kind) for key, kind in kinds.items()]
+    bars = [(key, methods[key], kind) for key, kind in kinds.items()]
     if metrics.units < 2:
         said = f"Cannot be judged: one {metrics.unit} has no interval"
         return card("unknown", said, bars=bars)
@@ -357,15 +345,3 @@ def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, floa
     """(mean, low, high) of the paired difference over the units."""
     a, b = shared_values(ours.per_unit, theirs.per_unit, PRIMARY)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
-
-
-def _bar(name: str, method: MethodFigures, kind: str) -> Bar:
-    mean, (low, high) = method.mean[PRIMARY], method.interval[PRIMARY]
-    return Bar(
-        name=name,
-        value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",
-        at=round(100 * mean, 2),
-        low=round(100 * low, 2),
-        high=round(100 * high, 2),
-        kind=kind,
-    )
