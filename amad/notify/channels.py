@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from amad.config import Stage
 from amad.config.sinks import Secrets, Sinks
@@ -42,12 +43,9 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
     """The sinks of notices that the file names; a file first, because it seldom fails."""
     fleet, seconds, secrets = stage.fleet.name, sinks.timeout_seconds, Secrets()
     found = []
-    if (lines := sinks.file) is not None:
-
-        def to_file(parcel: Parcel) -> None:
-            path = stage.settings.home / lines.path.replace("{fleet}", fleet)
-            json_lines.append(parcel, path)
-
+    if sinks.file is not None:
+        path = stage.settings.home / sinks.file.path.replace("{fleet}", fleet)
+        to_file = partial(json_lines.append, file=path)
         found.append(Channel(name="file", single=False, send=to_file))
     if (hook := sinks.webhook) is not None:
 
