@@ -324,11 +324,7 @@ def read_scores(
 def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
     """The incidents that a version found on a date; see ``read_scores`` for the errors."""
     file = table_file(runs, "incidents", version, day)
-    return incidents_in(read_table(file, INCIDENTS, REWRITE.format(day)))
-
-
-def incidents_in(table: pa.Table) -> list[Incident]:
-    """The incidents of a table of one date, in its order."""
+    table = read_table(file, INCIDENTS, REWRITE.format(day))
     for name in TIMES:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table[name].cast(pa.int64()))

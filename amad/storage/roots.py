@@ -114,15 +114,10 @@ def commit(
         }
         text = json.dumps(content | {SEAL: seal(content)}, indent=1, sort_keys=True)
         number = newest.number + 1
-        if objects.create(root_key(number), text.encode()):
+        if objects.create(f"{ROOTS}/{number:010d}.json", text.encode()):
             past = sorted(item.key for item in objects.list(ROOTS))[:-KEPT]
             objects.delete(past)
             return Root(number=number, artifacts=kept)
-
-
-def root_key(number: int) -> str:
-    """The key of a root."""
-    return f"{ROOTS}/{number:010d}.json"
 
 
 def file_key(path: str, sha256: str) -> str:
