@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from amad.baselines.registry import baseline_names
 from amad.cli.__main__ import run
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
-from amad.config.params import EvaluateParams, GateParams
+from amad.config.params import GateParams
 from amad.config.sinks import Rule
 from amad.detect.incident_words import MEANING
 from amad.evaluation.method_result import unit_metrics
@@ -278,8 +277,6 @@ def test_names_in_the_settings_are_those_of_the_code():
     figures = unit_metrics(np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.8, 0.2]), 1)
     accepted = GateParams.model_json_schema()["properties"]["metric"]["enum"]
     assert sorted(accepted) == sorted(figures)
-    accepted = EvaluateParams.model_json_schema()["properties"]["baselines"]["items"]["enum"]
-    assert sorted(accepted) == sorted(baseline_names())
     accepted = Rule.model_json_schema()["properties"]["types"]["items"]["enum"]
     assert sorted(accepted) == sorted(MEANING)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from notify_kit import COOLANT, DAY, HOUR, Yard, an_incident
+from report_kit import judge
 from sqlalchemy import create_engine, insert, inspect, select, text, update
 
 from amad.cli.__main__ import run
@@ -129,6 +130,26 @@ def test_a_date_that_is_scored_again_is_replaced_and_lost_incidents_are_withdraw
     assert not withdrawn[TYRE.incident_id] and sum(withdrawn.values()) == 1
 
 
+def test_an_incident_that_was_judged_false_is_no_vehicles_worst(yard: Yard, address: str):
+    two_nights(yard)
+    export(yard.stage, address_of(address))
+    mild = an_incident("van-2", 1, 12.0, severity=20.0)
+    yard.publish(1, TYRE, mild)
+    export(yard.stage, address_of(address))
+    judge(yard.runs, TYRE.incident_id, "false")
+    done = export(yard.stage, address_of(address))
+    assert done.dates == [DAY + timedelta(days=1)], "the date of the verdict, and no other"
+    worst = {
+        row["vehicle"]: (row["severity"], row["level"], row["incidents"])
+        for row in content(address)["amad_vehicle_days"]
+        if row["incidents"]
+    }
+    assert worst == {"van-1": (60.0, "high", 1), "van-2": (20.0, "low", 2)}
+    assert str(export(yard.stage, address_of(address))).endswith("is up to date")
+    judge(yard.runs, TYRE.incident_id, "true")
+    assert export(yard.stage, address_of(address)).dates == [DAY + timedelta(days=1)]
+
+
 def test_an_incident_over_midnight_is_one_row_that_grows(yard: Yard, address: str):
     late = an_incident("van-1", 0, 23.0, 1.0)
     yard.publish(0, late)
@@ -222,8 +243,8 @@ def test_a_failure_leaves_all_as_it_was(yard: Yard, address: str, monkeypatch):
 
     rows = module.vehicle_day_rows
 
-    def twice(runs: Path, item):
-        return rows(runs, item) * (2 if item.row["date"] > DAY else 1)
+    def twice(runs: Path, fleet: str, manifest, none):
+        return rows(runs, fleet, manifest, none) * (2 if manifest.date > DAY else 1)
 
     monkeypatch.setattr(module, "vehicle_day_rows", twice)
     with pytest.raises(ServiceError, match="refused what was written"):

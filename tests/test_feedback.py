@@ -120,9 +120,8 @@ def test_a_verdict_on_a_small_part_hushes_nothing_of_the_whole(yard):
     states = {(item["state"], item["part_of"]) for line in lines(yard)[1:]
               for item in line["incidents"]}  # fmt: skip
     assert states == {("over", None), ("withdrawn", whole.incident_id)}
-    assert Verdicts.read(yard.stage).with_lessons(read_window(yard.runs, "1")).by_id.keys() == {
-        short.incident_id
-    }
+    verdicts = Verdicts.of(read_feedback(yard.runs)).with_lessons(read_window(yard.runs, "1"))
+    assert verdicts.by_id.keys() == {short.incident_id}
     assert run(["feedback", short.incident_id, "true"]) == 0
     assert whole.incident_id in read_feedback(yard.runs).incidents
 

@@ -22,7 +22,7 @@ from amad.notify.learnt import (
     in_words,
 )
 from amad.report.verdicts import Verdicts
-from amad.scores.feedback import Feedback, Judgement
+from amad.scores.feedback import Feedback, Judgement, read_feedback
 
 
 def made(margin: float = 1.0, **changes) -> Incident:
@@ -178,7 +178,7 @@ def test_the_next_job_honours_it_lists_it_and_a_verdict_takes_it_back(home, caps
     assert [line["incidents"][0]["vehicle"] for line in lines(yard)[1:]] == ["van-2"]
     job = json.loads(max((yard.runs / "jobs").glob("*.json")).read_text())
     assert job["suppressed"][quiet.incident_id] == REASON
-    verdicts = Verdicts.read(yard.stage).with_lessons(None)
+    verdicts = Verdicts.of(read_feedback(yard.runs))
     assert verdicts.said(quiet.incident_id) == ""
     capsys.readouterr()
     assert run(["feedback"]) == 0

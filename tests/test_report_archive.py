@@ -74,7 +74,7 @@ def test_the_states_are_those_of_the_notices(home: Path):
         "ongoing": ["van-3 now worse", "van-1"],
         "over": ["van-2"],
     }
-    assert found.critical() == 1 and found.worst().incident.vehicle == "van-3"
+    assert found.critical([]) == 1 and found.worst([]).incident.vehicle == "van-3"
     assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 
@@ -122,14 +122,18 @@ def test_the_trend_has_a_bar_per_day_and_the_worst_come_first(home: Path):
     yard = Yard(home)
     yard.publish(0, at_yard("van-2", 0, severity=90.0))
     yard.publish(2, at_yard("van-1", 2, severity=50.0), at_yard("van-2", 2, severity=20.0))
-    found = trend(since(yard, 2).window, DAY + timedelta(days=2))
+    window = since(yard, 2).window
+    found = trend(window, DAY + timedelta(days=2))
     assert [row.vehicle for row in found.rows] == ["van-2", "van-1"] and found.quiet == 2
     first = found.rows[0]
     assert [(bar.x, bar.state) for bar in first.bars] == [(11, "critical"), (13, "low")]
     assert (first.worst, first.incidents, first.days, first.reported) == ("low", 2, 2, 2)
     assert [(bar.x, bar.state) for bar in found.rows[1].bars] == [(11, "clean"), (13, "high")]
-    later = trend(since(yard, 2).window, DAY + timedelta(days=3))
+    later = trend(window, DAY + timedelta(days=3))
     assert first.there and not later.rows[0].there, "no all-clear for a vehicle without a score"
+    false = next(n for n, i in window.incidents.items() if i.incident.severity == 90.0)
+    judged = trend(replace(window, none=frozenset([false])), DAY + timedelta(days=2))
+    assert [(row.vehicle, row.incidents) for row in judged.rows] == [("van-1", 1), ("van-2", 1)]
 
 
 @pytest.fixture

@@ -39,9 +39,17 @@ def fault(found: int, events: int, **strengths: tuple[int, int]) -> FaultFigures
 def test_faults_that_are_missed_come_first_by_thirds_of_their_strength(home: Path):
     faults = {"spike": fault(4, 4), "delay": fault(1, 4, weak=(0, 2), strong=(1, 2))}
     metrics = evaluation_metrics(METHODS).model_copy(update={"by_fault": faults})
-    found = blind_spots(metrics, [], write_fleet(home))
-    assert [(row.kind, row.blind) for row in found.faults] == [("delay", True), ("spike", False)]
-    assert found.faults[0].parts == ["0 of 2", "–", "1 of 2"]
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {})
+    metrics.write(settings.fleet_dir(fleet.name))
+    page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+    section = page.split('<section aria-labelledby="blind">')[1].split("</table>")[0]
+    assert "Mostly missed: delay</p>" in section
+    rows = re.findall(r'<tr role="row"( class="blind")?>(.*)</tr>', section)
+    cells = [re.findall(r'role="(?:rowheader|cell)">([^<]*)<', row) for _, row in rows[-2:]]
+    assert [bool(blind) for blind, _ in rows[-2:]] == [True, False]
+    assert cells[0] == ["delay", "1 of 4", "0 of 2", "–", "1 of 2"] and cells[1][0] == "spike"
 
 
 def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_run(home: Path):

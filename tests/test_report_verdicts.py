@@ -1,5 +1,7 @@
 """What people said stands in the report beside its incidents."""
 
+import re
+
 from report_kit import an_incident, judge, stage_of, write_data, write_fleet, write_run
 
 from amad.report import archive, build_report
@@ -68,3 +70,21 @@ def test_the_headline_names_the_worst_incident_that_counts_and_says_how_many_wer
     assert "Worst" not in head() and f"{aside}, 1 incident judged as planned." in head()
     judge(stage.runs, worst.incident_id, "true")
     assert "van-1</a>, first move" in head()
+
+
+def test_the_tables_of_vehicles_pass_over_what_was_judged(tmp_path):
+    fleet = write_fleet(tmp_path)
+    settings = write_data(fleet, tmp_path, ["van-1", "van-2"])
+    worst = an_incident(fleet, "van-1", 1, 100, 20, severity=90.0)
+    second = an_incident(fleet, "van-2", 1, 200, 20, severity=30.0)
+    write_run(fleet, settings, {1: [worst, second]})
+    stage = stage_of(fleet, settings)
+
+    def vehicles(section: str) -> list[str]:
+        page = build_report(stage).path.read_text(encoding="utf-8")
+        rows = page.split(f'<section aria-labelledby="{section}">')[1].split("</section>")[0]
+        return re.findall(r'role="rowheader">(van-\d)', rows)
+
+    assert vehicles("worst") == vehicles("fleet") == ["van-1", "van-2"]
+    judge(stage.runs, worst.incident_id, "false")
+    assert vehicles("worst") == ["van-2"] and vehicles("fleet") == ["van-2", "van-1"]

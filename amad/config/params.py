@@ -13,7 +13,7 @@ from amad.config.yaml_file import EachOnce, Ordered, Seed, Strict, cut, parse, r
 
 MaskFamily = Literal["time", "channel", "mixed"]
 Hide = Literal["time", "channel"]  # what one pass of scoring hides
-# Names that stand elsewhere in code; tests/test_config.py compares them.
+# Names that stand elsewhere in code; tests compare them, or make what they name.
 Metric = Literal[
     "vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1", "affiliation_f1",
 ]  # fmt: skip

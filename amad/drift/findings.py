@@ -96,15 +96,24 @@ class Drift(Artifact):
 
 def decide(found: Drift, title_of: Callable[[str], str]) -> tuple[bool, str]:
     """Whether to retrain, and the sentence that says why. title_of: a channel's name for people."""
-    reasons = _learnable_channels(found, title_of)
+    reasons = []
+    if names := [title_of(item.channel) for item in found.unlearnt if item.learnable]:
+        them = "it" if len(names) == 1 else "them"
+        reasons.append(
+            f"the champion has learnt nothing of {some(names, 3)} and tells nothing about {them}, "
+            f"and a new training would learn {them}"
+        )
     if found.recent is not None:
-        reasons += _unusual_scores(found)
-        reasons += _drifted_channels(found, title_of)
-        reasons += _uncovered_rows(found)
-        reasons += _unknown_vehicles(found)
+        reasons += _since_training(found, title_of)
     if reasons:
         return True, f"yes: {'; '.join(reasons)}"
-    return False, f"no: {'; '.join([_as_before(found, title_of), *_not_yet(found, title_of)])}"
+    not_yet = [
+        f"the champion has learnt nothing of {title_of(item.channel)} and tells nothing about it, "
+        f"but the train part of a new training would have {count(item.train_rows, 'row')} with a "
+        f"value per vehicle, and {item.least} are needed"
+        for item in found.unlearnt
+    ]
+    return False, f"no: {'; '.join([_as_before(found, title_of), *not_yet])}"
 
 
 def _as_before(found: Drift, title_of: Callable[[str], str]) -> str:
@@ -112,8 +121,7 @@ def _as_before(found: Drift, title_of: Callable[[str], str]) -> str:
         return "there is no day after those that the champion was trained on"
     if not found.channels:
         return "too few days or rows to compare"
-    drifted = found.drifted
-    if drifted:
+    if drifted := found.drifted:
         names = some([title_of(item.channel) for item in drifted], 3)
         return (
             f"{count(len(drifted), 'channel')} drifted ({names}), too few of its class, and "
@@ -122,56 +130,26 @@ def _as_before(found: Drift, title_of: Callable[[str], str]) -> str:
     return "the last days differ from training as train days differ from each other"
 
 
-def _learnable_channels(found: Drift, title_of: Callable[[str], str]) -> list[str]:
-    names = [title_of(item.channel) for item in found.unlearnt if item.learnable]
-    if not names:
-        return []
-    return [
-        f"the champion has learnt nothing of {some(names, 3)} and tells nothing about "
-        f"{'it' if len(names) == 1 else 'them'}, and a new training would learn "
-        f"{'it' if len(names) == 1 else 'them'}"
-    ]
-
-
-def _not_yet(found: Drift, title_of: Callable[[str], str]) -> list[str]:
-    return [
-        f"the champion has learnt nothing of {title_of(item.channel)} and tells nothing about it, "
-        f"but the train part of a new training would have {count(item.train_rows, 'row')} with a "
-        f"value per vehicle, and {item.least} are needed"
-        for item in found.unlearnt
-    ]
-
-
-def _unusual_scores(found: Drift) -> list[str]:
-    if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
-        return []
-    return [
-        f"in the median vehicle {share(found.above_usual)} of the scores are above its usual 95 % "
-        "quantile, which 5 % should be"
-    ]
-
-
-def _drifted_channels(found: Drift, title_of: Callable[[str], str]) -> list[str]:
+def _since_training(found: Drift, title_of: Callable[[str], str]) -> list[str]:
+    """What the days after training have that calls for another one."""
     reasons = []
+    if found.above_usual is not None and found.above_usual > ABOVE_USUAL:
+        reasons.append(
+            f"in the median vehicle {share(found.above_usual)} of the scores are above its usual "
+            "95 % quantile, which 5 % should be"
+        )
     for name in sorted({item.vehicle_class for item in found.channels}):
         own = [item for item in found.channels if item.vehicle_class == name]
-        drifted = [item for item in own if item.drifted]
+        drifted = [title_of(item.channel) for item in own if item.drifted]
         if len(drifted) >= max(2.0, DRIFTED_CHANNELS * len(own)):
-            channels = some([title_of(item.channel) for item in drifted], 3)
             reasons.append(
-                f"{len(drifted)} of {len(own)} channels of class {name} drifted: {channels}"
+                f"{len(drifted)} of {len(own)} channels of class {name} drifted: {some(drifted, 3)}"
             )
-    return reasons
-
-
-def _uncovered_rows(found: Drift) -> list[str]:
     uncovered, limit = found.uncovered, found.uncovered_limit
-    if uncovered is None or limit is None or uncovered <= limit:
-        return []
-    return [f"{share(uncovered)} of the rows have a value outside what training covered"]
-
-
-def _unknown_vehicles(found: Drift) -> list[str]:
-    if len(found.unknown) <= UNKNOWN * found.vehicles:
-        return []
-    return [f"{len(found.unknown)} of {count(found.vehicles, 'vehicle')} were not in training"]
+    if uncovered is not None and limit is not None and uncovered > limit:
+        reasons.append(f"{share(uncovered)} of the rows have a value outside what training covered")
+    if len(found.unknown) > UNKNOWN * found.vehicles:
+        reasons.append(
+            f"{len(found.unknown)} of {count(found.vehicles, 'vehicle')} were not in training"
+        )
+    return reasons

@@ -12,7 +12,7 @@ Shape legend: T rows, C channels, B blocks of train days, V values.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def vehicle_inputs(series: Series, fleet: Fleet, periods: Periods) -> VehicleInp
 
 def _rows(series: Series, period: tuple[date, date]) -> slice:
     """The rows from the first to the last date, both included."""
-    edges = [day_bounds(period[0])[0], day_bounds(period[1] + timedelta(days=1))[0]]
+    edges = [day_bounds(period[0])[0], day_bounds(period[1])[1]]
     first, last = np.searchsorted(series.timestamp_T, edges)
     return slice(int(first), int(last))
 

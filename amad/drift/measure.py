@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -144,20 +144,12 @@ def _channels(fleet: Fleet, found: Sequence[VehicleInputs]) -> list[ChannelDrift
 
 def _rows(lake: Lake, vehicle: str, periods: Periods) -> pa.Table:
     """The vehicle's rows of the train days and of the recent ones."""
-    stretches = []
-    if periods.blocks:
-        stretches.append((periods.blocks[0][0], periods.blocks[-1][1]))
-    if periods.recent:
-        stretches.append(periods.recent)
-    return pa.concat_tables(
-        [
-            lake.schema.empty_table(),
-            *(
-                lake.read(vehicle, day_bounds(first)[0], day_bounds(last + timedelta(days=1))[0])
-                for first, last in stretches
-            ),
-        ]
-    )
+    stretches = [(periods.blocks[0][0], periods.blocks[-1][1])] if periods.blocks else []
+    stretches += [periods.recent] if periods.recent else []
+    tables = [
+        lake.read(vehicle, day_bounds(first)[0], day_bounds(last)[1]) for first, last in stretches
+    ]
+    return pa.concat_tables([lake.schema.empty_table(), *tables])
 
 
 def _median(figures: Sequence[np.ndarray]) -> np.ndarray:

@@ -34,7 +34,6 @@ class ScoreDrift:
 
     above_usual: float
     moved_threshold: float
-    vehicles: int
 
 
 def score_drift(
@@ -53,11 +52,7 @@ def score_drift(
         moved.append(float(np.mean(threshold_T)) - point.threshold)
     if not above:
         return None
-    return ScoreDrift(
-        above_usual=float(np.median(above)),
-        moved_threshold=float(np.median(moved)),
-        vehicles=len(above),
-    )
+    return ScoreDrift(above_usual=float(np.median(above)), moved_threshold=float(np.median(moved)))
 
 
 def published_scores(
@@ -70,16 +65,10 @@ def published_scores(
     manifests = [partitions.read_manifest(runs, version, day) for day in dates]
     known = [manifest for manifest in manifests if manifest is not None]
     for vehicle in sorted({name for manifest in known for name in manifest.vehicles}):
-        tables = [
-            partitions.read_scores(
-                runs,
-                version,
-                manifest.date,
-                ["score", "threshold"],
-                (pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
-            )
-            for manifest in known
-            if vehicle in manifest.vehicles
-        ]
-        table = pa.concat_tables(tables)
+        rows = (pc.field("vehicle") == vehicle) & (pc.field("status") == "scored")
+        days = [manifest.date for manifest in known if vehicle in manifest.vehicles]
+        columns = ["score", "threshold"]
+        table = pa.concat_tables(
+            partitions.read_scores(runs, version, day, columns, rows) for day in days
+        )
         yield vehicle, table["score"].to_numpy(), table["threshold"].to_numpy()

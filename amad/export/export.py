@@ -1,35 +1,33 @@
 """Brings the tables of a database up to what is published of a fleet.
 
-Dates whose partition has changed since the last export are replaced: their vehicle-days are deleted
-and inserted in one transaction. Incidents are compared one by one. An incident of the database that
-is no longer published, although the dates on which it began and ended are, is marked as withdrawn.
-What `amad prune` removed stays in the database. Dates in the future whose scores were set aside go.
+Dates whose partition has changed since the last export, or of which people judged an incident, are
+replaced: their vehicle-days are deleted and inserted in one transaction. Incidents are compared one
+by one. An incident of the database that is no longer published, although the dates on which it
+began and ended are, is marked as withdrawn. What `amad prune` removed stays in the database. Dates
+in the future whose scores were set aside go.
 
 Causes follow the incidents: all that is published is grouped anew as the notices group it. Only an
 incident whose cause began on a date that was removed keeps the cause that the database has.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import URL, Connection, Table, bindparam, delete, insert, select, update
 
 from amad.config import Fleet, Stage
 from amad.config.wording import count, some
 from amad.export.database import opened, public
-from amad.export.rows import (
-    Row,
-    causes_by_incident,
-    dates_of,
-    first_date,
-    incident_row,
-    vehicle_day_rows,
-)
+from amad.export.rows import Row, date_row, first_date, incident_row, vehicle_day_rows
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
+from amad.notify.grouping import causes
 from amad.notify.published import Window, read_window
+from amad.notify.suppressed import followed, judged_none
+from amad.notify.wording import headline_of_cause
 from amad.scores import partitions
+from amad.scores.feedback import read_feedback
 from amad.scores.job_log import job_logs, last_version
 
 ALL_DAYS = 1 << 20
@@ -78,41 +76,53 @@ def export(stage: Stage, url: URL) -> Exported:
 
     Raises:
         ServiceError: the database does not answer, or gives no right.
-        DataError: its tables are of another format, or a published file is damaged.
+        DataError: its tables are of another format, or a published file, or what people judged, is
+            damaged.
     """
-    name, runs = stage.fleet.name, stage.runs
+    runs = stage.runs
     window = read_window(runs, last_version(job_logs(runs)[0]), ALL_DAYS)
-    done = Exported(fleet=name, where=public(url), published=len(window.dates))
+    window = replace(window, none=judged_none(followed(read_feedback(runs), window).incidents))
+    done = Exported(fleet=stage.fleet.name, where=public(url), published=len(window.dates))
     done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
     with opened(url) as connection:
-        _dates(connection, runs, name, dates_of(runs, name, window), done)
+        _dates(connection, stage, window, done)
         _incidents(connection, stage.fleet, window, done)
     return done
 
 
-def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Exported) -> None:
+def _dates(connection: Connection, stage: Stage, window: Window, done: Exported) -> None:
+    """window: all that is published, with what people judged of it."""
+    fleet, runs = stage.fleet.name, stage.runs
     columns = select(DATES.c.date, DATES.c.sha256).where(DATES.c.fleet == fleet)
     known = {day: sha256 for day, sha256 in connection.execute(columns)}
-    newest = max((item.row["date"] for item in dates), default=date.max)
+    newest = max(window.dates, default=date.max)
     done.removed = sorted(
         day for day in known if day > newest and partitions.was_set_aside(runs, day)
     )
     for day in done.removed:
-        for table in (VEHICLE_DAYS, DATES):
-            here = (table.c.fleet == fleet) & (table.c.date == day)
-            connection.execute(delete(table).where(here))
-    for item in dates:
-        day = item.row["date"]
-        if known.get(day) == item.row["sha256"]:
+        _replace(connection, fleet, day, {VEHICLE_DAYS: [], DATES: []})
+    for day in sorted(window.dates):
+        manifest = window.manifest(day)
+        if manifest is None:  # it was changed since
             continue
-        rows = vehicle_day_rows(runs, item)
-        for table, own in ((VEHICLE_DAYS, rows), (DATES, [item.row])):
-            here = (table.c.fleet == fleet) & (table.c.date == day)
-            connection.execute(delete(table).where(here))
-            if own:
-                connection.execute(insert(table), own)
+        row = date_row(fleet, manifest, window)
+        if known.get(day) == row["sha256"]:
+            continue
+        rows = vehicle_day_rows(runs, fleet, manifest, window.none)
+        _replace(connection, fleet, day, {VEHICLE_DAYS: rows, DATES: [row]})
         done.dates.append(day)
         done.vehicle_days += len(rows)
+
+
+def _replace(
+    connection: Connection, fleet: str, day: date, rows_of: Mapping[Table, list[Row]]
+) -> None:
+    """Put these rows in the place of what the tables have of a date."""
+    for table, rows in rows_of.items():
+        here = (table.c.fleet == fleet) & (table.c.date == day)
+        connection.execute(delete(table).where(here))
+        if rows:
+            connection.execute(insert(table), rows)
 
 
 def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Exported) -> None:
@@ -147,7 +157,11 @@ def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Expor
 
 def _causes(window: Window, known: dict[str, Row], fleet: Fleet) -> dict[str, Row]:
     """By id of the published incidents, the columns on their causes. known: the rows there are."""
-    found = causes_by_incident(window, fleet)
+    found: dict[str, Row] = {
+        change.incident_id: {"cause_id": cause.id, "cause": headline_of_cause(cause, fleet)}
+        for cause in causes(window)
+        for change in cause.changes
+    }
     for name in found.keys() & known.keys():
         began = known.get(known[name]["cause_id"])
         if began is not None and first_date(began) not in window.dates:

@@ -1,61 +1,52 @@
 """The rows of the tables, from the published partitions of a fleet."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import Fleet
 from amad.config.digest import json_digest
 from amad.config.number_text import utc
 from amad.detect.incidents import GAPS, Incident
-from amad.notify.grouping import causes
-from amad.notify.published import Published, Window
-from amad.notify.wording import headline_of_cause
+from amad.notify.published import Published, Window, context_of
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportedDate:
-    """A published date. row: of ``amad_dates``."""
+def date_row(fleet: str, manifest: PartitionManifest, window: Window) -> Row:
+    """The row of ``amad_dates`` of a published date.
 
-    row: Row
-    manifest: PartitionManifest
-
-
-def dates_of(runs: Path, fleet: str, window: Window) -> list[ExportedDate]:
-    """The published dates, in order; of a date that was changed since, nothing."""
-    found = []
-    for day in sorted(window.dates):
-        manifest = partitions.read_manifest(runs, window.versions[day], day)
-        if manifest is None:
-            continue
-        row = {
-            "fleet": fleet,
-            "date": day,
-            "model_version": int(manifest.model_version),
-            "detector": manifest.detector,
-            "sha256": json_digest(manifest.content()),
-        }
-        found.append(ExportedDate(row=row, manifest=manifest))
-    return found
+    Its digest changes with the partition, and with what people judged of the date's incidents.
+    """
+    content, day = manifest.content(), manifest.date
+    known = {name: window.incidents[name] for name in window.none & window.incidents.keys()}
+    if none := [
+        name for name, item in known.items() if utc(item.incident.start).date() <= day <= item.last
+    ]:
+        content["judged_none"] = sorted(none)
+    return {
+        "fleet": fleet,
+        "date": day,
+        "model_version": int(manifest.model_version),
+        "detector": manifest.detector,
+        "sha256": json_digest(content),
+    }
 
 
-def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
-    """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle."""
-    manifest, day = exported.manifest, exported.manifest.date
-    version = manifest.model_version
-    columns = ["vehicle", "score", "alarm", "status"]
-    table = partitions.read_scores(runs, version, day, columns)
-    scored = pc.cast(pc.equal(table["status"], "scored"), pa.int64())
-    table = table.append_column("scored", scored)
-    table = table.set_column(2, "alarm", pc.cast(table["alarm"], pa.int64()))
+def vehicle_day_rows(
+    runs: Path, fleet: str, manifest: PartitionManifest, none: Collection[str]
+) -> list[Row]:
+    """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle.
+
+    none: ids of the incidents that people judged false or planned, which are no vehicle's worst.
+    """
+    version, day = manifest.model_version, manifest.date
+    table = partitions.read_scores(runs, version, day, ["vehicle", "score", "alarm", "status"])
+    table = table.append_column("scored", pc.equal(table["status"], "scored"))
     totals = table.group_by("vehicle").aggregate(
         [("status", "count"), ("scored", "sum"), ("alarm", "sum"), ("score", "max")]
     )
@@ -66,17 +57,18 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
     nothing = {"status_count": 0, "scored_sum": 0, "alarm_sum": 0, "score_max": None}
     rows = []
     for vehicle in sorted(manifest.vehicles):
-        found = own.get(vehicle, nothing)
-        worst = max(parts.get(vehicle, []), key=lambda part: part.severity, default=None)
+        found, incidents = own.get(vehicle, nothing), parts.get(vehicle, [])
+        counting = (part for part in incidents if part.incident_id not in none)
+        worst = max(counting, key=lambda part: part.severity, default=None)
         rows.append(
             {
-                "fleet": exported.row["fleet"],
+                "fleet": fleet,
                 "date": day,
                 "vehicle": vehicle,
                 "rows": found["status_count"],
                 "scored": found["scored_sum"],
                 "alarms": found["alarm_sum"],
-                "incidents": len(parts.get(vehicle, [])),
+                "incidents": len(incidents),
                 "highest_score": found["score_max"],
                 "severity": worst and worst.severity,
                 "level": worst and worst.level,
@@ -86,15 +78,6 @@ def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
             }
         )
     return rows
-
-
-def causes_by_incident(window: Window, fleet: Fleet) -> dict[str, Row]:
-    """By id of the incident, the columns of ``amad_incidents`` on its cause."""
-    return {
-        change.incident_id: {"cause_id": cause.id, "cause": headline_of_cause(cause, fleet)}
-        for cause in causes(window)
-        for change in cause.changes
-    }
 
 
 def incident_row(fleet: str, published: Published) -> Row:
@@ -107,7 +90,7 @@ def incident_row(fleet: str, published: Published) -> Row:
     listed = ("channels", "shares", *GAPS)
     return {name: getattr(item, name) for name in copied} | {
         **{name: list(getattr(item, name)) for name in listed},
-        "context": dict(zip(item.context_channels, item.context_values, strict=True)),
+        "context": context_of(item),
         "fleet": fleet,
         "start_at": utc(item.start),
         "end_at": utc(item.end),

@@ -24,7 +24,8 @@ TIME = DateTime(timezone=True)
 
 ABOUT = Table("amad_about", METADATA, Column("format", Integer, primary_key=True))
 
-# A row per date that is exported; sha256: of its manifest's content, to see whether it changed.
+# A row per date that is exported; sha256: of its manifest's content, and of the incidents that were
+# judged false or planned, to see whether it changed.
 DATES = Table(
     "amad_dates",
     METADATA,
@@ -35,8 +36,9 @@ DATES = Table(
     Column("sha256", String, nullable=False),
 )
 
-# severity and level: the highest of the incidents of that day; null where there is none. withheld:
-# channels that failed their checks, without which the day is scored.
+# severity and level: the highest of the incidents of that day that nobody judged false or planned;
+# null where there is none. withheld: channels that failed their checks, without which the day is
+# scored.
 VEHICLE_DAYS = Table(
     "amad_vehicle_days",
     METADATA,

@@ -2,8 +2,8 @@
 
 They need numpy and scipy alone. Every metric of a score depends on its order alone: a strictly
 increasing map changes nothing. Rows are in time order; ``label`` is 1 in an event. Labels of one
-class only, or scores that are not finite, raise ``ValueError("unscorable: ...")``. The definitions
-are in docs/explanation/evaluation.md.
+class only, or scores that are not finite, raise ``ValueError("unscorable: ...")`` in every metric,
+see ``scorable``. The definitions are in docs/explanation/evaluation.md.
 """
 
 from amad.metrics.affiliation import affiliation_f1

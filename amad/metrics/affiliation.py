@@ -14,17 +14,20 @@ import heapq
 
 import numpy as np
 
-from amad.metrics.arrays import events_of, ranked, running_by_group, scorable
+from amad.metrics.arrays import (
+    events_of,
+    heads_of,
+    ranked,
+    running_by_group,
+    scorable,
+    sum_by_rank,
+)
 
 TOLERANCE = 1e-6  # the search for the best threshold stops once no other can be better by this
 
 
 def affiliation_f1(label, score) -> float:
-    """Best affiliation F1 over all thresholds, at most 1e-6 short.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Best affiliation F1 over all thresholds, at most 1e-6 short."""
     label_T, score_T = scorable(label, score)
     rank_T, score_K = ranked(score_T)
     start_E, end_E = events_of(label_T)
@@ -103,14 +106,9 @@ def _precision(
     rank_P = rank_T[low_P.astype(np.int64)]
     order = np.lexsort((rank_P, zone_P))
     zone_P, rank_P = zone_P[order], rank_P[order]
-    head = np.flatnonzero(np.diff(zone_P, prepend=-1))
-    size = np.diff(np.append(head, len(zone_P)))
-    worth_P = running_by_group(worth_P[order], head, size)
-    mass_P = running_by_group(length_P[order], head, size)
-    value_P = worth_P / mass_P
-    change_P = np.diff(value_P, prepend=0.0)
-    change_P[head] = value_P[head]
-    total_K = np.cumsum(np.bincount(rank_P, weights=change_P, minlength=distinct))
+    head = heads_of(zone_P)
+    value_P = running_by_group(worth_P[order], head) / running_by_group(length_P[order], head)
+    total_K = sum_by_rank(value_P, head, rank_P, distinct)
     return total_K / np.cumsum(np.bincount(rank_P[head], minlength=distinct))
 
 

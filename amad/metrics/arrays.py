@@ -50,8 +50,22 @@ def harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(2 * a * b, total, out=np.zeros_like(total, dtype=np.float64), where=total > 0)
 
 
-def running_by_group(values: np.ndarray, head: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Cumulative sums that begin anew at each ``head``; ``size`` is the length of each group."""
+def heads_of(group: np.ndarray) -> np.ndarray:
+    """Where each group begins, of the sorted numbers of the groups."""
+    return np.flatnonzero(np.diff(group, prepend=-1))
+
+
+def running_by_group(values: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Cumulative sums that begin anew at each ``head``."""
     total = np.cumsum(values)
     before = np.concatenate([np.zeros(1, total.dtype), total[head[1:] - 1]])
-    return total - np.repeat(before, size)
+    return total - np.repeat(before, np.diff(np.append(head, len(values))))
+
+
+def sum_by_rank(
+    values: np.ndarray, head: np.ndarray, rank: np.ndarray, distinct: int
+) -> np.ndarray:
+    """Sum (K,) over the groups of the value that each has from a rank on; 0 before its first."""
+    change = np.diff(values, prepend=0.0)
+    change[head] = values[head]
+    return np.cumsum(np.bincount(rank, weights=change, minlength=distinct))

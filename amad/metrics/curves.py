@@ -17,32 +17,20 @@ def _counts(label_T: np.ndarray, score_T: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def precision_recall(label, score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision (K,), recall (K,) and threshold (K,), highest threshold first.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Precision (K,), recall (K,) and threshold (K,), highest threshold first."""
     label_T, score_T = scorable(label, score)
     hits_K, alarms_K, score_K = _counts(label_T, score_T)
     return hits_K / alarms_K, hits_K / hits_K[-1], score_K
 
 
 def auc_pr(label, score) -> float:
-    """Average precision: the step integral of precision over recall, not interpolated.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Average precision: the step integral of precision over recall, not interpolated."""
     precision_K, recall_K, _ = precision_recall(label, score)
     return float(np.sum(np.diff(recall_K, prepend=0.0) * precision_K))
 
 
 def auc_roc(label, score) -> float:
-    """Chance that a row in an event scores above one that is not; ties count half.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Chance that a row in an event scores above one that is not; ties count half."""
     label_T, score_T = scorable(label, score)
     hits_K, alarms_K, _ = _counts(label_T, score_T)
     false_K = alarms_K - hits_K
@@ -51,10 +39,6 @@ def auc_roc(label, score) -> float:
 
 
 def best_f1(label, score) -> float:
-    """F1 of rows at the threshold that serves it best.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """F1 of rows at the threshold that serves it best."""
     precision_K, recall_K, _ = precision_recall(label, score)
     return float(harmonic(precision_K, recall_K).max())

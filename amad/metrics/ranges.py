@@ -6,7 +6,15 @@ K distinct scores from the highest (rank 0) to the lowest.
 
 import numpy as np
 
-from amad.metrics.arrays import events_of, harmonic, ranked, running_by_group, scorable
+from amad.metrics.arrays import (
+    events_of,
+    harmonic,
+    heads_of,
+    ranked,
+    running_by_group,
+    scorable,
+    sum_by_rank,
+)
 from amad.metrics.curves import best_f1, precision_recall
 
 EXISTENCE = 0.2  # weight of touching an event at all in range recall; TSB-AD's alpha
@@ -19,9 +27,6 @@ def range_f1(label, score) -> float:
     divided by the number of alarm runs that cover it; range precision is the mean over alarm runs
     of the share in events, divided by the number of events it meets. Source: Tatbul et al.,
     "Precision and Recall for Time Series", NeurIPS 2018, with the settings of TSB-AD.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     rank_T, score_K = ranked(score_T)
@@ -32,11 +37,7 @@ def range_f1(label, score) -> float:
 
 
 def event_f1(label, score) -> float:
-    """Best F1 of the share of events touched by an alarm and the precision of rows.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
+    """Best F1 of the share of events touched by an alarm and the precision of rows."""
     label_T, score_T = scorable(label, score)
     precision_K, _, score_K = precision_recall(label_T, score_T)
     peak_E = _peaks(score_T, *events_of(label_T))
@@ -49,9 +50,6 @@ def point_adjusted_f1(label, score) -> float:
 
     It is worthless: a random score reaches 0.8 and more where events are long. It is computed to
     show that.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     return best_f1(label_T, _adjusted(label_T, score_T, 0.0))
@@ -62,9 +60,6 @@ def pa_k_curve(label, score) -> np.ndarray:
 
     The shares are 0, 0.1 .. 1: the first is point adjustment, the last the plain F1.
     Source: Kim et al., "Towards a Rigorous Evaluation of Time-Series Anomaly Detection", AAAI 2022.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     adjusted = (_adjusted(label_T, score_T, share) for share in np.linspace(0, 1, 11))
@@ -97,8 +92,8 @@ def _range_recall(
 ) -> np.ndarray:
     """Range recall (K,), from the changes of each event's coverage and number of alarm runs."""
     event = np.repeat(np.arange(len(start_E)), end_E - start_E)
-    first = np.repeat(start_E, end_E - start_E)
-    row = first + np.arange(len(event)) - np.repeat(_offsets(end_E - start_E), end_E - start_E)
+    first = start_E[event]
+    row = np.concatenate([np.arange(a, b) for a, b in zip(start_E, end_E, strict=True)])
     rank = rank_T[row]
     # A row opens a run when it becomes an alarm unless the row before it is one already; the run
     # is joined to the one before it once that row is an alarm too.
@@ -111,18 +106,11 @@ def _range_recall(
     runs = np.concatenate([opens.astype(np.int64), np.full(int(joins.sum()), -1)])
     order = np.lexsort((-runs, when, who))
     who, when = who[order], when[order]
-    head = np.flatnonzero(np.diff(who, prepend=-1))
-    length = np.diff(np.append(head, len(who)))
-    covered = running_by_group(covered[order], head, length)
-    runs = running_by_group(runs[order], head, length)
+    head = heads_of(who)
+    covered = running_by_group(covered[order], head)
+    runs = running_by_group(runs[order], head)
     value = EXISTENCE + (1 - EXISTENCE) * covered / np.maximum(runs, 1)
-    change = np.diff(value, prepend=0.0)
-    change[head] = value[head]
-    return np.cumsum(np.bincount(when, weights=change, minlength=distinct)) / len(start_E)
-
-
-def _offsets(length_E: np.ndarray) -> np.ndarray:
-    return np.cumsum(length_E) - length_E
+    return sum_by_rank(value, head, when, distinct) / len(start_E)
 
 
 def _range_precision(

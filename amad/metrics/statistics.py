@@ -42,9 +42,7 @@ def bootstrap_mean_of_groups(
     rng, means, variances, freedoms = np.random.default_rng(seed), [], [], []
     deviation_N = np.zeros(n)
     for group in groups:
-        values = np.asarray(group, dtype=np.float64)
-        if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-            raise ValueError("the bootstrap needs at least one value, all of them finite")
+        values = _finite(group)
         units = len(values)
         means.append(values.mean())
         drawn_N = values[rng.integers(0, units, size=(n, units))].mean(axis=1)
@@ -55,6 +53,13 @@ def bootstrap_mean_of_groups(
     mean = float(np.mean(means))
     low, high = _ends(deviation_N, confidence, _freedom(variances, freedoms))
     return mean, mean + low, mean + high
+
+
+def _finite(values) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
+        raise ValueError("the bootstrap needs at least one value, all of them finite")
+    return array
 
 
 def _freedom(variances: Sequence[float], freedoms: Sequence[int]) -> float:
@@ -85,9 +90,7 @@ def bootstrap_nested_mean(
     Raises:
         ValueError: no values, or one that is not finite.
     """
-    rng, arrays = np.random.default_rng(seed), [np.asarray(g, dtype=np.float64) for g in groups]
-    if not arrays or not all(len(a) and np.isfinite(a).all() for a in arrays):
-        raise ValueError("the bootstrap needs at least one value, all of them finite")
+    rng, arrays = np.random.default_rng(seed), [_finite(group) for group in list(groups) or [[]]]
     size_G = np.array([len(a) for a in arrays])
     values_GU = np.zeros((len(arrays), size_G.max()))
     for row_U, values in zip(values_GU, arrays, strict=True):

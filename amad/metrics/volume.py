@@ -21,9 +21,6 @@ def vus(label, score, buffer: int = 100, thresholds: int = 250) -> tuple[float, 
     """(VUS-PR, VUS-ROC): volumes under the precision-recall and the ROC surface.
 
     buffer: the largest, in rows; smaller ones down to 0 count too. thresholds: how many are tried.
-
-    Raises:
-        ValueError: see ``scorable``.
     """
     label_T, score_T = scorable(label, score)
     rows, positives = len(label_T), int(label_T.sum())

@@ -7,42 +7,32 @@ still goes on is not told again for that.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
 from amad.config.number_text import day as day_of
-from amad.detect.incidents import GAPS, Incident
+from amad.detect.incidents import Incident
 from amad.detect.severity import LEVELS
-from amad.notify.published import DAYS, Published, Window
+from amad.notify.published import DAYS, Published, Window, context_of
 from amad.scores.feedback import Judgement
+from amad.scores.partitions import fields_of
 from amad.telemetry.artifact import Entry
 
 State = Literal["new", "ongoing", "over", "withdrawn"]
 RANK = {name: rank for rank, (_, name) in enumerate(reversed(LEVELS))}
 
 
-class NotifiedIncident(Entry):
-    """What was told of an incident last.
+class IncidentFigures(Entry):
+    """What a message says of an incident, and a ledger keeps for it: the fields of ``Incident``.
 
-    highest: the highest level told. changes: how often it was told. last: the newest date with a
-    part of it. known_as: the id under which it was told, where its start has moved since. earlier:
-    the ids that it had before its start moved, also those of which all were told. The rest is what
-    a message says of an incident that is not found any more.
+    context: value of each channel of ``context`` when it began.
     """
 
-    state: Literal["open", "over", "withdrawn"]
-    level: str
-    highest: str
-    changes: int
-    last: date
-    known_as: str | None = None
-    earlier: list[str] = []
     vehicle: str
     vehicle_class: str
-    start: int
-    end: int
     severity: float
+    level: str
     type: str
     channels: list[str]
     shares: list[float]
@@ -56,6 +46,24 @@ class NotifiedIncident(Entry):
     class_sizes: list[float | None] = []
     peers: list[int] = []
     model_version: str
+
+
+class NotifiedIncident(IncidentFigures):
+    """What was told of an incident last.
+
+    highest: the highest level told. changes: how often it was told. last: the newest date with a
+    part of it. known_as: the id under which it was told, where its start has moved since. earlier:
+    the ids that it had before its start moved, also those of which all were told.
+    """
+
+    state: Literal["open", "over", "withdrawn"]
+    highest: str
+    changes: int
+    last: date
+    known_as: str | None = None
+    earlier: list[str] = []
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +129,27 @@ def find_changes(
             continue
         state = _state(before, item)
         if state is not None:
-            change = _change(name, state, _told(item, before), before)
-            found.append(replace(change, window=window))
+            now = _told(item, before)
+            found.append(
+                Change(incident_id=name, state=state, told=now, before=before, window=window)
+            )
     for name, before in told.items():
         gone = before.state != "withdrawn" and name not in window.incidents
         if gone and before.last in window.dates:
             whole = _part_of(before, window)
             if name in suppressed and whole is None:
                 continue
-            after = before.model_copy(
-                update={"state": "withdrawn", "changes": before.changes + 1},
+            gone_now = {"state": "withdrawn", "changes": before.changes + 1}
+            found.append(
+                Change(
+                    incident_id=name,
+                    state="withdrawn",
+                    told=before.model_copy(update=gone_now),
+                    before=before,
+                    withheld=() if whole else _withheld(before, window),
+                    part_of=whole,
+                )
             )
-            change = _change(name, "withdrawn", after, before)
-            out = () if whole else _withheld(before, window)
-            found.append(replace(change, withheld=out, part_of=whole))
     return sorted(found, key=lambda c: (c.told.start, c.incident_id))
 
 
@@ -157,12 +172,9 @@ def brought_up_to_date(
         name = moved.get(old, old)
         now = window.incidents.get(name)
         if now is not None and item.state != "withdrawn":
-            kept = {key: getattr(item, key) for key in ("state", "highest", "changes")}
+            kept = {key: getattr(item, key) for key in ("state", "highest", "changes", "known_as")}
             if name != old:
-                kept["known_as"] = item.known_as or old
-                kept["earlier"] = [*item.earlier, old]
-            else:
-                kept["known_as"] = item.known_as
+                kept |= {"known_as": item.known_as or old, "earlier": [*item.earlier, old]}
             item = _told(now, item).model_copy(update=kept)
         if first is None or item.last >= first or item.last in dates:
             found[name] = item
@@ -235,34 +247,17 @@ def _state(before: NotifiedIncident | None, now: Published) -> State | None:
 
 
 def _told(now: Published, before: NotifiedIncident | None) -> NotifiedIncident:
-    item: Incident = now.incident
-    known = before is not None and before.state != "withdrawn"
-    levels = [item.level, *([before.highest] if before is not None and known else [])]
+    item = now.incident
+    levels = [item.level]
+    if before is not None and before.state != "withdrawn":
+        levels.append(before.highest)
     return NotifiedIncident(
         state="open" if now.ongoing else "over",
-        level=item.level,
         highest=max(levels, key=RANK.__getitem__),
         changes=1 + (before.changes if before is not None else 0),
         last=now.last,
         earlier=before.earlier if before is not None else [],
-        vehicle=item.vehicle,
-        vehicle_class=item.vehicle_class,
-        start=item.start,
-        end=item.end,
-        severity=item.severity,
-        type=item.type,
-        channels=list(item.channels),
-        shares=list(item.shares),
-        deviation=item.deviation,
-        partner=item.partner,
-        return_days=item.return_days,
-        context=dict(zip(item.context_channels, item.context_values, strict=True)),
+        context=context_of(item),
         model_version=now.model_version,
-        **{name: list(getattr(item, name)) for name in GAPS},
+        **fields_of(item),
     )
-
-
-def _change(
-    name: str, state: State, told: NotifiedIncident, before: NotifiedIncident | None
-) -> Change:
-    return Change(incident_id=name, state=state, told=told, before=before)

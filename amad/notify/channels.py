@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from amad.config import Stage
 from amad.config.sinks import Secrets, Sinks
 from amad.notify.ledger import Parcel
-from amad.notify.metrics import job_metrics, push, write_textfile
+from amad.notify.metrics import job_metrics, to_prometheus
 from amad.notify.published import Window
 from amad.notify.sinks import chat, http, json_lines, mail, webhook
 from amad.scores.job_log import FAILED, JobLog
@@ -42,12 +43,9 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
     """The sinks of notices that the file names; a file first, because it seldom fails."""
     fleet, seconds, secrets = stage.fleet.name, sinks.timeout_seconds, Secrets()
     found = []
-    if (lines := sinks.file) is not None:
-
-        def to_file(parcel: Parcel) -> None:
-            path = stage.settings.home / lines.path.replace("{fleet}", fleet)
-            json_lines.append(parcel, path)
-
+    if sinks.file is not None:
+        path = stage.settings.home / sinks.file.path.replace("{fleet}", fleet)
+        to_file = partial(json_lines.append, file=path)
         found.append(Channel(name="file", single=False, send=to_file))
     if (hook := sinks.webhook) is not None:
 
@@ -87,16 +85,10 @@ def watchers(
     are filled in while the work is done. well: whether the last job did all it should; None where
     none has just ended: its figures are told again, and no heartbeat is sent.
     """
-    fleet, seconds, wanted = stage.fleet.name, sinks.timeout_seconds, sinks.prometheus
     found: dict[str, Callable[[], str]] = {}
-    if wanted is not None:
+    if sinks.prometheus is not None:
         took = {name: not outcome.failed for name, outcome in outcomes.items()}
-        state = job_metrics(stage, jobs, window, took, well)
-        if (path := wanted.textfile) is not None:
-            place = stage.settings.home / path.replace("{fleet}", fleet)
-            found["textfile"] = lambda: write_textfile(state, place, fleet)
-        if (address := wanted.pushgateway) is not None:
-            found["pushgateway"] = lambda: push(state, address, fleet, seconds)
+        found = to_prometheus(job_metrics(stage, jobs, window, took, well), stage, sinks)
     if sinks.heartbeat and well is not None:
 
         def beat() -> str:
@@ -104,7 +96,8 @@ def watchers(
                 return "left out, since the job failed, or did only a part"
             if any(outcome.failed for outcome in outcomes.values()):
                 return "left out, since another sink failed"
-            http.send("GET", Secrets().need("heartbeat_url", fleet), seconds)
+            url = Secrets().need("heartbeat_url", stage.fleet.name)
+            http.send("GET", url, sinks.timeout_seconds)
             return "sent"
 
         found["heartbeat"] = beat

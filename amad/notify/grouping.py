@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from amad.config.number_text import HOUR
 from amad.config.number_text import day as day_of
 from amad.notify.changes import RANK, Change, find_changes
 from amad.notify.published import Window, read_window
 
-NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
-TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near have one cause
+NEAR_US = 6 * HOUR  # changes of one vehicle at most this far apart are told as one
+TOGETHER_US = HOUR  # incidents of several vehicles that begin this near have one cause
 FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
 ABOUT = 0.5  # of the first channel's share of the blame
 LOWEST = "low"  # with it, the incidents of every level count

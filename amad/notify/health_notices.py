@@ -109,10 +109,8 @@ def health_notices(
         gone = sorted(name for name in known if _kind_of(name) == kind.name and name not in now)
         end = ": nothing is left undone." if kind.name == UNDONE else " is no longer found."
         mended = {name: f"{_subject_of(name)}{end}" for name in gone}
-        if new:
-            found.append(_notice(look, kind, "new", new, fleet, report))
-        if mended:
-            found.append(_notice(look, kind, "mended", mended, fleet, report))
+        found += [_notice(look, kind, "new", new, fleet, report)] if new else []
+        found += [_notice(look, kind, "mended", mended, fleet, report)] if mended else []
     return found
 
 

@@ -1,6 +1,7 @@
 """Figures of the last scoring job, and of drift, for Prometheus: a text file, or a Pushgateway."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from amad.config import DataError, NotifyError, Stage
-from amad.config.sinks import load_sinks
+from amad.config.sinks import Sinks, load_sinks
 from amad.drift.findings import Drift
 from amad.notify.changes import RANK
 from amad.notify.grouping import causes
@@ -115,18 +116,29 @@ def tell_drift(stage: Stage, found: Drift) -> None:
     fleet, sinks = stage.fleet.name, load_sinks(stage.fleet.name, stage.settings)
     if sinks is None or sinks.prometheus is None:
         return
-    figures, wanted = drift_metrics(found), sinks.prometheus
     try:
-        if wanted.textfile is not None:
-            path = stage.settings.home / wanted.textfile.replace("{fleet}", fleet)
-            write_textfile(figures, path.with_stem(f"{path.stem}-drift"), fleet)
-        if wanted.pushgateway is not None:
-            push(figures, wanted.pushgateway, fleet, sinks.timeout_seconds, job="amad_drift")
+        for work in to_prometheus(drift_metrics(found), stage, sinks, drift=True).values():
+            work()
     except (NotTakenError, RefusedError, OSError) as error:
         raise NotifyError(
             f"fleet {fleet}: the drift is measured, but not told to Prometheus: {error}; the next "
             "'amad drift' tells it"
         ) from error
+
+
+def to_prometheus(
+    figures: CollectorRegistry, stage: Stage, sinks: Sinks, *, drift: bool = False
+) -> dict[str, Callable[[], str]]:
+    """By sink, the work that gives the figures of a job, or of drift, to the fleet's Prometheus."""
+    fleet, wanted, found = stage.fleet.name, sinks.prometheus, dict[str, Callable[[], str]]()
+    if wanted is not None and wanted.textfile is not None:
+        path = stage.settings.home / wanted.textfile.replace("{fleet}", fleet)
+        path = path.with_stem(f"{path.stem}-drift") if drift else path
+        found["textfile"] = lambda: write_textfile(figures, path, fleet)
+    if wanted is not None and (address := wanted.pushgateway) is not None:
+        job = "amad_drift" if drift else "amad"
+        found["pushgateway"] = lambda: push(figures, address, fleet, sinks.timeout_seconds, job)
+    return found
 
 
 def write_textfile(registry: CollectorRegistry, path: Path, fleet: str) -> str:
@@ -149,9 +161,7 @@ def write_textfile(registry: CollectorRegistry, path: Path, fleet: str) -> str:
     return f"written to {path}"
 
 
-def push(
-    registry: CollectorRegistry, address: str, fleet: str, timeout: float, job: str = "amad"
-) -> str:
+def push(registry: CollectorRegistry, address: str, fleet: str, timeout: float, job: str) -> str:
     """Replace the fleet's figures of a job in a Pushgateway; raises as ``http.send`` does."""
     url = f"{address.rstrip('/')}/metrics/job/{job}/fleet/{fleet}"
     headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}

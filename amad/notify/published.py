@@ -146,25 +146,24 @@ class Window:
             if not wanted:
                 continue
             vehicles = sorted({vehicle for vehicle, _ in wanted.values()})
-            times = _scored_times(self.runs, self.versions[day], day, vehicles)
+            rows = _by_vehicle(_scored(self.runs, self.versions[day], day, vehicles))
             for key, (vehicle, us) in wanted.items():
-                own = times.get(vehicle, np.empty(0, np.int64))
+                (own,) = rows.get(vehicle, [np.empty(0, np.int64)])
                 if before := int(np.searchsorted(own, us)):
                     found[key] = int(own[before - 1])
         return found
 
 
+def context_of(incident: Incident) -> dict[str, float]:
+    """The value of each channel of ``context`` when an incident began."""
+    return dict(zip(incident.context_channels, incident.context_values, strict=True))
+
+
 def read_window(
     runs: Path, champion: str | None, days: int = DAYS, back_to: date | None = None
 ) -> Window:
-    """The published incidents of the newest dates of a fleet; see ``window_of``.
-
-    back_to: a date that is to be among them, however old it is.
-    """
-    found = partitions.manifests(runs)
-    if found and back_to is not None:
-        days = max(days, (max(found) - back_to).days + 1)
-    return window_of(runs, found, champion, Checksums(runs), days)
+    """The published incidents of the newest dates of a fleet; see ``window_of``."""
+    return window_of(runs, partitions.manifests(runs), champion, Checksums(runs), days, back_to)
 
 
 def window_of(
@@ -173,16 +172,19 @@ def window_of(
     champion: str | None,
     sums: Checksums,
     days: int = DAYS,
+    back_to: date | None = None,
 ) -> Window:
     """The published incidents of the newest of these dates, as if there were no other date.
 
     found: the manifests by date and version. champion: the version whose partition of a date
-    counts; where there is none, the newest one's. days: how many, up to the newest date.
+    counts; where there is none, the newest one's. days: how many, up to the newest date; more, if
+    the date ``back_to`` is older.
     """
     newest = max(found, default=None)
     if newest is None:
         return Window(dates={}, versions={}, incidents={})
     first = newest - timedelta(days=min(days, newest.toordinal()) - 1)
+    first = min(first, back_to or first)
     current = {
         day: versions[partitions.current(versions, champion or "")]
         for day, versions in found.items()
@@ -270,14 +272,6 @@ def _last_scored(runs: Path, manifest: PartitionManifest, vehicles: list[str]) -
 def _known(runs: Path, version: str, day: date, sha256: str) -> dict[str, int | None]:
     """What ``_last_scored`` found in a table so far; None for a vehicle without a scored row."""
     return {}
-
-
-def _scored_times(
-    runs: Path, version: str, day: date, vehicles: list[str]
-) -> dict[str, np.ndarray]:
-    """The times (us), sorted, of the scored rows of each of the vehicles."""
-    found = _by_vehicle(_scored(runs, version, day, vehicles))
-    return {vehicle: us for vehicle, (us,) in found.items()}
 
 
 def _by_vehicle(table: pa.Table) -> dict[str, list[np.ndarray]]:

@@ -49,16 +49,11 @@ def suppressed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[st
     """By id of the incident, why nobody is told of it; a person's verdict comes before a rule."""
     found = {}
     for name, item in window.incidents.items():
-        judged = feedback.incidents.get(name)
-        if judged is not None and judged.verdict == "true":
-            continue
-        if judged is not None:
-            found[name] = JUDGED[judged.verdict]
-            continue
-        for rule in rules:
-            if applies(rule, item.incident):
-                found[name] = f"rule '{rule.reason}'"
-                break
+        if (judged := feedback.incidents.get(name)) is not None:
+            if judged.verdict in JUDGED:
+                found[name] = JUDGED[judged.verdict]
+        elif (rule := next((r for r in rules if applies(r, item.incident)), None)) is not None:
+            found[name] = f"rule '{rule.reason}'"
     return found
 
 

@@ -21,9 +21,9 @@ from amad.detect.incident_words import (
     type_name,
     what_to_check,
 )
-from amad.detect.incidents import GAPS, gaps_of
+from amad.detect.incidents import gaps_of
 from amad.detect.severity import LEVELS
-from amad.notify.changes import RANK, Change, NotifiedIncident, State
+from amad.notify.changes import RANK, Change, IncidentFigures, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
 from amad.telemetry.trouble import KINDS
@@ -34,44 +34,24 @@ HEALTH = "Fleet health, which no incident can show"
 MOST = 50  # notices of a digest that are written out; a program gets all of them
 
 
-class NoticeIncident(Entry):
+class NoticeIncident(IncidentFigures):
     """One incident of a notice, for a program. key: of its change. Times: ISO 8601, UTC.
 
-    ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
-    channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
-    normal rows, None where nobody knows. context: value of each channel of ``context`` when it
-    began. past_gaps to peers: of each channel, as of ``Incident``. suspect: what the fault looks
-    like. check: where to look first. outlived: its alarms ended while its score stayed as high.
-    replaces: the id under which it was told before its start moved. part_of: of a withdrawn one,
-    the incident that later rows joined it with.
+    ongoing: no row yet shows its end. suspect: what the fault looks like. check: where to look
+    first. outlived: its alarms ended while its score stayed as high. replaces: the id under which
+    it was told before its start moved. part_of: of a withdrawn one, the incident that later rows
+    joined it with.
     """
 
     key: str
     incident_id: str
     state: State
-    vehicle: str
-    vehicle_class: str
     start: str
     end: str
     ongoing: bool
-    severity: float
-    level: str
-    type: str
-    channels: list[str]
-    shares: list[float]
-    deviation: float
-    partner: str
-    return_days: float | None = None
-    context: dict[str, float] = {}
-    past_gaps: list[float | None] = []
-    past_sizes: list[float | None] = []
-    class_gaps: list[float | None] = []
-    class_sizes: list[float | None] = []
-    peers: list[int] = []
     suspect: Literal["sensor", "vehicle"] = "vehicle"
     check: list[str] = []
     outlived: bool = False
-    model_version: str
     replaces: str | None = None
     part_of: str | None = None
 
@@ -249,12 +229,11 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         of = f"{told.vehicle}: " if len(main) > 1 else ""
-        found += _strayed(of, told, fleet)
-        found += [] if group.reporting else _no_longer_fits(of, told, fleet)
         known, kind = fleet.channel_by_name, told.type
-        gaps = gap_words(told.channels, told.shares, gaps_of(told), known, kind)
-        found += [f"{of}{sentence}" for sentence in gaps]
-        found += context_words(told.context, fleet.channel_by_name)
+        own = _of_first_channel(told, fleet, alone=not group.reporting)
+        own += gap_words(told.channels, told.shares, gaps_of(told), known, kind)
+        found += [f"{of}{sentence}" for sentence in own]
+        found += context_words(told.context, known)
         types = dict.fromkeys(_type(change.told, fleet) for change in [worst, *main])
         found.append(f"Type: {'; '.join(types)}.")
         # What one vehicle's incident suggests is no cause of the same on many.
@@ -333,19 +312,15 @@ def _sensors(group: Group, main: list[Change], told: NotifiedIncident, fleet: Fl
     )
 
 
-def _strayed(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
-    """How far the first channel strayed, where that is known."""
-    first = [_title(name, fleet) for name in told.channels[:1]]
-    said = [strayed(told.type, title, told.deviation) for title in first]
-    return [f"{of}{sentence}" for sentence in said if sentence]
-
-
-def _no_longer_fits(of: str, told: NotifiedIncident, fleet: Fleet) -> list[str]:
-    """Which channel the first one no longer fits, where that is known."""
-    partner = named_partner(told.type, told.channels, told.shares, told.partner)
-    if not told.channels or not partner:
+def _of_first_channel(told: NotifiedIncident, fleet: Fleet, alone: bool) -> list[str]:
+    """How far the first channel strayed, and if ``alone`` which one it no longer fits, if known."""
+    if not told.channels:
         return []
-    return [f"{of}{_title(told.channels[0], fleet)} no longer fits {_title(partner, fleet)}."]
+    title = _title(told.channels[0], fleet)
+    found = [strayed(told.type, title, told.deviation)]
+    if alone and (partner := named_partner(told.type, told.channels, told.shares, told.partner)):
+        found.append(f"{title} no longer fits {_title(partner, fleet)}.")
+    return [sentence for sentence in found if sentence]
 
 
 def _type(told: NotifiedIncident, fleet: Fleet) -> str:
@@ -374,25 +349,13 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         key=change.key,
         incident_id=change.incident_id,
         state=change.state,
-        vehicle=told.vehicle,
-        vehicle_class=told.vehicle_class,
         start=machine_time(told.start),
         end=machine_time(told.end),
         ongoing=change.ongoing,
-        severity=told.severity,
-        level=told.level,
-        type=told.type,
-        channels=told.channels,
-        shares=told.shares,
-        deviation=told.deviation,
-        partner=told.partner,
-        return_days=told.return_days,
-        context=told.context,
-        **{name: getattr(told, name) for name in GAPS},
         suspect="sensor" if _sensor(told) else "vehicle",
         check=_checks(told, fleet),
         outlived=change.outlived,
-        model_version=told.model_version,
         replaces=change.replaces,
         part_of=change.part_of,
+        **{name: getattr(told, name) for name in IncidentFigures.model_fields},
     )

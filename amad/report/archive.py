@@ -24,7 +24,7 @@ from amad.scores.partitions import REPORTS, page_of
 from amad.scores.retention import Retention
 from amad.telemetry.files import staged
 
-FORMAT = 5  # raise it to have every page made again
+FORMAT = 6  # raise it to have every page made again
 AT_ONCE = 31  # pages made by one run of the report, the newest first
 HEAD = 1 << 16  # characters in which the facts and the links of a page stand
 FACTS = re.compile(r'<meta name="amad-page" content="([^"]*)">')
@@ -135,21 +135,14 @@ def rows(published: PublishedDates) -> list[Row]:
     return sorted(found, key=lambda row: row.day, reverse=True)
 
 
-def neighbours(day: date, days: list[date]) -> tuple[date | None, date | None]:
-    """The dates with a page before and after a date. days: those with a page, sorted."""
-    return (
-        max((other for other in days if other < day), default=None),
-        min((other for other in days if other > day), default=None),
-    )
-
-
 def links(day: date | None, days: list[date], here: str = "") -> str:
     """The links of a page to its neighbours and to the index, as HTML between two marks.
 
-    day: of the page; None for the page of the last run, which has the newest one beside it. here:
-    the path of the archive from the page, with a slash at its end.
+    day: of the page; None for the page of the last run, which has the newest one beside it. days:
+    those with a page. here: the path of the archive from the page, with a slash at its end.
     """
-    before, after = neighbours(day, days) if day else (days[-1] if days else None, None)
+    before = max((other for other in days if day is None or other < day), default=None)
+    after = min((other for other in days if day is not None and other > day), default=None)
     parts = [f'<a href="{here}index.html">All dates</a>']
     if before:
         name = f"<span>The day before: </span>{before}" if day else f"Only {before}"

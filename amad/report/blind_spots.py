@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from amad.config import Fleet
 from amad.config import number_text as text
 from amad.config.wording import count, some
-from amad.evaluation.evaluation_metrics import STRENGTHS, Detection, EvaluationMetrics
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, FaultFigures
 from amad.scores.job_log import why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 
@@ -25,25 +25,10 @@ MEANING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaultRow:
-    """One type of known fault. parts: what was found of each third of its strengths, in words.
-
-    meaning: empty for a type that incidents have too, or whose name says it.
-    """
-
-    kind: str
-    meaning: str
-    found: int
-    events: int
-    parts: list[str]
-    blind: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class BlindSpots:
-    """What is missed. faults: the types found least first. lines: sentences on this run."""
+    """What is missed. faults: figures by type, those found least first. lines: on this run."""
 
-    faults: list[FaultRow]
+    faults: dict[str, FaultFigures]
     why_no_faults: str
     lines: list[str]
 
@@ -59,30 +44,13 @@ def blind_spots(
     metrics: of the version that scored; None where there are none of it. version: the one that
     scored, where the last evaluation was of another one.
     """
-    faults = []
-    if metrics is not None:
-        for kind, figures in metrics.by_fault.items():
-            parts = [_part(figures.strengths.get(name)) for name in STRENGTHS]
-            faults.append(
-                FaultRow(
-                    kind=kind,
-                    meaning=MEANING.get(kind, ""),
-                    found=figures.events_found,
-                    events=figures.events,
-                    parts=parts,
-                    blind=figures.blind,
-                )
-            )
-    faults.sort(key=lambda row: (row.found / row.events, row.kind))
+    found = metrics.by_fault if metrics is not None else {}
+    order = sorted(found, key=lambda kind: (found[kind].events_found / found[kind].events, kind))
     return BlindSpots(
-        faults=faults,
-        why_no_faults="" if faults else _without_types(metrics, version),
+        faults={kind: found[kind] for kind in order},
+        why_no_faults="" if found else _without_types(metrics, version),
         lines=[*_left_out(list(manifests), fleet), *_by_design(metrics, fleet)],
     )
-
-
-def _part(figures: Detection | None) -> str:
-    return text.NO_VALUE if figures is None else f"{figures.events_found} of {figures.events}"
 
 
 def _without_types(metrics: EvaluationMetrics | None, version: str) -> str:

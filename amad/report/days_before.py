@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import Fleet
+from amad.config import Channel, Fleet
 from amad.config import number_text as text
 from amad.notify.published import DAYS
 from amad.report.incident_plot import Plot, Track, band_box, normal_band
@@ -86,22 +86,15 @@ def days_before(
         left, width = frame.block(us + text.DAY // 4, us + 3 * text.DAY // 4)
         top = scale.y(high)
         bars.append((left, top, width, round(max(scale.y(low) - top, 1.0), 1)))
-    value, before_D = channel.value_text, mean_D[us_D < start]
-    from_, to = text.number(before_D.min()), text.number(before_D.max())
-    usual = value(before_D.max()) if from_ == to else f"{from_} to {value(before_D.max())}"
-    fact = f"daily mean {usual} before"
-    if us_D[-1] == start:
-        fact += f", {value(mean_D[-1])} on {text.short_day(text.utc(start))}"
     track = Track(
         title=channel.title,
         unit=text.unit_text(channel.unit),
         share="",
-        fact=fact,
+        fact=_fact(channel, us_D, mean_D, start),
         path=line(us_D + text.DAY // 2, mean_D, frame, scale, 3 * text.DAY // 2),
         ticks=scale.ticks(),
         band=band_box(band, scale),
         bars=bars,
-        kind="channel",
     )
     return Plot(
         tracks=[track],
@@ -115,3 +108,12 @@ def days_before(
         frame=f"{text.day(frame.start)} to {text.day(start)} UTC: mean and standard deviation of "
         "each day; shaded: the day it began.",
     )
+
+
+def _fact(channel: Channel, us_D: np.ndarray, mean_D: np.ndarray, start: int) -> str:
+    """The daily means before the date that begins at ``start``, and on it, in words."""
+    value, before_D = channel.value_text, mean_D[us_D < start]
+    from_, to = text.number(before_D.min()), text.number(before_D.max())
+    usual = value(before_D.max()) if from_ == to else f"{from_} to {value(before_D.max())}"
+    on = f", {value(mean_D[-1])} on {text.short_day(text.utc(start))}" if us_D[-1] == start else ""
+    return f"daily mean {usual} before{on}"

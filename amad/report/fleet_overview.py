@@ -1,5 +1,6 @@
 """The table of the fleet: one row per vehicle, with a strip that shows what happened when."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from amad.config import number_text as text
@@ -26,17 +27,14 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleRow:
-    """The row of one vehicle."""
+    """The row of one vehicle. total: of all its rows."""
 
     vehicle: str
     boxes: list[Box]
     incidents: int
     worst: Incident | None
     open: bool
-    alarms: str
-    scored: str
-    imputed: str
-    quarantined: str
+    total: Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +56,31 @@ def stretch_us(days: int) -> int:
     return text.DAY * -(-days // CELLS)
 
 
-def overview(incidents: list[Incident], coverage: dict[str, Coverage], stretch: int) -> Overview:
-    """The rows of all vehicles, those with the worst incidents first."""
+def overview(
+    incidents: list[Incident],
+    coverage: dict[str, Coverage],
+    stretch: int,
+    none: Collection[str] = (),
+) -> Overview:
+    """The rows of all vehicles, those with the worst incidents first.
+
+    none: ids of incidents that people judged false or planned, which are no vehicle's worst.
+    """
     of: dict[str, list[Incident]] = {vehicle: [] for vehicle in coverage}
     for incident in incidents:
         of.setdefault(incident.vehicle, []).append(incident)
     place = _places(coverage, stretch)
-    order = sorted(of, key=lambda v: (-max((i.severity for i in of[v]), default=0.0), v))
+    worst = {
+        vehicle: max(
+            (i for i in own if i.incident_id not in none), key=lambda i: i.severity, default=None
+        )
+        for vehicle, own in of.items()
+    }
+    order = sorted(worst, key=lambda v: (-(i.severity if (i := worst[v]) else 0.0), v))
     rows = [
-        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), place, stretch)
+        _row(
+            vehicle, of[vehicle], worst[vehicle], coverage.get(vehicle, Coverage()), place, stretch
+        )
         for vehicle in order[:SHOWN]
     ]
     return Overview(
@@ -104,12 +118,11 @@ def _axis(place: dict[int, float]) -> list[Tick]:
 def _row(
     vehicle: str,
     incidents: list[Incident],
+    worst: Incident | None,
     coverage: Coverage,
     place: dict[int, float],
     stretch: int,
 ) -> VehicleRow:
-    total = coverage.total
-    rows = total.rows or 1
     boxes = [
         _box(place[start], start, cell, incidents, stretch)
         for start, cell in sorted(coverage.cells.items())
@@ -118,12 +131,9 @@ def _row(
         vehicle=vehicle,
         boxes=boxes,
         incidents=len(incidents),
-        worst=max(incidents, key=lambda i: i.severity, default=None),
+        worst=worst,
         open=any(i.open for i in incidents),
-        alarms=text.share(total.alarms / (total.scored or 1)),
-        scored=text.share(total.scored / rows),
-        imputed=text.share(total.imputed / rows),
-        quarantined=text.share(total.quarantined / rows),
+        total=coverage.total,
     )
 
 

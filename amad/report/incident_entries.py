@@ -6,22 +6,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.detect.incident_words import (
-    OUTLIVED,
-    context_words,
-    gap_words,
-    looks_like_a_sensor,
-    meaning,
-    rarity,
-    what_to_check,
-)
+from amad.detect.incident_words import OUTLIVED, context_words, gap_words, looks_like_a_sensor
 from amad.detect.incidents import gaps_of
-from amad.notify.published import Window
+from amad.notify.published import Window, context_of
 from amad.report.days_before import daily_figures, days_before
-from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
+from amad.report.incident_plot import Plot, plot
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.usual_context import UsualContext
-from amad.report.verdicts import Verdicts
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
@@ -32,25 +23,15 @@ LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots
 class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
-    days: the days before, of the channel blamed most; None where they are too few.
-
-    broken: the relation that broke, in words, or empty. sensor: whether it looks like a fault of a
-    sensor. meaning: of its type. rarity: how seldom normal rows reach its score, as a sentence, or
-    empty. checks: where to look first. facts: where the channels stand, and what went on when it
-    began. said: what people said of it, and verdict: in a word; both empty where nothing was said.
+    sensor: whether it looks like a fault of a sensor. facts: where the channels stand, and what
+    went on when it began. days: the days before, of the channel blamed most; None where they are
+    too few.
     """
 
     incident: Incident
     anchor: str
-    blame: list[Blame]
-    broken: str
     sensor: bool
-    meaning: str
-    rarity: str
-    checks: list[str]
     facts: list[str]
-    said: str
-    verdict: str
     plot: Plot | None
     days: Plot | None
 
@@ -62,7 +43,6 @@ def incident_entries(
     lake: Lake,
     scaler: Scaler | None,
     context: UsualContext | None,
-    verdicts: Verdicts,
     first: Collection[str],
     daily: pa.Table | None,
     window: Window | None,
@@ -81,29 +61,20 @@ def incident_entries(
     entries = []
     for n, item in enumerate(listed):
         others = [other for other in incidents if other.vehicle == item.vehicle]
-        channels, shares = item.channels, item.shares
         plotted = item.incident_id in shown
-        outlived = plotted and window is not None and window.outlived(item.incident_id)
-        began = dict(zip(item.context_channels, item.context_values, strict=True))
+        facts = []
+        if plotted and window is not None:
+            facts += [f"Its alarms {OUTLIVED}."] if window.outlived(item.incident_id) else []
+            facts += window.again(item.incident_id, known)
+        facts += gap_words(item.channels, item.shares, gaps_of(item), known, item.type)
+        facts += context_words(context_of(item), known)
+        facts += context.of(item) if context else []
         entries.append(
             Entry(
                 incident=item,
                 anchor=f"incident-{n + 1}",
-                blame=blame(item, fleet),
-                broken=broken_relation(item, fleet),
-                sensor=looks_like_a_sensor(item.type, shares),
-                meaning=meaning(item.type, item.end - item.start, fleet),
-                rarity=rarity(item.return_days),
-                checks=what_to_check(item.type, channels, shares, item.partner, known),
-                facts=[
-                    *([f"Its alarms {OUTLIVED}."] if outlived else []),
-                    *(window.again(item.incident_id, known) if plotted and window else []),
-                    *gap_words(channels, shares, gaps_of(item), known, item.type),
-                    *context_words(began, known),
-                    *(context.of(item) if context else []),
-                ],
-                said=verdicts.said(item.incident_id),
-                verdict=verdicts.verdict(item.incident_id),
+                sensor=looks_like_a_sensor(item.type, item.shares),
+                facts=facts,
                 plot=plot(item, others, fleet, run, lake, scaler) if plotted else None,
                 days=days_before(item, fleet, scaler, days_of) if plotted else None,
             )

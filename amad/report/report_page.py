@@ -13,6 +13,7 @@ from datetime import date
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -22,19 +23,20 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, count, of_causes, range_of
-from amad.detect.incident_words import type_name
+from amad.detect.incident_words import meaning, rarity, type_name, what_to_check
 from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
+from amad.evaluation.evaluation_metrics import PRIMARY, STRENGTHS
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.notify.suppressed import judged_none
 from amad.report import archive
-from amad.report.blind_spots import blind_spots
+from amad.report.blind_spots import MEANING, blind_spots
 from amad.report.days_before import read_daily
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
-from amad.report.incident_plot import about
+from amad.report.incident_plot import about, blame, broken_relation
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
@@ -43,6 +45,7 @@ from amad.report.unread import Unread
 from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts, of_set_aside
+from amad.scores.feedback import Feedback, read_feedback
 from amad.scores.job_log import JobLog, job_logs
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
@@ -61,9 +64,9 @@ class Report:
 
     without_scores: vehicles without a scored row. affected: those with incidents. causes: of
     the incidents, those that are told as one counted once. troubles: findings under Fleet health.
-    unscored: why nothing is scored, empty where something
-    is. pages: of single dates that were made with it. waiting: scored dates that have no page yet.
-    unread: of each file that the page does without, how to mend it.
+    unscored: why nothing is scored, empty where something is. pages: of single dates that were made
+    with it. waiting: scored dates that have no page yet. unread: of each file that the page does
+    without, how to mend it.
     """
 
     fleet: str
@@ -79,6 +82,29 @@ class Report:
     pages: int = 0
     waiting: int = 0
     unread: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        fleet: str,
+        run: ScoringRun,
+        coverage: dict[str, Coverage],
+        sets: list[list[Incident]],
+        troubles: int,
+    ) -> Self:
+        """The figures of a page that lies nowhere yet. sets: the incidents of each cause."""
+        return cls(
+            fleet=fleet,
+            path=Path(),
+            dates=run.dates,
+            vehicles=len(coverage),
+            without_scores=sum(not item.total.scored for item in coverage.values()),
+            affected=len({i.vehicle for own in sets for i in own}),
+            incidents=sum(map(len, sets)),
+            causes=len(sets),
+            troubles=troubles,
+            unscored=run.unscored,
+        )
 
     def __str__(self) -> str:
         health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
@@ -102,8 +128,8 @@ class Report:
 class Sources:
     """What every page of one call is made from.
 
-    data_hash: of the lake. scaler: None where there is no store. daily:
-    see ``read_daily``. unread: what the page lacks.
+    data_hash: of the lake. scaler: None where there is no store. daily: see ``read_daily``. unread:
+    what the page lacks.
     """
 
     stage: Stage
@@ -142,7 +168,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         evidence=Evidence.read(stage.folder, unread),
         scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
         samples=ContextSamples(lake=lake),
-        verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
+        verdicts=Verdicts.of(unread.read(lambda: read_feedback(stage.runs)) or Feedback()),
         daily=unread.read(lambda: read_daily(stage.folder)),
         unread=unread,
     )
@@ -177,11 +203,8 @@ def join_archive(stage: Stage) -> None:
     published = PublishedDates.of(stage.runs, "")
     rows = archive.rows(published)
     archive.join_neighbours(stage.runs, [row.day for row in rows if row.facts][::-1])
-    style = _asset("style.css")
     page = _environment().get_template("index.html.j2")
-    html = page.render(
-        fleet=stage.fleet, rows=rows, style=style, style_hash=_hash(style), at_once=archive.AT_ONCE
-    )
+    html = page.render(fleet=stage.fleet, rows=rows, at_once=archive.AT_ONCE)
     archive.write_page(archive.index_of(stage.runs), html)
 
 
@@ -228,49 +251,29 @@ def _page(
     since: what is new on the newest date; None where nothing is scored, or that date is damaged.
     facts: of a page of the archive. behind: why newer scores may be missing.
     """
-    stage, published, evidence = sources.stage, sources.published, sources.evidence
-    fleet = stage.fleet
+    stage, fleet = sources.stage, sources.stage.fleet
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
-    window = since.window if since else None
+    verdicts = sources.verdicts
+    if since and not facts:
+        verdicts = verdicts.with_lessons(since.window)
+    none = judged_none(verdicts.by_id)
+    window = replace(since.window, none=none) if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.samples) if window else None
-    verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
-    if window:
-        window = replace(window, none=judged_none(verdicts.by_id))
     entries = incident_entries(
-        incidents,
-        fleet,
-        run,
-        sources.lake,
-        sources.scaler,
-        context,
-        verdicts,
-        first,
-        sources.daily,
-        window,
+        incidents, fleet, run, sources.lake, sources.scaler, context, first, sources.daily, window
     )
-    other = evidence.of_another(run) is not None
-    figures = None if other else evidence.metrics
-    achieved = of_run(run, incidents, coverage, evidence.metrics)
-    scored = [published.current(day) for day in run.dates if day in published.manifests]
-    drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
-    style, script = (_asset(name) for name in ("style.css", "page.js"))
-    affected = len({i.vehicle for i in incidents})
-    without_scores = sum(not item.total.scored for item in coverage.values())
-    level_of = {i.incident_id: i.level for i in incidents}  # the worst first
-    whole = window  # of a job that caught up on many dates, all of them
-    if window and min(run.dates) not in window.dates:
-        whole = published.window(max(window.dates), min(run.dates))
-    sets = by_cause(causes(whole) if whole else [], level_of)
-    worst = [level_of[names[0]] for names in sets.values()]
-    open_ = {i.incident_id for i in incidents if i.open}
-    aside = verdicts.set_aside({*level_of, *first})
+    sets = _of_one_cause(run, incidents, window, sources.published)
+    worst = [own[0].level for own in sets]
+    aside = verdicts.set_aside({i.incident_id for i in incidents} | first)
+    report = Report.of(fleet.name, run, coverage, sets, len(health.troubles) if health else 0)
     html = (
         _environment()
         .get_template("page.html.j2")
         .render(
+            report=report,
             fleet=fleet,
             type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
             about=lambda item: about(item, fleet),
@@ -282,49 +285,57 @@ def _page(
             aside=aside,
             of_aside=of_set_aside(aside),
             worst=since.worst(aside) if since else None,
-            trend=trend(since.window, since.day) if since else None,
-            window_days=DAYS,
+            trend=trend(window, since.day) if window and since else None,
             incidents=incidents,
             context=context,
             verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
-            overview=overview(incidents, coverage, stretch),
-            blind=blind_spots(figures, scored, fleet, run.version if other else ""),
-            promise=table(achieved, run.dates, window, published, figures),
-            cards=cards(evidence, run, achieved, coverage, sources.data_hash),
+            overview=overview(incidents, coverage, stretch, none),
             health=health,
             behind=behind,
-            archived=facts is not None,
-            drift=drift,
+            drift=None if facts else sources.unread.read(lambda: Drift.read(stage.runs)),
             unread=[] if facts else sources.unread.sentences,
-            unfolded=UNFOLDED,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
-            open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
-            affected=affected,
-            vehicles=len(coverage),
-            without_scores=without_scores,
-            style=style,
-            script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+            open_count=sum(any(i.open for i in own) for own in sets),
+            **_trust(sources, run, incidents, coverage, window),
         )
     )
-    report = Report(
-        fleet=fleet.name,
-        path=Path(),
-        dates=run.dates,
-        vehicles=len(coverage),
-        without_scores=without_scores,
-        affected=affected,
-        incidents=len(incidents),
-        causes=len(sets),
-        troubles=len(health.troubles) if health else 0,
-        unscored=run.unscored,
-    )
     return html, report
+
+
+def _trust(
+    sources: Sources,
+    run: ScoringRun,
+    incidents: list[Incident],
+    coverage: dict[str, Coverage],
+    window: Window | None,
+) -> dict[str, Any]:
+    """What the page says of itself: its blind spots, promise against achieved, the cards."""
+    evidence, published = sources.evidence, sources.published
+    other = evidence.of_another(run) is not None
+    figures = None if other else evidence.metrics
+    achieved = of_run(run, incidents, coverage, evidence.metrics)
+    scored = [published.current(day) for day in run.dates if day in published.manifests]
+    return {
+        "blind": blind_spots(figures, scored, sources.stage.fleet, run.version if other else ""),
+        "promise": table(achieved, run.dates, window, published, figures),
+        "cards": cards(evidence, run, achieved, coverage, sources.data_hash),
+    }
+
+
+def _of_one_cause(
+    run: ScoringRun, incidents: list[Incident], window: Window | None, published: PublishedDates
+) -> list[list[Incident]]:
+    """The incidents, the worst first, in sets that have one cause."""
+    whole = window  # of a job that caught up on many dates, all of them
+    if window and min(run.dates) not in window.dates:
+        whole = published.window(max(window.dates), min(run.dates))
+    by_id = {i.incident_id: i for i in incidents}
+    sets = by_cause(causes(whole) if whole else [], by_id)
+    return [[by_id[name] for name in names] for names in sets.values()]
 
 
 def _marked_open(
@@ -372,6 +383,14 @@ def _environment() -> Environment:
     }
     environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
+    style, script = (_asset(name) for name in ("style.css", "page.js"))
+    of_incidents = (blame, broken_relation, meaning, rarity, what_to_check)
+    environment.globals |= {function.__name__: function for function in of_incidents}
+    environment.globals |= {
+        "window_days": DAYS, "unfolded": UNFOLDED, "strengths": STRENGTHS, "primary": PRIMARY,
+        "fault_meanings": MEANING, "style": style, "script": script,
+        "style_hash": _hash(style), "script_hash": _hash(script),
+    }  # fmt: skip
     return environment
 
 

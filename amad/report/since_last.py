@@ -4,7 +4,7 @@ The states are those of the notices (``amad.notify.changes``), as if every date 
 been told to a sink that is told of every level. So the page and a message never differ.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ from amad.config.wording import of_causes
 from amad.detect.incident_words import looks_like_a_sensor
 from amad.notify.changes import Change, NotifiedIncident, brought_up_to_date, find_changes
 from amad.notify.grouping import LOWEST, grouped
-from amad.notify.published import DAYS, Window, window_of
+from amad.notify.published import Window, window_of
 from amad.notify.wording import headline_of_cause, notice_of
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -73,7 +73,7 @@ class SinceLast:
         """``2 new incidents``, or ``1 new cause (12 incidents)``."""
         return of_causes(len(self.new), sum(len(item.lines) for item in self.new), "new")
 
-    def critical(self, besides: Collection[str] = ()) -> int:
+    def critical(self, besides: Collection[str]) -> int:
         """How many causes that are new or go on have an incident that is critical now.
 
         besides: ids of incidents that do not count.
@@ -84,7 +84,7 @@ class SinceLast:
         )
         return sum(any(i.incident.level == "critical" for i in lines) for lines in counting)
 
-    def worst(self, besides: Collection[str] = ()) -> Line | None:
+    def worst(self, besides: Collection[str]) -> Line | None:
         """The worst incident that is new or goes on; None where there is none.
 
         besides: ids of incidents that do not count.
@@ -132,13 +132,9 @@ class PublishedDates:
         return versions[partitions.current(versions, self.champion)]
 
     def window(self, until: date, back_to: date | None = None) -> Window:
-        """The published incidents as if no later date had been scored.
-
-        back_to: a date that is to be among those of the window, however old it is.
-        """
+        """The published incidents as if no later date had been scored; see ``window_of``."""
         found = {day: versions for day, versions in self.manifests.items() if day <= until}
-        days = DAYS if back_to is None else max(DAYS, (until - back_to).days + 1)
-        return window_of(self.runs, found, self.champion, self.sums, days)
+        return window_of(self.runs, found, self.champion, self.sums, back_to=back_to)
 
 
 def since_last(published: PublishedDates, day: date, fleet: Fleet) -> SinceLast | None:
@@ -180,13 +176,10 @@ def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
             headline = (
                 headline_of_cause(group, fleet) if goes_on else notice_of(group, fleet, "").headline
             )
-        lines = [_line(change, window) for change in _worst_first(group.changes)]
+        worst = sorted(group.changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
+        lines = [_line(change, window) for change in worst]
         found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found
-
-
-def _worst_first(changes: Iterable[Change]) -> list[Change]:
-    return sorted(changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
 
 
 def _line(change: Change, window: Window) -> Line:

@@ -27,32 +27,20 @@ SCORED = 0.95  # share of the rows that must have a score for a tick
 LOUD = 0.1  # share of the rows that may be in alarm for a tick
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A method's figure with its interval, on a scale from 0 to 100."""
-
-    name: str
-    value: str
-    at: float
-    low: float
-    high: float
-    kind: str
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Card:
     """One question with its answer, and the reasons.
 
-    verdict: ``good``, ``fair`` or ``poor``, or ``unknown`` for what was not measured. means: what
-    a tick, and the mark in its place, mean.
+    means: what a tick, and the mark in its place, mean. verdict: ``good``, ``fair`` or ``poor``, or
+    ``unknown`` for what was not measured. bars: name, figures and kind of methods that are drawn.
     """
 
     title: str
+    means: str
     verdict: str
     headline: str
-    lines: list[str]
-    bars: list[Bar]
-    means: str
+    lines: Sequence[str] = ()
+    bars: Sequence[tuple[str, MethodFigures, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,20 +90,20 @@ def cards(
 def _detection(found: Evidence, run: ScoringRun) -> Card:
     metrics = found.metrics
     card = partial(
-        _card,
+        Card,
         "Is it better than chance?",
         "A tick: on the test part it beats random scores with its whole interval, and the best "
         "simple detector is not proven better. Without an interval there is no tick.",
     )
     if metrics is None:
-        return card("unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
+        return card("unknown", "Not evaluated", ["Run 'amad evaluate' for figures."])
     methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
     if PRIMARY not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
-        return card("unknown", "Cannot be measured", why)
+        return card("unknown", "Cannot be measured", [why])
     kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
     kinds[metrics.floor] = "floor"
-    bars = [_bar(key, methods[key], kind) for key, kind in kinds.items()]
+    bars = [(key, methods[key], kind) for key, kind in kinds.items()]
     if metrics.units < 2:
         said = f"Cannot be judged: one {metrics.unit} has no interval"
         return card("unknown", said, bars=bars)
@@ -132,15 +120,11 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
     headline, *other = _whose(f"VUS-PR {mine.mean[PRIMARY]:.2f}: {said}", found, run, "champion")
-    return card(
-        "unknown" if other else verdict,
-        headline,
-        *other,
-        against,
+    how = (
         f"Mean over {metrics.units_text} of the test part with its bootstrap "
-        "interval. 1 is perfect; the last bar is chance.",
-        bars=bars,
+        "interval. 1 is perfect; the last bar is chance."
     )
+    return card("unknown" if other else verdict, headline, _said(*other, against, how), bars)
 
 
 def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list[str]:
@@ -168,7 +152,7 @@ def _whose(headline: str, found: Evidence, run: ScoringRun, figure: str) -> list
 
 def _faults(found: Evidence, run: ScoringRun) -> Card:
     card = partial(
-        _card,
+        Card,
         "Does it find known faults?",
         "A tick: with its threshold it found at least half of the test part's known faults, and "
         "more than alarms at random times would. A cross: it found no more than those.",
@@ -176,7 +160,7 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     point = found.metrics.operating_point if found.metrics else None
     if point is None or point.chance_recall is None:
         why = "The test part holds no known fault." if point else "Run 'amad evaluate'."
-        return card("unknown", "Not measured", why)
+        return card("unknown", "Not measured", [why])
     events, known, delay = point.events, point.events_found, point.median_delay_seconds
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
@@ -184,15 +168,14 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     headline, *other = _whose(
         f"It finds {known or 'none'} of {many}", found, run, "champion_events_found"
     )
-    return card(
-        "unknown" if other else verdict,
-        headline,
+    lines = _said(
         *other,
         f"Alarms at random times, as many as it raises, would find about "
         f"{text.number(point.chance_recall * events, 2)}.",
         None if delay is None else _in_time(delay),
         _offline(point.lookahead_seconds),
     )
+    return card("unknown" if other else verdict, headline, lines)
 
 
 def _offline(lookahead: float) -> str | None:
@@ -219,7 +202,7 @@ def _alarms(
     found: Evidence, run: ScoringRun, achieved: Achieved | None, coverage: dict[str, Coverage]
 ) -> Card:
     card = partial(
-        _card,
+        Card,
         "Does it raise false alarms?",
         "A tick: this page has no more incidents per vehicle-day than the threshold promises on "
         f"normal data, with an allowance for chance, and no more than {text.share(LOUD)} of its "
@@ -227,61 +210,66 @@ def _alarms(
         f"behaviour that has changed; more than {FLOOD:g} times the promise has a cross.",
     )
     if achieved is None:
-        return card("unknown", "Not measured", "No row of this page has a score.")
+        return card("unknown", "Not measured", ["No row of this page has a score."])
     promised, days = achieved.promised, round(achieved.days)
     rate = text.number(achieved.rate, 2)
     headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
     counted = f"{count(achieved.incidents, 'incident')} on {count(days, 'vehicle-day')}"
     if promised is None:
-        return card("unknown", headline, f"{counted}; what is promised is unknown.")
+        return card("unknown", headline, [f"{counted}; what is promised is unknown."])
     headline += f", {text.number(promised, 2)} promised"
     headline += ": may be chance" if achieved.by_chance else ""
     own = found.of_another(run) is None
     test = found.metrics.operating_point.normal_test if found.metrics and own else None
     normal, in_alarm = (test.incidents_per_vehicle_day, test.alarm_share) if test else (None, None)
-    totals = [item.total for item in coverage.values()]
-    alarms, scored = sum(t.alarms for t in totals), sum(t.scored for t in totals)
-    loud = sum(t.alarms > LOUD * t.scored for t in totals)
-    too_long = alarms > LOUD * scored  # few incidents, which do not end
-    verdict = achieved.verdict
+    too_long, share, in_alarm_here = _in_alarm(coverage)  # few incidents, which do not end
     was_loud = normal is not None and normal > 2 * promised  # in the test part
     was_too_long = in_alarm is not None and in_alarm > LOUD
-    share, of_test = (_beside(part, LOUD) for part in (alarms / (scored or 1), in_alarm or 0.0))
+    of_test = _beside(in_alarm or 0.0, LOUD)
     but = [f"alarms are {share} of the rows"] if too_long else []
     but += [f"{of_test} of the test part's normal rows were in alarm"] if was_too_long else []
     but += ["the test part had more"] if was_loud else []
+    verdict = achieved.verdict
     if verdict == "good" and but:
         verdict = "fair"
         headline += f", but {but[0]}"
-    return card(
-        verdict,
-        headline,
-        f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal "
-        "data.",
-        f"The normal rows of the test part had {text.number(normal, 2)}; {of_test} of them were "
-        "in alarm."
-        if normal is not None
-        else None,
-        f"Its alarms are {share} of its scored rows."
-        + (
-            f" Of {count(len(totals), 'vehicle')}, {loud} spent more than "
-            f"{text.share(LOUD)} of their rows in alarm."
-            if too_long
-            else ""
-        ),
-        "Alarms that do not end mean a fault that lasts, or that normal behaviour has changed."
-        if too_long or was_too_long
-        else None,
-        "More than promised means faults, or that normal behaviour has changed."
-        if achieved.verdict != "good" or was_loud
-        else None,
+    lines = [
+        f"{counted} of this page; the threshold promises {text.number(promised, 2)} on normal data."
+    ]
+    if normal is not None:
+        lines.append(
+            f"The normal rows of the test part had {text.number(normal, 2)}; {of_test} of them "
+            "were in alarm."
+        )
+    lines.append(in_alarm_here)
+    changed = "or that normal behaviour has changed."
+    if too_long or was_too_long:
+        lines.append(f"Alarms that do not end mean a fault that lasts, {changed}")
+    if achieved.verdict != "good" or was_loud:
+        lines.append(f"More than promised means faults, {changed}")
+    return card(verdict, headline, lines)
+
+
+def _in_alarm(coverage: dict[str, Coverage]) -> tuple[bool, str, str]:
+    """Whether too many rows of the page are in alarm, their share, and a sentence on them."""
+    totals = [item.total for item in coverage.values()]
+    alarms, scored = sum(t.alarms for t in totals), sum(t.scored for t in totals)
+    share = _beside(alarms / (scored or 1), LOUD)
+    said = f"Its alarms are {share} of its scored rows."
+    if alarms <= LOUD * scored:
+        return False, share, said
+    loud = sum(t.alarms > LOUD * t.scored for t in totals)
+    said += (
+        f" Of {count(len(totals), 'vehicle')}, {loud} spent more than {text.share(LOUD)} of their "
+        "rows in alarm."
     )
+    return True, share, said
 
 
 def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Card:
     validation = found.validation
     card = partial(
-        _card,
+        Card,
         "Is the data sound?",
         "A tick: the lake as it is passed validation, and "
         f"{text.share(SCORED)} of this page's rows or more have a score.",
@@ -306,13 +294,13 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
         f"{parts[0]:,} of {rows:,} rows have a score ({_beside(scored, SCORED)}).",
         f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
     ]
-    return card(verdict, headline, *(lines if rows else ()))
+    return card(verdict, headline, lines if rows else [])
 
 
 def _model(found: Evidence, run: ScoringRun) -> Card:
     receipt = found.receipt
     card = partial(
-        _card,
+        Card,
         "Which model is it?",
         "A tick: the version that scored is the last one registered, whose figures are shown here, "
         "and the gate promoted it.",
@@ -320,7 +308,7 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
     reasons = [] if receipt is None else receipt.reasons
     last = _sentence(reasons[-1]) if reasons else None
     if run.unscored:
-        return card("unknown", "No champion", last)
+        return card("unknown", "No champion", _said(last))
     headline = f"Version {run.version}, champion when it scored"
     if receipt is None:
         return card("unknown", headline)
@@ -328,11 +316,12 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
     votes = _sentence(vote.brief) if vote else None
     version = found.of_another(run)
     if version is not None:
-        return card("fair", headline, f"The last one registered is version {version}.", last)
+        registered = f"The last one registered is version {version}."
+        return card("fair", headline, _said(registered, last))
     if receipt.decision == "refuse":
         overruled = "The gate refused it; a person made it champion."
-        return card("fair", headline, overruled, last, votes)
-    return card("good", headline, last, votes)
+        return card("fair", headline, _said(overruled, last, votes))
+    return card("good", headline, _said(last, votes))
 
 
 def _sentence(reason: str) -> str:
@@ -340,22 +329,8 @@ def _sentence(reason: str) -> str:
     return f"{capitalised(reason).rstrip('.')}."
 
 
-def _card(
-    title: str,
-    means: str,
-    verdict: str,
-    headline: str,
-    *lines: str | None,
-    bars: Sequence[Bar] = (),
-) -> Card:
-    return Card(
-        title=title,
-        verdict=verdict,
-        headline=headline,
-        lines=[entry for entry in lines if entry],
-        bars=list(bars),
-        means=means,
-    )
+def _said(*lines: str | None) -> list[str]:
+    return [line for line in lines if line]
 
 
 def _beside(value: float, limit: float) -> str:
@@ -370,15 +345,3 @@ def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, floa
     """(mean, low, high) of the paired difference over the units."""
     a, b = shared_values(ours.per_unit, theirs.per_unit, PRIMARY)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
-
-
-def _bar(name: str, method: MethodFigures, kind: str) -> Bar:
-    mean, (low, high) = method.mean[PRIMARY], method.interval[PRIMARY]
-    return Bar(
-        name=name,
-        value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",
-        at=round(100 * mean, 2),
-        low=round(100 * low, 2),
-        high=round(100 * high, 2),
-        kind=kind,
-    )

@@ -30,7 +30,7 @@ from amad.config.number_text import number, share
 from amad.config.wording import count
 from amad.detect.incidents import Incident
 from amad.detect.peers import evenly
-from amad.notify.published import DAYS, Window
+from amad.notify.published import DAYS, Window, context_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import is_impossible
 
@@ -81,8 +81,7 @@ class ContextRange:
 
     def holds(self, incident: Incident) -> bool:
         """Did the incident begin there?"""
-        context = dict(zip(incident.context_channels, incident.context_values, strict=True))
-        value = context.get(self.channel.name)
+        value = context_of(incident).get(self.channel.name)
         return value is not None and self.low <= value <= self.high
 
 
@@ -143,9 +142,8 @@ def usual_context(window: Window, fleet: Fleet, samples: ContextSamples) -> Usua
         return None
     ranges, quiet = [], []
     rows = samples.of(window, channels)
-    incidents = [item.incident for item in window.incidents.values()]
+    contexts = [context_of(item.incident) for item in window.incidents.values()]
     for channel in channels:
-        contexts = (dict(zip(i.context_channels, i.context_values, strict=True)) for i in incidents)
         value_N = np.array([own[channel.name] for own in contexts if channel.name in own])
         if len(value_N) < LEAST:
             known = count(len(value_N), "incident")

@@ -54,12 +54,12 @@ def trend(window: Window, day: date) -> Trend:
     """The worst vehicles of the ``DAYS`` days up to ``day``.
 
     A vehicle counts by the sum over the days of the severity of its worst incident of each day.
+    Incidents that people judged false or planned are passed over.
     """
     days = [day - timedelta(days=n) for n in reversed(range(DAYS))]
     worst: dict[str, dict[date, Incident]] = {}
     many: dict[str, int] = {}
-    for item in window.incidents.values():
-        incident = item.incident
+    for incident in (item.incident for n, item in window.incidents.items() if n not in window.none):
         of = worst.setdefault(incident.vehicle, {})
         many[incident.vehicle] = many.get(incident.vehicle, 0) + 1
         for at in _dates(incident):

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from amad.config import Stage
 from amad.config.number_text import share
 from amad.config.wording import count
 from amad.notify.learnt import REASON, in_words, learnt
 from amad.notify.published import Window
 from amad.notify.suppressed import JUDGED, followed
-from amad.scores.feedback import Feedback, Judgement, read_feedback
+from amad.scores.feedback import Feedback, Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,24 +25,12 @@ class Verdicts:
     lessons: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, stage: Stage) -> Self:
-        """The judgements.
-
-        Raises:
-            DataError: the file is damaged.
-        """
-        feedback = read_feedback(stage.runs)
+    def of(cls, feedback: Feedback) -> Self:
+        """The judgements alone."""
         return cls(feedback=feedback, by_id=feedback.incidents)
 
-    @classmethod
-    def none(cls) -> Self:
-        """Where the file of the judgements cannot be read."""
-        return cls(feedback=Feedback(), by_id={})
-
-    def with_lessons(self, window: Window | None) -> Self:
+    def with_lessons(self, window: Window) -> Self:
         """The same with the incidents of the window of which nobody is told for their sake."""
-        if window is None:
-            return self
         feedback = followed(self.feedback, window)
         return type(self)(
             feedback=self.feedback, by_id=feedback.incidents, lessons=learnt(window, feedback)

@@ -109,15 +109,8 @@ def keep(
             note=item.note,
             by=user_name(),
             at=datetime.now(UTC),
-            vehicle=found.vehicle,
-            start=found.start,
-            level=found.level,
-            type=found.type,
-            channels=list(found.channels),
-            shares=list(found.shares),
             margin=found.peak_score - found.threshold,
-            end=found.end,
-            vehicle_class=found.vehicle_class,
+            **partitions.fields_of(found),
         )
     lock = runs / "feedback.lock"
     held = f"{lock} is held by another process; wait for it"

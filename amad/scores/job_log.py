@@ -154,9 +154,9 @@ class JobLog(RunLog):
         for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(manifest, name))
         self.quarantined += len(manifest.quarantined)
-        self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
-        self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
-        self.unseen = dict(Counter(self.unseen) + Counter(manifest.unseen))
+        for name in ("unscored", "made_null", "unseen"):
+            total = Counter(getattr(self, name)) + Counter(getattr(manifest, name))
+            setattr(self, name, dict(total))
         for name in SCORED_WITHOUT:
             known = getattr(self, name)
             for vehicle, channels in getattr(manifest, name).items():

@@ -94,11 +94,11 @@ def manifests(runs: Path) -> Manifests:
 
 def finished(found: Mapping[date, Mapping[str, PartitionManifest | None]]) -> Manifests:
     """Those that are finished. found: as ``begun`` returns it."""
-    whole = {
-        day: {version: manifest for version, manifest in versions.items() if manifest is not None}
+    return {
+        day: whole
         for day, versions in found.items()
+        if (whole := {version: item for version, item in versions.items() if item is not None})
     }
-    return {day: versions for day, versions in whole.items() if versions}
 
 
 def begun(
@@ -324,11 +324,7 @@ def read_scores(
 def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
     """The incidents that a version found on a date; see ``read_scores`` for the errors."""
     file = table_file(runs, "incidents", version, day)
-    return incidents_in(read_table(file, INCIDENTS, REWRITE.format(day)))
-
-
-def incidents_in(table: pa.Table) -> list[Incident]:
-    """The incidents of a table of one date, in its order."""
+    table = read_table(file, INCIDENTS, REWRITE.format(day))
     for name in TIMES:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table[name].cast(pa.int64()))
@@ -378,8 +374,6 @@ def _publish_incidents(
     rows = [
         fields_of(item)
         | {
-            "channels": list(item.channels),
-            "shares": list(item.shares),
             "model_version": version,
             "data_hash": vehicles[item.vehicle].inputs,
             "validation": "passed",  # a quarantined vehicle-day has no incidents

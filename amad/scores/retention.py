@@ -158,7 +158,7 @@ def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date
     limit = time.time() - days * DAY_SECONDS
     for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
         for path in listed(runs / place, "*"):
-            if _last_change(path) < limit:
+            if max(file.lstat().st_mtime for file in [path, *path.rglob("*")]) < limit:
                 yield kind, path, None
 
 
@@ -175,7 +175,3 @@ def _remove(path: Path) -> None:
 def _size(path: Path) -> int:
     files = [path] if path.is_file() else files_below(path)
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _last_change(path: Path) -> float:
-    return max(file.lstat().st_mtime for file in [path, *path.rglob("*")])

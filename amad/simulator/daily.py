@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
+from amad.config.number_text import SECOND, machine_time
 from amad.config.source import SimulatorSettings
 from amad.simulator.breakdowns import Scene, break_down
 from amad.simulator.catalogue import SENSORS
@@ -126,7 +127,7 @@ def fault_rows(vehicle: Individual, made: Readings) -> list[list]:
     for fault in made.faults:
         first, last = made.day.second_T[[fault.start, fault.end - 1]].tolist()
         channels = " ".join(made.names[i] for i in fault.channels)
-        start, end = _iso(made.epoch + first), _iso(made.epoch + last + 1)
+        start, end = (machine_time((made.epoch + second) * SECOND) for second in (first, last + 1))
         rows.append([vehicle.name, start, end, channels, fault.type, fault.strength])
     return rows
 
@@ -139,7 +140,3 @@ def _rests(day: Day, state: State, number: int) -> list[float]:
     before = begins[0] - FIRST_REST if state.second is None else state.second
     state.second = ends[-1]
     return [float(b - e) for b, e in zip(begins, [before, *ends[:-1]], strict=True)]
-
-
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-FAULT_TYPES = (
-    "spike", "level_shift", "drift", "stuck", "noise_burst", "delay", "decoupling", "degradation",
-)  # fmt: skip
 SHAPELESS = ("stuck", "delay", "decoupling")  # no amplitude of their own: strength is measured
 LEAST_EFFECT = 0.2  # spreads, root mean square over the fault: below, nothing happened
 
@@ -164,3 +161,4 @@ _SHAPES: dict[str, Shape] = {
     "decoupling": _decoupling,
     "degradation": _degradation,
 }
+FAULT_TYPES = tuple(_SHAPES)

@@ -11,7 +11,7 @@ from filelock import FileLock
 from amad.config import ServiceError, Stage
 from amad.config.digest import text_digest
 from amad.storage.objects import Objects
-from amad.storage.roots import file_key, read_manifest
+from amad.storage.roots import fetch, read_manifest
 from amad.storage.scratch import Scratch
 from amad.storage.steps import storage_of
 from amad.telemetry.files import staged
@@ -64,14 +64,10 @@ class StoredFolder:
     def _fetch(self, target: Path) -> None:
         objects = Objects(self.address)
         try:
-            files = read_manifest(objects, self.name, self.sha256)
-            objects.all_at_once(
-                lambda path: objects.download(
-                    file_key(path, files[path].sha256),
-                    target / PurePosixPath(path).relative_to(self.name),
-                    files[path].sha256,
-                ),
-                files,
+            fetch(
+                objects,
+                read_manifest(objects, self.name, self.sha256),
+                lambda path: target / PurePosixPath(path).relative_to(self.name),
                 f"fetch {self.name} from {self.address}",
             )
         except FileNotFoundError as error:

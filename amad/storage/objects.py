@@ -47,27 +47,21 @@ class Objects:
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Every object of which the key begins with ``prefix``, a whole folder's name."""
-        import obstore
-
         with self._told():
-            for found in obstore.list(self._store, prefix=prefix or None):
+            for found in self._store.list(prefix=prefix or None):
                 yield from (_listed(item) for item in found)
 
     def level(self, folder: str) -> Iterator[Listed]:
         """Every object directly in a folder."""
-        import obstore
-
         with self._told():
-            for item in obstore.list_with_delimiter(self._store, prefix=folder)["objects"]:
+            for item in self._store.list_with_delimiter(prefix=folder)["objects"]:
                 yield _listed(item)
 
     def read(self, key: str) -> bytes | None:
         """The content of an object; None where there is none."""
-        import obstore
-
         with self._told():
             try:
-                return bytes(obstore.get(self._store, key).bytes())
+                return bytes(self._store.get(key).bytes())
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
@@ -78,31 +72,26 @@ class Objects:
 
         Of several machines that create the same key at the same time, one is told True.
         """
-        import obstore
         from obstore.exceptions import AlreadyExistsError
 
         with self._told():
             try:
-                obstore.put(self._store, key, content, mode="create", use_multipart=False)
+                self._store.put(key, content, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return self.read(key) == content  # an answer may have been lost on its way
         return True
 
     def put(self, key: str, content: bytes | Path) -> None:
         """Write an object in one piece; it replaces the one that is there."""
-        import obstore
-
         with self._told():
-            obstore.put(self._store, key, content)
+            self._store.put(key, content)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is gone already is none."""
-        import obstore
-
         with self._told():
             for key in keys:
                 try:
-                    obstore.delete(self._store, key)
+                    self._store.delete(key)
                 except FileNotFoundError:
                     continue
 
@@ -113,12 +102,10 @@ class Objects:
             FileNotFoundError: there is no such object.
             ServiceError: its content has another hash than ``sha256``.
         """
-        import obstore
-
         digest = hashlib.sha256()
         with staged(target) as stage:
             with stage.open("wb") as file, self._told(missing=True):
-                for piece in obstore.get(self._store, key).stream():
+                for piece in self._store.get(key).stream():
                     file.write(piece)
                     digest.update(piece)
             if sha256 not in (None, digest.hexdigest()):

@@ -5,9 +5,9 @@ An artifact is a file or folder directly below ``data/<fleet>`` or ``runs/<fleet
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from amad.config import ServiceError
@@ -114,21 +114,29 @@ def commit(
         }
         text = json.dumps(content | {SEAL: seal(content)}, indent=1, sort_keys=True)
         number = newest.number + 1
-        if objects.create(root_key(number), text.encode()):
+        if objects.create(f"{ROOTS}/{number:010d}.json", text.encode()):
             past = sorted(item.key for item in objects.list(ROOTS))[:-KEPT]
             objects.delete(past)
             return Root(number=number, artifacts=kept)
-
-
-def root_key(number: int) -> str:
-    """The key of a root."""
-    return f"{ROOTS}/{number:010d}.json"
 
 
 def file_key(path: str, sha256: str) -> str:
     """The key of a file: its path, with the beginning of its hash in the name."""
     place = PurePosixPath(path)
     return str(place.with_name(f"{place.stem}-{sha256[:DIGITS]}{place.suffix}"))
+
+
+def fetch(
+    objects: Objects, files: Mapping[str, FileContent], place: Callable[[str], Path], what: str
+) -> None:
+    """Bring files to this disk, each to its place; raises as ``Objects.download``."""
+    objects.all_at_once(
+        lambda path: objects.download(
+            file_key(path, files[path].sha256), place(path), files[path].sha256
+        ),
+        files,
+        what,
+    )
 
 
 def manifest_key(name: str, sha256: str) -> str:

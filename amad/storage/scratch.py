@@ -21,6 +21,7 @@ from amad.storage.roots import (
     FileContent,
     Root,
     commit,
+    fetch,
     file_key,
     manifest_key,
     manifest_text,
@@ -224,7 +225,8 @@ class Scratch:
                 place.mkdir(parents=True, exist_ok=True)
                 # DVC compares the folders that its stages make, so to these all files belong.
                 if name in ON_DEMAND and "DVC_STAGE" not in os.environ:
-                    files = {p: file for p, file in files.items() if p in here or _is_direct(p)}
+                    direct = {path for path in files if path.count("/") == 2}  # in no folder there
+                    files = {path: files[path] for path in files if path in here | direct}
             else:
                 files = {name: FileContent(content.sha256, 0)}
             missing |= {
@@ -232,13 +234,7 @@ class Scratch:
                 for path, file in files.items()
                 if self._sums.of(self._place(path)) != file.sha256
             }
-        self._objects.all_at_once(
-            lambda path: self._objects.download(
-                file_key(path, missing[path].sha256), self._place(path), missing[path].sha256
-            ),
-            missing,
-            f"fetch files from {self._objects.address}",
-        )
+        fetch(self._objects, missing, self._place, f"fetch files from {self._objects.address}")
 
     def _bring_when_read(self, name: str, content: Content) -> None:
         """Let what is missing of an artifact be fetched by whoever reads it."""
@@ -328,8 +324,3 @@ def _content(name: str, files: dict[str, FileContent]) -> tuple[Content, bytes]:
         return Content(sha256=files[name].sha256, folder=False), b""
     text = manifest_text(files)
     return Content(sha256=sha256_of(text), folder=True), text
-
-
-def _is_direct(path: str) -> bool:
-    """Does a file lie directly in its artifact, and in no folder there?"""
-    return path.count("/") == 2
