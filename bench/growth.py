@@ -3,7 +3,9 @@
 What each stage costs per row, and how much memory it takes, as a simulated fleet grows: in days
 (*rows*), in vehicles with short histories (*vehicles*), and in vehicles that report day and night,
 of which one date is scored (*night*). ``--rows`` without a number leaves that part out, and so do
-the others. What ``--out`` holds of other fleets and stages stays.
+the others. What ``--out`` holds of other fleets and stages stays. ``--workers`` measures how much
+sooner ``evaluate`` is done over Ray with two workers than with one, by the clock, and needs a
+machine on which nothing else runs.
 
 Each stage of each fleet runs in a process of its own, on one core. Seconds are those of the
 processor after the imports, so what else runs on the machine hardly counts. Memory is the largest
@@ -15,6 +17,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -23,8 +26,9 @@ from pathlib import Path
 
 import yaml
 
-from amad.config import Settings, Stage, load_cluster, load_fleet, load_params
+from amad.config import ClusterProfile, Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
+from amad.config.units import RunUnits, in_process
 from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
@@ -107,10 +111,11 @@ def fit(stage: Stage) -> Callable[[], int]:
     return work
 
 
-def evaluate(stage: Stage) -> Callable[[], int]:
+def evaluate(stage: Stage, run: RunUnits = in_process) -> Callable[[], int]:
     """The whole stage but MLflow: vote, both forms of the detector, baselines, judgement, pictures.
 
-    The network is not trained, which changes nothing of the time that it takes.
+    The network is not trained, which changes nothing of the time that it takes. run: what works on
+    the vehicles.
     """
     from amad.baselines.untrained import untrained_network
     from amad.detect.build_detector import build_detector
@@ -132,10 +137,10 @@ def evaluate(stage: Stage) -> Callable[[], int]:
     def work() -> int:
         detect, _ = decide_vote(store, bundle, params)
         detector = build_detector(bundle, detect)
-        other = fit_forms(detector, *fitting_parts(store))
+        other = fit_forms(detector, *fitting_parts(store), run)
         save_detector(detector, stage.folder / "judged_detector")
         changed = params.model_copy(update={"detect": detect})
-        evaluation = examine(store, detector, fleet, changed, events, other)
+        evaluation = examine(store, detector, fleet, changed, events, other, run)
         folder.mkdir(exist_ok=True)
         write_plots(evaluation, detector, store, fleet, events, folder)
         return evaluation.metrics.units
@@ -230,6 +235,39 @@ def measure_night(vehicles: Sequence[int]) -> list[dict]:
         ]
 
 
+def evaluate_over(home: Path, workers: int) -> float:
+    """Seconds of ``evaluate`` over a Ray of its own, from when Ray has started on."""
+    from amad.engines.shared.drivers_disk import reachable
+    from amad.engines.shared.ray_cluster import ray_session
+    from amad.engines.shared.unit_engines import over_ray
+
+    stage, profile = _stage(home), ClusterProfile(cpus=workers, engine="ray")
+    with ray_session(profile), reachable(profile, [stage.folder]) as reach:
+        work = evaluate(stage, lambda work, units, *, vehicle_days=0: over_ray(work, units, reach))
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+
+def measure_workers(vehicles: int, turns: int) -> dict:
+    """``evaluate`` of so many short histories with one worker and with two, by turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        home, seconds = Path(folder), {1: [], 2: []}
+        write_fleet(home, vehicles=vehicles, days=DAYS, hours=HOURS)
+        for name in ("simulate", "ingest", "prepare"):
+            run_apart(run_here, name, home)
+        for turn in range(turns):
+            for workers, own in seconds.items():
+                own.append(run_apart(evaluate_over, home, workers))
+                say(f"turn {turn + 1}: {own[-1]:.0f} s with {workers} of the workers")
+    ratios = [one / two for one, two in zip(*seconds.values(), strict=True)]
+    return {
+        "machine": machine_facts(), "vehicles": vehicles, "seconds": seconds,
+        "times_as_fast": statistics.median(ratios),
+        "times_as_fast_from_to": [min(ratios), max(ratios)],
+    }  # fmt: skip
+
+
 def joined(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
     """The fleets of both, by size; a stage that was measured anew replaces the old figures."""
     found = {(one["vehicles"], one["days"]): one for one in old}
@@ -272,6 +310,10 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--rows", type=positive, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--vehicles", type=positive, nargs="*", default=[1, 10, 100])
     parser.add_argument("--night", type=positive, nargs="*", default=[12, 48], help="vehicles")
+    parser.add_argument(
+        "--workers", type=positive, nargs="?", default=0, const=100, help="vehicles; default: 100"
+    )
+    parser.add_argument("--turns", type=positive, default=5, help="of each number of workers")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--most", type=positive, default=1_000_000, help="rows that are fitted on")
     parser.add_argument(
@@ -301,6 +343,8 @@ def main(arguments: list[str] | None = None) -> dict:
             together = joined(result.get(per, {"fleets": []})["fleets"], found)
             grown = growth(together, "rows" if per == "night" else per)
             result[per] = {"machine": machine_facts(), "fleets": together, "growth": grown}
+    if options.workers:
+        result["workers"] = measure_workers(options.workers, options.turns)
     write_result(result, options.out)
     return result
 

@@ -175,7 +175,25 @@ def growth(report: dict, out: Path) -> list[str]:
             "",
         ]
     _growth_picture(report, out / "growth.png")
-    return [*lines, "![seconds of each stage](growth.png)", ""]
+    lines += ["![seconds of each stage](growth.png)", ""]
+    if "workers" in report:
+        lines += _workers(report["workers"])
+    return lines
+
+
+def _workers(report: dict) -> list[str]:
+    """How much sooner a stage is done with two workers than with one."""
+    turns, (least, most) = len(report["seconds"]["1"]), report["times_as_fast_from_to"]
+    return [
+        "### In workers",
+        "",
+        facts_line(report, "python -m bench.growth --workers"),
+        f"`evaluate` of {report['vehicles']:,} vehicles with short histories over Ray is "
+        f"**{report['times_as_fast']:.2f} times as fast** with two workers as with one, by the "
+        f"clock. That is the median of {turns} turns ({least:.2f} to {most:.2f}), each with one "
+        "worker and then with two. Ray has started by then, its workers have not.",
+        "",
+    ]
 
 
 def _growth_rows(report: dict, per: str, size: str) -> list[list[str]]:

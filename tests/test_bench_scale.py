@@ -82,6 +82,18 @@ def test_the_page_has_a_table_of_a_night(results: Path) -> None:
     assert "| score | 20.0 | 20.0 | 1.00 | 1,000 | 17,000 |" in page
 
 
+def test_the_page_tells_how_much_sooner_two_workers_are_done(results: Path) -> None:
+    found = json.loads((results / "growth.json").read_text())
+    found["workers"] = {
+        "machine": found["machine"], "vehicles": 100, "seconds": {"1": [90.0, 80.0], "2": [50, 50]},
+        "times_as_fast": 1.7, "times_as_fast_from_to": [1.6, 1.8],
+    }  # fmt: skip
+    (results / "growth.json").write_text(json.dumps(found))
+    write_pages(["--results", str(results), "--out", str(results / "pages")])
+    page = (results / "pages/index.md").read_text()
+    assert "**1.70 times as fast**" in page and "2 turns (1.60 to 1.80)" in page
+
+
 def test_each_stage_below_a_third_of_a_read_is_told_with_what_is_known(results: Path) -> None:
     committed = Path(__file__).resolve().parents[1] / "bench/results/data_plane.json"
     found = json.loads(committed.read_text())

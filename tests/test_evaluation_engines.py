@@ -18,7 +18,7 @@ from amad.detect.forms import fit_forms
 from amad.detect.residual_cache import ResidualCache
 from amad.detect.storage import detector_digest
 from amad.engines.shared.unit_engines import unit_engine
-from amad.evaluation.harness import examine, judge
+from amad.evaluation.harness import examine, judge, learners_of
 from amad.evaluation.units import fitting_parts
 from amad.windows.scaler import Scaler
 from amad.windows.short_history import Known
@@ -86,6 +86,23 @@ def test_a_vehicle_of_which_a_method_has_no_array_at_all_is_judged(
     assert not method.figures["vehicle/car-2"].calibration
     results, _ = judge({"l2": method}, store, fleet, params, kit_events(), {})
     assert list(results["l2"].per_unit) == ["car-1", "car-2"]
+
+
+def test_a_baseline_within_another_one_is_as_if_it_was_fitted_alone(tmp_path: Path) -> None:
+    fleet, params = kit_fleet("column"), kit_params()
+    store = store_of(tmp_path, fleet)
+    alone, together, other = (
+        make_baseline(name, params.detect, 0, fleet, store.scaler)
+        for name in ("ridge", "ridge", "linear")
+    )
+    alone.fit(*fitting_parts(store))
+    learners = learners_of({"ridge": together, "linear": other})
+    assert [*learners] == ["linear"], "the members of ridge are fitted once"
+    fit_together([*learners.values()], *fitting_parts(store))
+    assert together.operating_point == alone.operating_point
+    methods = {"alone": alone, "together": together}
+    results, _ = judge(methods, store, fleet, params, kit_events(), {})
+    assert repr(results["alone"]) == repr(results["together"])
 
 
 def test_residuals_of_no_more_than_two_methods_are_in_memory(

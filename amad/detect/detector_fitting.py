@@ -1,8 +1,8 @@
 """How a detector is fitted: the figures of the fleet, of its classes and of each vehicle.
 
 What is pooled is learnt from a bounded sample, in this process. A vehicle's own figures need its
-own rows and these alone, so they are learnt wherever ``fit_together`` lets vehicles be learnt. Two
-forms of a detector, see ``amad.detect.forms``, are fitted at once.
+own rows and these alone, so they are learnt wherever ``fit_together`` lets vehicles be learnt.
+Detectors that share members, such as the forms of one (``amad.detect.forms``), are fitted at once.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -37,18 +37,18 @@ from amad.windows.series import Part, Series, read, read_with_lead, without_lead
 
 
 class DetectorLearner:
-    """Fits a detector, and another one that shares its members and takes its figures from it."""
+    """Fits a detector, and others that share its members and take their figures from it."""
 
-    def __init__(self, detector: MemberScorer, part: MemberScorer | None = None) -> None:
-        """part: has some of the members of ``detector``, and no others."""
+    def __init__(self, detector: MemberScorer, *parts: MemberScorer) -> None:
+        """parts: each has some of the members of ``detector``, and no others."""
         self.detector = detector
-        self._forms = [detector] if part is None else [detector, part]
+        self._forms = [detector, *parts]
         self._moves: Counter[str] = Counter()
         self._any_own = False  # has any vehicle with calibration rows figures of its own?
 
     @property
     def forms(self) -> int:
-        """Both are scored."""
+        """All are scored."""
         return len(self._forms)
 
     def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:

@@ -116,43 +116,19 @@ def fit_together(
         started = time.perf_counter()
         learner.learn([*history.values()], [*parts.values()])
         seconds[k] += time.perf_counter() - started
-    vehicles = sorted({*history, *parts})
-    waiting, days = ArrayFile.temporary(), dict.fromkeys(parts, 0.0)
-    work = _LearnVehicle(learners, history, parts)
-    learnt = run(work, vehicles)
+    vehicles, waiting = sorted({*history, *parts}), _Waiting(history, parts)
+    learnt = run(_LearnVehicle(learners, history, parts), vehicles)
     if what:
         learnt = track(learnt, f"{what}, vehicle by vehicle", len(vehicles))
     for vehicle, found in zip(vehicles, learnt, strict=True):
-        if vehicle in parts:
-            days[vehicle] = found.days
-            waiting.add(f"time/{vehicle}", {"": {"time": found.timestamp_T}})
-        for k, (learner, own) in enumerate(zip(learners, found.learnt, strict=True)):
+        for learner, own in zip(learners, found.learnt, strict=True):
             learner.keep(vehicle, own)
-            for form, score_T in enumerate(own.scores):
-                waiting.add(f"{k}/{form}/{vehicle}", {"": {"score": score_T}})
+        waiting.add(vehicle, found)
         seconds += found.seconds
-
-    def calibrated(prefix: str) -> Calibrated:
-        scored = [vehicle for vehicle in parts if prefix + vehicle in waiting]
-        return Calibrated(
-            scored=[
-                HeldOut(
-                    vehicle=vehicle,
-                    timestamp_T=waiting.read(f"time/{vehicle}")[""]["time"],
-                    score_T=waiting.read(prefix + vehicle)[""]["score"],
-                )
-                for vehicle in scored
-            ],
-            days=sum((days[vehicle] for vehicle in scored), 0.0),
-            all_days=sum(days.values(), 0.0),
-            calibration=[*parts.values()],
-            history=history,
-        )
-
     for k, learner in enumerate(learners):
         started = time.perf_counter()
         for form in range(learner.forms):
-            learner.learn_threshold(form, calibrated(f"{k}/{form}/"))
+            learner.learn_threshold(form, waiting.calibrated(k, form))
         seconds[k] += time.perf_counter() - started
     return seconds.tolist()
 
@@ -165,6 +141,43 @@ class _Found:
     seconds: np.ndarray
     timestamp_T: np.ndarray
     days: float
+
+
+class _Waiting:
+    """The calibration rows of all vehicles and their scores, in a file."""
+
+    def __init__(self, history: Mapping[str, Part], calibration: Mapping[str, Part]) -> None:
+        self._history, self._calibration = history, calibration
+        self._file, self._days = ArrayFile.temporary(), dict.fromkeys(calibration, 0.0)
+
+    def add(self, vehicle: str, found: _Found) -> None:
+        """Take what was learnt of a vehicle, which may have no calibration rows."""
+        if vehicle not in self._calibration:
+            return
+        self._days[vehicle] = found.days
+        self._file.add(f"time/{vehicle}", {"": {"time": found.timestamp_T}})
+        for k, own in enumerate(found.learnt):
+            for form, score_T in enumerate(own.scores):
+                self._file.add(f"{k}/{form}/{vehicle}", {"": {"score": score_T}})
+
+    def calibrated(self, learner: int, form: int) -> Calibrated:
+        """What the threshold of a form is chosen on."""
+        prefix = f"{learner}/{form}/"
+        scored = [vehicle for vehicle in self._calibration if prefix + vehicle in self._file]
+        return Calibrated(
+            scored=[
+                HeldOut(
+                    vehicle=vehicle,
+                    timestamp_T=self._file.read(f"time/{vehicle}")[""]["time"],
+                    score_T=self._file.read(prefix + vehicle)[""]["score"],
+                )
+                for vehicle in scored
+            ],
+            days=sum((self._days[vehicle] for vehicle in scored), 0.0),
+            all_days=sum(self._days.values(), 0.0),
+            calibration=[*self._calibration.values()],
+            history=self._history,
+        )
 
 
 class _LearnVehicle:

@@ -19,7 +19,8 @@ from amad.config import Fleet, Params
 from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.detect.detector import Detector
-from amad.detect.fitting import OfVehicle, fit_together
+from amad.detect.detector_fitting import DetectorLearner
+from amad.detect.fitting import Learner, OfVehicle, fit_together
 from amad.detect.residual_cache import ResidualCache
 from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -44,7 +45,8 @@ class Evaluation:
     """The figures of an evaluation, and what the plots need beside them.
 
     results: by method; the floor's is the mean of its seeds. timings: seconds and rows per second
-    by method; the metrics hold none, so that they can be reproduced.
+    by method, those of a fit with the baseline that learnt for others; the metrics hold none, so
+    that they can be reproduced.
     """
 
     metrics: EvaluationMetrics
@@ -68,9 +70,9 @@ def examine(
         name: make_baseline(name.partition("#")[0], params.detect, seed, fleet, store.scaler)
         for name, seed in seeds.items()
     }
-    learners = [method.learner() for method in baselines.values()]
-    seconds = fit_together(learners, *fitting_parts(store), run, "fit the baselines")
-    timings = {name: {"fit_seconds": own} for name, own in zip(baselines, seconds, strict=True)}
+    learners = learners_of(baselines)
+    fitted = fit_together([*learners.values()], *fitting_parts(store), run, "fit the baselines")
+    timings = {name: {"fit_seconds": own} for name, own in zip(learners, fitted, strict=True)}
     votes = detector.params.vote > 0
     methods: dict[str, Scorer] = {"amad": detector}
     if other is not None:
@@ -85,6 +87,24 @@ def examine(
         without_network=forms[1],
     )  # fmt: skip
     return Evaluation(metrics=content, results=results, timings=timings)
+
+
+def learners_of(baselines: Mapping[str, Scorer]) -> dict[str, Learner]:
+    """What fits the baselines, by name; the largest fits all whose members it has.
+
+    So a member is fitted once. One of the same name is the same in every baseline.
+    """
+    detectors = {name: own for name, own in baselines.items() if isinstance(own, Detector)}
+    members = {name: {m.name for m in own.members} for name, own in detectors.items()}
+    found = {name: own.learner() for name, own in baselines.items() if name not in detectors}
+    parts: dict[str, list[Detector]] = {}
+    for name, own in members.items():
+        largest = max(members, key=lambda other: (members[other] >= own) * len(members[other]))
+        parts.setdefault(largest, []).append(detectors[name])
+    for name, group in parts.items():
+        whole = detectors[name]
+        found[name] = DetectorLearner(whole, *(own for own in group if own is not whole))
+    return found
 
 
 def per_unit_metrics(

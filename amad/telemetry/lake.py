@@ -322,7 +322,7 @@ class _End:
     size: int
 
 
-def times_of(table: pa.Table) -> np.ndarray:
+def times_of(table: pa.Table | pa.RecordBatch) -> np.ndarray:
     """The timestamps, int64 microseconds."""
     return pc.cast(table["timestamp"], pa.int64()).to_numpy()
 

@@ -33,7 +33,7 @@ from amad.config import Channel, Fleet
 from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.telemetry.counter_events import CountedDay
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, times_of
 from amad.telemetry.schemas import PROFILE
 from amad.telemetry.valid_values import is_null_word, is_outside
 
@@ -146,7 +146,7 @@ class _Day:
     def add(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
             return
-        time_R = pc.cast(batch.column("timestamp"), pa.int64()).to_numpy()
+        time_R = times_of(batch)
         if self._rows == 0:
             self._first_us = self._last_us = int(time_R[0])
         step_R = np.diff(time_R, prepend=self._last_us)

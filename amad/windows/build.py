@@ -7,7 +7,7 @@ learns from its train rows. A vehicle whose rows are few is read once and stays 
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -73,29 +73,40 @@ def build_store(
                 writer.take(known[0])
                 learnt.append(known[1])
                 most = max(most, known[0].entry["parts"]["calibration"])
-        enough = fleet.missing.min_segment_rows
-        if not any(item.rows >= enough for item in learnt):
-            raise DataError(
-                f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
-                f"see the quarantine in data/{fleet.name}/docs, or lower missing.min_segment_rows"
-            )
-        if most < enough:
-            raise DataError(
-                f"fleet {fleet.name}: no vehicle has {enough} calibration rows, so no threshold "
-                f"can be set (the most that one has are {most}); raise split.calibration_share, or "
-                "lower missing.min_segment_rows or split.purge_rows"
-            )
-        scaler = Scaler.of(learnt, fleet, normalise)
+        _require_rows(fleet, learnt, most)
+        scaler, least = Scaler.of(learnt, fleet, normalise), fleet.missing.min_segment_rows
         meta = {
             "data_hash": lake.hash(),
             "normalise": normalise,
-            "cold": sorted(item.vehicle for item in learnt if item.rows < enough),
+            "cold": sorted(item.vehicle for item in learnt if item.rows < least),
             "empty": sorted(set(vehicles) - {item.vehicle for item in learnt}),
             "unlearnt": scaler.unlearnt,
             "quarantined_days": sum(len(days) for days in quarantined.values()),
             "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
         }
         return writer.finish(scaler, meta)
+
+
+def _require_rows(fleet: Fleet, learnt: Sequence[Learnt], calibration: int) -> None:
+    """See that a vehicle has enough train rows, and one enough calibration rows.
+
+    calibration: the most that a vehicle has.
+
+    Raises:
+        DataError: none has.
+    """
+    enough = fleet.missing.min_segment_rows
+    if not any(item.rows >= enough for item in learnt):
+        raise DataError(
+            f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
+            f"see the quarantine in data/{fleet.name}/docs, or lower missing.min_segment_rows"
+        )
+    if calibration < enough:
+        raise DataError(
+            f"fleet {fleet.name}: no vehicle has {enough} calibration rows, so no threshold "
+            f"can be set (the most that one has are {calibration}); raise "
+            "split.calibration_share, or lower missing.min_segment_rows or split.purge_rows"
+        )
 
 
 def _prepare_vehicle(

@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Fleet
+from amad.telemetry.lake import times_of
 from amad.telemetry.valid_values import measured
 from amad.windows.increments import Measured, increments
 from amad.windows.series import TEST, Series
@@ -152,7 +153,7 @@ class Resampler:
         """The rows that wait, and those up to the last of these lake rows, not imputed."""
         fleet, last = self._fleet, self._last
         before = self._waiting or _Rows.none(len(fleet.channels), "label" in table.column_names)
-        bin_R = table["timestamp"].cast(pa.int64()).to_numpy() // fleet.period_us
+        bin_R = times_of(table) // fleet.period_us
         start_K = bin_starts(bin_R)
         bin_K = bin_R[start_K]
         row_K, new_segment_K = grid_rows(bin_K, last, self._max_gap)
