@@ -259,7 +259,7 @@ def measure_workers(vehicles: int, turns: int) -> dict:
         for turn in range(turns):
             for workers, own in seconds.items():
                 own.append(run_apart(evaluate_over, home, workers))
-                say(f"turn {turn + 1}: {own[-1]:.0f} s with {workers} of the workers")
+                say(f"turn {turn + 1}, workers: {workers}, {own[-1]:.0f} s")
     ratios = [one / two for one, two in zip(*seconds.values(), strict=True)]
     return {
         "machine": machine_facts(), "vehicles": vehicles, "seconds": seconds,
