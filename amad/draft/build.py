@@ -78,6 +78,11 @@ APART = (
     "no two rows of a vehicle stand in files that follow each other, of those that were looked at, "
     "so how far apart rows are is a guess: set period_seconds"
 )
+CONTRADICT = (
+    "{:,} of {:,} rows of the sample, as of {}, contradict another one of the same vehicle and time "
+    "(vehicle: {}; time: {}): write the id of each row's vehicle, and its time as finely as rows "
+    "are apart, into a column each"
+)
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -190,6 +195,10 @@ def _finished(plan: Plan) -> Draft:
         if told is None and plan.owner.keys["take"] == "constant" and not placed:
             told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
         trial = told or trial
+    if (repeats := trial.repeats) > trial.rows / 2:
+        owner = "; ".join([plan.owner.seen, *plan.owner.unread])
+        seen = (plan.samples[0].path, owner, plan.clock.seen)
+        raise DataError(f"{plan.root}: {CONTRADICT.format(repeats, trial.rows, *seen)}")
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path

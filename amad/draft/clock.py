@@ -11,7 +11,7 @@ from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
 from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.starts import in_paths, in_preambles
+from amad.draft.starts import SHORT, in_paths, in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
@@ -65,6 +65,10 @@ DATE_ABOVE = (
 PATH_TELLS = (
     "the path tells a time, as {!r} does, which is read only beside a column of the time of day or "
     "since a start: write the time of each row into the files"
+)
+SHORT_DATE = (
+    "column {!r} tells the time of day, and the path its date with a year of two digits, whose "
+    "order nothing shows: write the date with the whole year, as in log_2026-01-05.csv"
 )
 FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
@@ -137,6 +141,8 @@ def _of_no_column(
     unread = not_read(samples, named, counting)
     if hours and in_preambles(samples):
         unread.append(DATE_ABOVE.format(hours[0].strip()))
+    if hours and all(SHORT.search(sample.path) for sample in samples):
+        unread.append(SHORT_DATE.format(hours[0].strip()))
     return Clock(
         keys={"take": "index", "start": START},
         seen=f"{why}: row i is i sampling periods after a start chosen here",
@@ -258,7 +264,6 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
         closely = [seen[at] for at in spread(len(seen))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
         dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
-        dated = [told for told in dated if not re.search(r"\d", told.get("format", ""))]
         if not seen or len(dated) < len(closely) / 2:
             continue
         forms = {repr(settings): settings for settings in dated}
