@@ -8,7 +8,7 @@ import pytest
 from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
 
 from amad.config import DataError
-from amad.draft.sample import list_files
+from amad.draft.listing import list_files
 from tests.closed_folders import close_folders
 
 

@@ -22,11 +22,12 @@ from amad.draft.later import (
     with_later_columns,
     with_shared_headers,
 )
+from amad.draft.listing import is_culprits, list_files, suffix_of
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan, drafted
-from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
+from amad.draft.sample import Sampled, look
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
@@ -79,9 +80,9 @@ APART = (
     "so how far apart rows are is a guess: set period_seconds"
 )
 CONTRADICT = (
-    "{:,} of {:,} rows of the sample, as of {}, contradict another one of the same vehicle and time "
-    "(vehicle: {}; time: {}): write the id of each row's vehicle, and its time as finely as rows "
-    "are apart, into a column each"
+    "{:,} of {:,} rows of the sample, as of {}, contradict another one of the same vehicle and "
+    "time (vehicle: {}; time: {}): write the id of each row's vehicle, and its time as finely as "
+    "rows are apart, into a column each"
 )
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
