@@ -38,6 +38,8 @@ from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
+MOST_LOST = 0.9  # the same, if the draft is to be of any use
+MOST_LOST_UNREAD = 0.5  # the same, where a column of vehicles is not read
 SHOWN = 8  # columns in a message
 FORM = ("format", "delimiter", "encoding")  # of a file, as `Sampled.form` tells them
 # What file managers add to the name of a copy.
@@ -196,7 +198,8 @@ def _finished(plan: Plan) -> Draft:
         if told is None and plan.owner.keys["take"] == "constant" and not placed:
             told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
         trial = told or trial
-    if (repeats := trial.repeats) > trial.rows / 2:
+    most = MOST_LOST_UNREAD if plan.owner.unread else MOST_LOST
+    if (repeats := trial.repeats) > most * trial.rows:
         owner = "; ".join([plan.owner.seen, *plan.owner.unread])
         seen = (plan.samples[0].path, owner, plan.clock.seen)
         raise DataError(f"{plan.root}: {CONTRADICT.format(repeats, trial.rows, *seen)}")
