@@ -31,7 +31,7 @@ def table(header, cell):
         ("time", lambda t: f"{t:%d/%m/%Y %Hh%M}:{t:%S}"),  # the 08h was taken for a part of all
         ("time", lambda t: f"{int(t.timestamp() * 1000):,}"),
         ("Horodatage", lambda t: f"{t.day} janv. {t:%Y %H:%M:%S}"),
-        ("Data", lambda t: f"{t.day} gennaio {t.year} alle ore {t:%H:%M:%S}"),
+        ("Data", lambda t: f"{t.day} gennaio {t.year}, {t:%H:%M:%S}"),
         ("DOY", lambda t: 5 + (t - MONDAY) / timedelta(days=1)),
         ("year", lambda t: f"{2026.0137 + (t - MONDAY) / timedelta(days=365):.10f}"),
     ],
@@ -74,7 +74,7 @@ def test_a_date_may_be_spread_over_folders(field, form):
 def test_a_date_in_the_path_with_a_short_year_is_told(field):
     for day in (5, 6):
         field.write(f"van1/{day:02d}.01.26.csv", log("%H:%M:%S"))
-    assert "its date with a year of two digits, whose order nothing shows" in field.refusal()
+    assert "its date stands in the path with a year of two digits" in field.refusal()
 
 
 def test_an_id_that_cannot_be_read_does_not_join_vehicles(field):

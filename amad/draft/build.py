@@ -196,7 +196,8 @@ def _finished(plan: Plan) -> Draft:
     if trial.repeats > MOST_REPEATS * trial.rows and not plan.owner.columns:
         told = _told_apart(plan, trial)
         if told is None and plan.owner.keys["take"] == "constant" and not placed:
-            told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
+            own = _own_files(plan, "as one vehicle's, their rows would contradict each other")
+            told = _with_owner(plan, own) if len(plan.paths) > 1 else None
         trial = told or trial
     most = MOST_LOST_UNREAD if plan.owner.unread else MOST_LOST
     if (repeats := trial.repeats) > most * trial.rows:
@@ -260,28 +261,23 @@ def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
     apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"), signal)
     if apart is None:
         return None
+    own = _with_owner(plan, apart)
+    for header in apart.columns if own else ():
+        plan.columns.left_out.pop(header, None)
+    return own
+
+
+def _with_owner(plan: Plan, owner: vehicles.Owner) -> Trial | None:
+    """The trial with another owner; None, and the plan stays, if many rows contradict others."""
     before = plan.owner, plan.channels
-    plan.owner = apart
-    plan.channels = [c for c in plan.channels if c.header not in apart.columns]
+    plan.owner = owner
+    plan.channels = [c for c in plan.channels if c.header not in owner.columns]
     if plan.channels:
         own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
         if own.repeats <= MOST_REPEATS * own.rows:
-            for header in apart.columns:
-                plan.columns.left_out.pop(header, None)
             return own
     plan.owner, plan.channels = before
     return None
-
-
-def _with_own_files(plan: Plan, trial: Trial) -> Trial:
-    """Take each file for a vehicle's own, if hardly a row then contradicts another one."""
-    one = plan.owner
-    plan.owner = _own_files(plan, "as one vehicle's, their rows would contradict each other")
-    own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
-    if own.repeats > MOST_REPEATS * own.rows:
-        plan.owner = one
-        return trial
-    return own
 
 
 def _own_files(plan: Plan, why: str) -> vehicles.Owner:

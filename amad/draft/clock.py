@@ -58,17 +58,13 @@ SINCE_1980 = (
 UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
 NO_CHANNEL = "{!r} looks like a time, too, by its name and its cells, and is no channel"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
-DATE_ABOVE = (
-    "column {!r} tells the time of day, and its date stands in the lines before the header, where "
-    "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
+DATE_APART = (
+    "column {!r} tells the time of day, and its date stands in the {}, which is not read: write "
+    "it into the file's name, as in log_2026-01-05.csv, or into a column"
 )
 PATH_TELLS = (
     "the path tells a time, as {!r} does, which is read only beside a column of the time of day or "
     "since a start: write the time of each row into the files"
-)
-SHORT_DATE = (
-    "column {!r} tells the time of day, and the path its date with a year of two digits, whose "
-    "order nothing shows: write the date with the whole year, as in log_2026-01-05.csv"
 )
 FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
@@ -140,9 +136,10 @@ def _of_no_column(
     counting = one_way(columns)
     unread = not_read(samples, named, counting)
     if hours and in_preambles(samples):
-        unread.append(DATE_ABOVE.format(hours[0].strip()))
+        unread.append(DATE_APART.format(hours[0].strip(), "lines before the header"))
     if hours and all(SHORT.search(sample.path) for sample in samples):
-        unread.append(SHORT_DATE.format(hours[0].strip()))
+        where = "path with a year of two digits, in an order that nothing shows"
+        unread.append(DATE_APART.format(hours[0].strip(), where))
     return Clock(
         keys={"take": "index", "start": START},
         seen=f"{why}: row i is i sampling periods after a start chosen here",

@@ -126,6 +126,10 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
             why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
             why = _why_not(header, shared[header], marks, unit, result.nulls)
+            if why is None and _numbers_rows(header, shared[header]):
+                why = "it numbers the rows"
+            elif why is not None and POSITION.fullmatch(header.strip()):
+                why = _why_no_place(why, shared[header])
         if why is not None:
             result.left_out[header] = why
             continue
@@ -225,19 +229,6 @@ def _lacking(header: str, samples: list[Sampled]) -> str:
 
 
 def _why_not(
-    header: str, columns: list[pa.Array], marks: Marks, unit: str,
-    nulls: dict[str, list[float | str]],
-) -> str | None:  # fmt: skip
-    """Why a column is no channel; None if it holds numbers. See ``_why_no_numbers``."""
-    why = _why_no_numbers(header, columns, marks, unit, nulls)
-    if why is None and _numbers_rows(header, columns):
-        return "it numbers the rows"
-    if why is not None and POSITION.fullmatch(header.strip()):
-        return _why_no_place(why, columns)
-    return why
-
-
-def _why_no_numbers(
     header: str,
     columns: list[pa.Array],
     marks: Marks,

@@ -53,9 +53,8 @@ def dialect_of(path: Path) -> Dialect:
     encoding, lines = _lines(path)
     refuse_bytes("\n".join(lines))
     told = [line for line in lines if line.strip()]
-    bodies = [line for line in told if line[0] != "#"]
     is_json = JSON.match("\n".join(lines)) or sum(map(bool, map(JSON.match, told))) > len(told) / 2
-    if is_json or (bodies and is_line(bodies[0])):
+    if is_json or is_line(next((line for line in told if line[0] != "#"), "")):
         return Dialect(encoding=encoding, format="json")
     what = foreign(lines)
     if what is not None:

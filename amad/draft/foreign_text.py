@@ -37,10 +37,7 @@ MOST = (
         r"[^$!]{0,40}[$!](G[ABLNPQ]|BD)[A-Z]{3},",
         "a log of NMEA sentences: export the positions as CSV",
     ),
-    (
-        f"{LINE.pattern}$",
-        "InfluxDB's line protocol without times: export it with a time in each line",
-    ),
+    (f"{LINE.pattern}$", "InfluxDB's line protocol without times: export them, too"),
     (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )
 

@@ -192,18 +192,28 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
 
 
 def _headers_of(
-    file: Path, dialect: Dialect | None
+    path: Path, dialect: Dialect | None
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
-    """As of ``_parquet_headers``.
+    """The columns with one value per row, those with several, and how values are made of some.
+
+    The fields of a struct are named by their paths.
 
     Raises:
         FileRefusedError: they show that the file cannot be read.
     """
-    headers, nested, scales = (
-        _parquet_headers(file) if dialect is None else (dialect.headers, (), {})
-    )
-    if dialect is not None and dialect.format == "json":
-        headers = tuple(json_headers(file, dialect.encoding))
+    headers, several, scales = () if dialect is None else dialect.headers, [], {}
+    if dialect is None:
+        try:
+            with path.open("rb") as raw:
+                fields = [(".".join(place), f) for place, f in fields_of(opened(raw)[0])]
+        except pa.ArrowException as error:
+            raise FileRefusedError(f"unreadable file: {error}") from None
+        headers = tuple(h for h, field in fields if not pa.types.is_nested(field.type))
+        nested = [(h, f.type) for h, f in fields if pa.types.is_nested(f.type)]
+        several = [h for h, kind in nested if not pa.types.is_struct(kind)]
+        scales = {h: str(scale) for h, f in fields if (scale := scale_of(f)) is not None}
+    elif dialect.format == "json":
+        headers = tuple(json_headers(path, dialect.encoding))
         if what := foreign_keys(headers):
             raise FileRefusedError(f"it is {what}")
     if any("\0" in header for header in headers):
@@ -215,7 +225,7 @@ def _headers_of(
             f"in its header, {shown(', '.join(headers))}, no column has a name of its own: give "
             "each column one"
         )
-    return headers, nested, scales
+    return headers, tuple(several), scales
 
 
 def _first_batches(
@@ -300,24 +310,3 @@ def _resolve(
         return {header: place[header] for header in wanted}
 
     return resolve
-
-
-def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
-    """The columns with one value per row, those with several, and how values are made of some.
-
-    The fields of a struct are named by their paths.
-    """
-    try:
-        with path.open("rb") as raw:
-            fields = fields_of(opened(raw)[0])
-    except pa.ArrowException as error:
-        raise FileRefusedError(f"unreadable file: {error}") from None
-    headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))
-    several = (
-        path
-        for path, field in fields
-        if pa.types.is_nested(field.type) and not pa.types.is_struct(field.type)
-    )
-    found = ((".".join(path), scale_of(field)) for path, field in fields)
-    scales = {header: str(scale) for header, scale in found if scale is not None}
-    return headers, tuple(map(".".join, several)), scales

@@ -15,7 +15,7 @@ from amad.reading.numbers import is_text, shown
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*((week|wn|wk)([ _]?(no|num|number|nr))?|(i?tow|sow|time[ _]?of[ _]?week)"
-    r"([ _]?m?s)?|(gps|gnss)[ _]*(m?s|sec(ond)?s?|millis(econds)?))|gwk|gms",
+    r"([ _]?m?s)?|(gps|gnss)[ _]*(m?s|secs?|seconds?|millis(econds)?))|gwk|gms",
     re.I,
 )
 OF_YEAR = re.compile(r"(decimal[ _]?)?year|doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year")

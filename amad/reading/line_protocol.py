@@ -26,30 +26,24 @@ def as_json(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """
     held, is_protocol = b"", None
     for piece in pieces:
-        if is_protocol is False:
-            yield piece
-            continue
-        *lines, held = (held + piece).split(b"\n")
-        if is_protocol is None and (told := [line for line in lines if not _says_nothing(line)]):
+        *lines, held = (held + piece).split(b"\n") if is_protocol is not False else [piece]
+        told = [line for line in lines if line.strip() and not line.startswith(b"#")]
+        if is_protocol is None and told:
             is_protocol = is_line(told[0].decode(errors="replace"))
         if is_protocol:
-            yield b"".join(_json(line) + b"\n" for line in lines if not _says_nothing(line))
+            yield b"".join(_json(line) + b"\n" for line in told)
         else:
             held = b"\n".join([*lines, held])
         if is_protocol is False:
             yield held
-    if is_protocol is not False:
-        yield _json(held) if is_protocol else held
+            held = b""
+    yield _json(held) if is_protocol else held
 
 
 def is_line(text: str) -> bool:
     """Is it a line of line protocol with a time?"""
     found = LINE.fullmatch(text)
     return found is not None and found["time"] is not None
-
-
-def _says_nothing(line: bytes) -> bool:
-    return not line.strip() or line.startswith(b"#")
 
 
 def _json(line: bytes) -> bytes:
@@ -69,11 +63,7 @@ def _json(line: bytes) -> bytes:
 
 
 def _value(text: str) -> object:
-    """The value of a field.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The value of a field; raises ValueError if it is none."""
     if text[0] == '"':
         return re.sub(r"\\([\"\\])", r"\1", text[1:-1])
     if text.lower() in WORDS:
