@@ -38,8 +38,7 @@ from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
-MOST_LOST = 0.9  # the same, if the draft is to be of any use
-MOST_LOST_UNREAD = 0.5  # the same, where a column of vehicles is not read
+MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
 SHOWN = 8  # columns in a message
 FORM = ("format", "delimiter", "encoding")  # of a file, as `Sampled.form` tells them
 # What file managers add to the name of a copy.
@@ -199,11 +198,10 @@ def _finished(plan: Plan) -> Draft:
             own = _own_files(plan, "as one vehicle's, their rows would contradict each other")
             told = _with_owner(plan, own) if len(plan.paths) > 1 else None
         trial = told or trial
-    most = MOST_LOST_UNREAD if plan.owner.unread else MOST_LOST
-    if (repeats := trial.repeats) > most * trial.rows:
+    if (repeats := trial.repeats) > MOST_LOST[bool(plan.owner.unread)] * trial.rows:
         owner = "; ".join([plan.owner.seen, *plan.owner.unread])
-        seen = (plan.samples[0].path, owner, plan.clock.seen)
-        raise DataError(f"{plan.root}: {CONTRADICT.format(repeats, trial.rows, *seen)}")
+        told = CONTRADICT.format(repeats, trial.rows, plan.samples[0].path, owner, plan.clock.seen)
+        raise DataError(f"{plan.root}: {told}")
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path
