@@ -22,11 +22,12 @@ from amad.draft.later import (
     with_later_columns,
     with_shared_headers,
 )
+from amad.draft.listing import is_culprits, list_files, suffix_of
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, SIGNAL, VALUE
 from amad.draft.marks import marks_of, of_other_decimal
 from amad.draft.plan import Plan, drafted
-from amad.draft.sample import Sampled, is_culprits, list_files, look, suffix_of
+from amad.draft.sample import Sampled, look
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
@@ -37,6 +38,7 @@ from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
+MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
 SHOWN = 8  # columns in a message
 FORM = ("format", "delimiter", "encoding")  # of a file, as `Sampled.form` tells them
 # What file managers add to the name of a copy.
@@ -77,6 +79,11 @@ DOUBLES = (
 APART = (
     "no two rows of a vehicle stand in files that follow each other, of those that were looked at, "
     "so how far apart rows are is a guess: set period_seconds"
+)
+CONTRADICT = (
+    "{:,} of {:,} rows of the sample, as of {}, contradict another one of the same vehicle and "
+    "time (vehicle: {}; time: {}): write the id of each row's vehicle, and its time as finely as "
+    "rows are apart, into a column each"
 )
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
@@ -188,8 +195,13 @@ def _finished(plan: Plan) -> Draft:
     if trial.repeats > MOST_REPEATS * trial.rows and not plan.owner.columns:
         told = _told_apart(plan, trial)
         if told is None and plan.owner.keys["take"] == "constant" and not placed:
-            told = _with_own_files(plan, trial) if len(plan.paths) > 1 else None
+            own = _own_files(plan, "as one vehicle's, their rows would contradict each other")
+            told = _with_owner(plan, own) if len(plan.paths) > 1 else None
         trial = told or trial
+    if (repeats := trial.repeats) > MOST_LOST[bool(plan.owner.unread)] * trial.rows:
+        owner = "; ".join([plan.owner.seen, *plan.owner.unread])
+        why = CONTRADICT.format(repeats, trial.rows, plan.samples[0].path, owner, plan.clock.seen)
+        raise DataError(f"{plan.root}: {why}")
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path
@@ -247,28 +259,23 @@ def _told_apart(plan: Plan, trial: Trial) -> Trial | None:
     apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"), signal)
     if apart is None:
         return None
+    own = _with_owner(plan, apart)
+    for header in apart.columns if own else ():
+        plan.columns.left_out.pop(header, None)
+    return own
+
+
+def _with_owner(plan: Plan, owner: vehicles.Owner) -> Trial | None:
+    """The trial with another owner; None, and the plan stays, if many rows contradict others."""
     before = plan.owner, plan.channels
-    plan.owner = apart
-    plan.channels = [c for c in plan.channels if c.header not in apart.columns]
+    plan.owner = owner
+    plan.channels = [c for c in plan.channels if c.header not in owner.columns]
     if plan.channels:
         own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
         if own.repeats <= MOST_REPEATS * own.rows:
-            for header in apart.columns:
-                plan.columns.left_out.pop(header, None)
             return own
     plan.owner, plan.channels = before
     return None
-
-
-def _with_own_files(plan: Plan, trial: Trial) -> Trial:
-    """Take each file for a vehicle's own, if hardly a row then contradicts another one."""
-    one = plan.owner
-    plan.owner = _own_files(plan, "as one vehicle's, their rows would contradict each other")
-    own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
-    if own.repeats > MOST_REPEATS * own.rows:
-        plan.owner = one
-        return trial
-    return own
 
 
 def _own_files(plan: Plan, why: str) -> vehicles.Owner:

@@ -11,7 +11,7 @@ from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
 from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.starts import in_paths, in_preambles
+from amad.draft.starts import SHORT, in_paths, in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
@@ -58,9 +58,9 @@ SINCE_1980 = (
 UNNAMED = "the numbers of {!r} run as times do, but its name is of no time"
 NO_CHANNEL = "{!r} looks like a time, too, by its name and its cells, and is no channel"
 RUNS = "{!r} runs as the time since a start does, and is no channel"
-DATE_ABOVE = (
-    "column {!r} tells the time of day, and its date stands in the lines before the header, where "
-    "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
+DATE_APART = (
+    "column {!r} tells the time of day, and its date stands in the {}, which is not read: write "
+    "it into the file's name, as in log_2026-01-05.csv, or into a column"
 )
 PATH_TELLS = (
     "the path tells a time, as {!r} does, which is read only beside a column of the time of day or "
@@ -136,7 +136,10 @@ def _of_no_column(
     counting = one_way(columns)
     unread = not_read(samples, named, counting)
     if hours and in_preambles(samples):
-        unread.append(DATE_ABOVE.format(hours[0].strip()))
+        unread.append(DATE_APART.format(hours[0].strip(), "lines before the header"))
+    if hours and all(SHORT.search(sample.path) for sample in samples):
+        where = "path with a year of two digits, in an order that nothing shows"
+        unread.append(DATE_APART.format(hours[0].strip(), where))
     return Clock(
         keys={"take": "index", "start": START},
         seen=f"{why}: row i is i sampling periods after a start chosen here",
@@ -258,7 +261,6 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
         closely = [seen[at] for at in spread(len(seen))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
         dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
-        dated = [told for told in dated if not re.search(r"\d", told.get("format", ""))]
         if not seen or len(dated) < len(closely) / 2:
             continue
         forms = {repr(settings): settings for settings in dated}

@@ -105,57 +105,70 @@ class Columns:
 def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Columns:
     """Sort all columns except those ``known`` to tell the vehicle or the time."""
     shared = shared_columns(samples)
-    there = {tidy(header) for header in [*shared, *known]}
     label = label_of(samples, known)
-    scales = {tidy(h): scale for sample in samples for h, scale in sample.scales.items()}
     rest = [h for h in shared if h not in known and h != label]
-    result = Columns(measured=[], label=label)
-    for sample in samples:
-        result.left_out |= dict.fromkeys(
-            sample.twice, "several columns have this name: give each its own"
-        )
-        result.left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
-        result.left_out |= dict.fromkeys(sample.nameless, "it has no name")
-        own = {sample.header_of(header) for header in shared}
-        others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
-        result.left_out |= {
-            header: why_no_label(label) if tells_anomalies(header) else _lacking(header, samples)
-            for header in others
-        }
-        later = f"only below a later line of headers, as in {sample.path}"
-        result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
+    result = Columns(measured=[], label=label, left_out=_not_in_all(samples, known, shared, label))
     placed = any(POSITION.fullmatch(header.strip()) for header in rest)
     sides = [header for header in rest if placed and _tells_side(shared[header])]
     for header in rest:
-        if tells_anomalies(header):
-            result.left_out[header] = why_no_label(label)
-            continue
-        if header in sides:
-            result.left_out[header] = "it tells N, S, E or W"
-            continue
         unit = _unit_told(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])
         unit = unit or (behind[0] if len(behind) == 1 else "")
-        if len(behind) > 1:
-            why: str | None = f"its cells have several units: {', '.join(behind)}"
+        if tells_anomalies(header):
+            why: str | None = why_no_label(label)
+        elif header in sides:
+            why = "it tells N, S, E or W"
+        elif len(behind) > 1:
+            why = f"its cells have several units: {', '.join(behind)}"
         elif behind and unit.upper() in "NSEW" and POSITION.fullmatch(header.strip()):
             why = "N, S, E or W stands behind its numbers, which is not read: write it as a sign"
         elif sides and POSITION.fullmatch(header.strip()):
             why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
             why = _why_not(header, shared[header], marks, unit, result.nulls)
-            if why is not None and POSITION.fullmatch(header.strip()):
+            if why is None and _numbers_rows(header, shared[header]):
+                why = "it numbers the rows"
+            elif why is not None and POSITION.fullmatch(header.strip()):
                 why = _why_no_place(why, shared[header])
-        if why is None and _numbers_rows(header, shared[header]):
-            why = "it numbers the rows"
-        if unit and why is None:
-            result.units[header] = unit
-        if why is None:
-            result.measured.append(header)
-        else:
+        if why is not None:
             result.left_out[header] = why
-    measured = {name_and_unit(header)[0].strip() for header in result.measured}
-    result.guesses = [
+            continue
+        result.measured.append(header)
+        if unit:
+            result.units[header] = unit
+    result.guesses = _guesses(samples, rest, result, marks, shared)
+    return result
+
+
+def _not_in_all(
+    samples: list[Sampled], known: set[str], shared: dict[str, list[pa.Array]], label: str | None
+) -> dict[str, str]:
+    """Header -> why it is left out, of the columns that are not one of values in all files."""
+    there = {tidy(header) for header in [*shared, *known]}
+    left_out: dict[str, str] = {}
+    for sample in samples:
+        left_out |= dict.fromkeys(sample.twice, "several columns have this name: give each its own")
+        left_out |= dict.fromkeys(sample.nested, SEVERAL_VALUES)
+        left_out |= dict.fromkeys(sample.nameless, "it has no name")
+        own = {sample.header_of(header) for header in shared}
+        others = [h for h in sample.headers if tidy(h) not in there and h not in own and h != label]
+        left_out |= {
+            header: why_no_label(label) if tells_anomalies(header) else _lacking(header, samples)
+            for header in others
+        }
+        later = f"only below a later line of headers, as in {sample.path}"
+        left_out |= {h: later for h in sample.later if tidy(h) not in there}
+    return left_out
+
+
+def _guesses(
+    samples: list[Sampled], rest: list[str], found: Columns, marks: Marks,
+    shared: dict[str, list[pa.Array]],
+) -> list[str]:  # fmt: skip
+    """What a person should know about the columns. rest: all that may be measured."""
+    measured = {name_and_unit(header)[0].strip() for header in found.measured}
+    scales = {tidy(h): scale for sample in samples for h, scale in sample.scales.items()}
+    guesses = [
         f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
         "bad ones count as values, unless they are left out of the files"
         for header in dict.fromkeys([*rest, *(h for sample in samples for h in sample.twice)])
@@ -163,25 +176,25 @@ def wide_columns(samples: list[Sampled], known: set[str], marks: Marks) -> Colum
         or tell_good(shared.get(header, []))
         or _is_beside(header, measured)
     ]
-    result.guesses += [
+    guesses += [
         f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
         for header in rest
         if TELLS_UNITS.fullmatch(header.strip()) and len(units := _texts(shared[header])) > 1
     ]
-    result.guesses += [
+    guesses += [
         SCALED.format(header.strip(), scales[tidy(header)])
-        for header in result.measured
+        for header in found.measured
         if tidy(header) in scales
     ]
-    lone = lone_groups({header: shared[header] for header in result.measured}, marks.decimal)
+    lone = lone_groups({header: shared[header] for header in found.measured}, marks.decimal)
     if marks.thousands is None and lone:
         some_lone = some([f"{header.strip()!r} ({cell})" for header, cell in lone.items()])
-        result.guesses.append(ALL_LONE.format(NAMES[marks.decimal], some_lone))
+        guesses.append(ALL_LONE.format(NAMES[marks.decimal], some_lone))
     if marks.thousands is not None:
-        result.guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
-    if label is not None and any(c.null_count for c in shared.get(label, [])):
-        result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")
-    return result
+        guesses.append(THOUSANDS.format(NAMES[marks.thousands]))
+    if found.label is not None and any(c.null_count for c in shared.get(found.label, [])):
+        guesses.append(f"an empty cell of {found.label!r} counts as 0, a row without an anomaly")
+    return guesses
 
 
 def _texts(columns: list[pa.Array]) -> list[str]:

@@ -13,6 +13,7 @@ from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.json_file import JSON
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
+from amad.reading.line_protocol import is_line
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
@@ -52,7 +53,8 @@ def dialect_of(path: Path) -> Dialect:
     encoding, lines = _lines(path)
     refuse_bytes("\n".join(lines))
     told = [line for line in lines if line.strip()]
-    if JSON.match("\n".join(lines)) or sum(map(bool, map(JSON.match, told))) > len(told) / 2:
+    is_json = JSON.match("\n".join(lines)) or sum(map(bool, map(JSON.match, told))) > len(told) / 2
+    if is_json or is_line(next((line for line in told if line[0] != "#"), "")):
         return Dialect(encoding=encoding, format="json")
     what = foreign(lines)
     if what is not None:

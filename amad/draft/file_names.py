@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from amad.draft.sample import ROTATED, suffix_of
+from amad.draft.listing import ROTATED, suffix_of
 from amad.reading.day_month import DATE, TO_MINUTES
 
 # Words that, before a number in a file's name, name a recording and not a vehicle.

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Iterable
 
+from amad.reading.line_protocol import LINE
 from amad.reading.unpack import DECODE, EXPORT
 
 FRAMES = f"a log of raw CAN frames: {DECODE}"
 SERIES = "export the values over time, as CSV with a column of times"
 TABLE = "write it as CSV, with a header and a column for each key"
-PIVOT = "export it as CSV with a column per field"
-PAIR = r'[\w.-]+=("[^"]*"|[^\s,"]+)'  # a field of a line protocol
-LINE_PROTOCOL = rf"[\w.-]+(,[^\s,=]+=[^\s,=]+)* {PAIR}(,{PAIR})*( \d+)?$"
 KEY_VALUE = r'[\w.:-]+=("[^"]*"|[^\s,;|"]*)'  # a field of a log in the form of logfmt
 DATA_BYTE = r"(data[ _]?(bytes|[01])?|d[01]|b[01])"  # a header in a log of frames
 LOOKED_AT = 20  # lines
@@ -39,7 +37,7 @@ MOST = (
         r"[^$!]{0,40}[$!](G[ABLNPQ]|BD)[A-Z]{3},",
         "a log of NMEA sentences: export the positions as CSV",
     ),
-    (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
+    (f"{LINE.pattern}$", "InfluxDB's line protocol without times: export them, too"),
     (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )
 

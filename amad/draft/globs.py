@@ -7,7 +7,7 @@ from itertools import product, takewhile
 from pathlib import Path
 
 from amad.draft.file_names import DATE
-from amad.draft.sample import ROTATED, suffix_of
+from amad.draft.listing import ROTATED, suffix_of
 from amad.draft.vehicles import PART, YEAR, parts_of
 from amad.reading.rules import is_left_out
 

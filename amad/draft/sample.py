@@ -1,49 +1,34 @@
-"""A bounded look into a folder of raw files: which files there are, and rows of some."""
+"""A bounded look into raw files: rows of some."""
 
-import csv
-import os
 import random
-import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
 from amad.draft.excerpt import excerpt_of_json, excerpt_of_parquet, excerpt_of_text
 from amad.draft.foreign_text import foreign_keys
 from amad.reading.arrow_file import TABLES, opened
-from amad.reading.batch import Resolve
+from amad.reading.batch import RawBatch, Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import AmbiguousHeaderError, Headers, by_place, tidy
 from amad.reading.json_file import json_headers
 from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
-from amad.reading.rules import is_left_out
 from amad.reading.timestamp_guess import looks_like
-from amad.reading.unpack import PACKED
 
 MOST_FILES = 80
 MOST_CELLS = {"csv": 3_000_000, "json": 3_000_000, "parquet": 12_000_000}  # in all files
 FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # in one file
-NO_DATA = {
-    ".md", ".py", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
-    ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
-    ".db", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock",
-}  # fmt: skip
-# What a program that rotates its logs puts behind their names, and those of raw data.
-ROTATED = re.compile(r"(?<=\.csv|\.tsv|\.txt|\.log|\.dat)\.\d{1,3}(?!\d)", re.I)
-FORMATS = "CSV and JSON (also packed), Parquet and Arrow are read: export the table as one of them"
 ONE_OBJECT = "it holds one object of JSON, which is one row: write an object for each row"
-LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
 
@@ -108,83 +93,6 @@ def some_of(column: pa.Array) -> pa.Array:
     return column.take(pa.array(np.linspace(0, len(column) - 1, LOOKED_AT).astype(int)))
 
 
-def suffix_of(path: str) -> str:
-    """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``, ``.csv.2``."""
-    name = Path(path)
-    is_packed = name.suffix.lower().removeprefix(".") in PACKED
-    if Path(name.stem).suffix and (is_packed or ROTATED.search(name.name)):
-        return suffix_of(name.stem) + name.suffix
-    return name.suffix
-
-
-class Listed(NamedTuple):
-    """Sorted paths below a folder.
-
-    names: files that may be raw data. no_data: files whose names say that they are none. Those that
-    ``is_left_out`` tells are in neither. links: those to folders, which neither a draft nor ``**``
-    follows. logs: of tables whose files do not all count. closed: folders that cannot be opened.
-    """
-
-    names: list[str]
-    no_data: list[str]
-    links: list[str]
-    logs: list[str]
-    closed: list[str]
-
-
-def list_files(folder: Path) -> Listed:
-    """The files below a folder.
-
-    Raises:
-        DataError: there is no such folder, it cannot be opened, or there is nothing in it.
-    """
-    if folder.is_file():
-        raise DataError(f"{folder} is a file; name the folder that holds it")
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
-    errors: list[OSError] = []
-    walked = os.walk(folder, onerror=errors.append)
-    below = sorted(Path(root, name) for root, within, names in walked for name in within + names)
-    closed = [Path(error.filename).relative_to(folder).as_posix() for error in errors]
-    if "." in closed:
-        why = (errors[0].strerror or str(errors[0])).lower()
-        raise DataError(
-            f"{folder} cannot be opened ({why}): give the user who runs amad the right to list it "
-            "and to read what is in it"
-        )
-    closed = sorted(path for path in closed if not is_left_out(path))
-    links = [
-        path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
-    ]
-    paths = [path.relative_to(folder) for path in below if path.is_file()]
-    logs = [path.relative_to(folder).as_posix() for path in below if LOG.fullmatch(path.name)]
-    shown = [path for path in paths if not is_left_out(path.as_posix())]
-    names = [path.as_posix() for path in shown if not _is_no_data(path)]
-    no_data = [path.as_posix() for path in shown if _is_no_data(path)]
-    if not names:
-        seen = ", ".join([*no_data, *links, *closed][:3])
-        some = f" (left out by name, a link, or not to be opened: {seen})" if seen else ""
-        raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return Listed(names, no_data, links, logs, closed)
-
-
-def _is_no_data(path: Path) -> bool:
-    """Does the name say that it is no raw data, or not yet: a backup, or half a download?"""
-    return path.suffix.lower() in NO_DATA or path.name.endswith("~")
-
-
-def is_culprits(path: Path) -> bool:
-    """Is it a table of known events, with the columns entity, start, end and channels?"""
-    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
-        return False
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeError, csv.Error):
-        return False
-    return {"start", "end", "channels"} <= {name.strip() for name in header}
-
-
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
@@ -232,23 +140,9 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     with path.open("rb") as raw:
         is_parquet = raw.read(6).startswith(TABLES)
     dialect = None if is_parquet else dialect_of(path)
-    headers, nested, scales = (
-        _parquet_headers(path) if dialect is None else (dialect.headers, (), {})
-    )
     if dialect is not None and dialect.format == "json":
         file = excerpt_of_json(path, scratch)
-        headers = tuple(json_headers(file, dialect.encoding))
-        if what := foreign_keys(headers):
-            raise FileRefusedError(f"it is {what}")
-    if any("\0" in header for header in headers):
-        raise FileRefusedError(
-            "its header holds zeros, or bytes that are neither UTF-8 nor cp1252: write it in UTF-8"
-        )
-    if not _wanted(headers):
-        raise FileRefusedError(
-            f"in its header, {shown(', '.join(headers))}, no column has a name of its own: give "
-            "each column one"
-        )
+    headers, nested, scales = _headers_of(file, dialect)
     placed = () if dialect is None else tuple(by_place(without_empty_end([*headers])))
     known = _wanted(placed or headers)
     source = Source.model_validate(
@@ -261,31 +155,16 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     if source.format != "json":
         shorten = excerpt_of_parquet if dialect is None else excerpt_of_text
         file = shorten(path, most, scratch)
-    batches, rows, whole = [], 0, file == path
     later: dict[str, None] = {}
     reading = read_batches(file, source, _resolve(known, headers, dialect, later))
-    try:
-        for batch in reading:
-            batches.append(batch)
-            rows += len(batch.row_R)
-            if rows >= most and file == path:
-                whole = next(reading, None) is None
-                break
-    except FileRefusedError:
-        if not rows:
-            raise
-    if not rows:
-        broken = [reason for batch in batches for _, reason, _ in batch.broken]
-        raise FileRefusedError(
-            f"none of its rows can be split into fields: {broken[0]}"
-            if broken
-            else "it holds no rows"
-        )
+    batches, rows, ended = _first_batches(reading, most if file == path else None)
     columns = {
         tidy(header): _one([batch.columns[header] for batch in batches])[:most] for header in known
     }
     nameless = [h for h in placed if h not in headers and not _tells_times(columns[tidy(h)])]
     known = {header: at for header, at in known.items() if header not in nameless}
+    first = batches[0].preamble
+    restarts = (line for batch in batches for line in batch.preamble if line not in first)
     return Sampled(
         path=name,
         file=file,
@@ -296,23 +175,83 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(nameless),
-        units={  # the first ones: where a later line tells others, the rows below it are refused
-            tidy(header): unit
-            for batch in reversed(batches)
-            for header, unit in batch.units.items()
-            if unit
-        },
+        units=_units_of(batches),
         scales=scales,
         later=tuple(later),
-        preamble=batches[0].preamble,
-        restarts=tuple(
-            dict.fromkeys(
-                line for b in batches for line in b.preamble if line not in batches[0].preamble
-            )
-        ),
+        preamble=first,
+        restarts=tuple(dict.fromkeys(restarts)),
         rows=min(rows, most) if file == path else rows,
-        whole=whole,
+        whole=ended and file == path,
     )
+
+
+def _headers_of(
+    path: Path, dialect: Dialect | None
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """The columns with one value per row, those with several, and how values are made of some.
+
+    The fields of a struct are named by their paths.
+
+    Raises:
+        FileRefusedError: they show that the file cannot be read.
+    """
+    headers, several, scales = () if dialect is None else dialect.headers, [], {}
+    if dialect is None:
+        try:
+            with path.open("rb") as raw:
+                fields = [(".".join(place), f) for place, f in fields_of(opened(raw)[0])]
+        except pa.ArrowException as error:
+            raise FileRefusedError(f"unreadable file: {error}") from None
+        headers = tuple(h for h, field in fields if not pa.types.is_nested(field.type))
+        nested = [(h, f.type) for h, f in fields if pa.types.is_nested(f.type)]
+        several = [h for h, kind in nested if not pa.types.is_struct(kind)]
+        scales = {h: str(scale) for h, f in fields if (scale := scale_of(f)) is not None}
+    elif dialect.format == "json":
+        headers = tuple(json_headers(path, dialect.encoding))
+        if what := foreign_keys(headers):
+            raise FileRefusedError(f"it is {what}")
+    if any("\0" in header for header in headers):
+        raise FileRefusedError(
+            "its header holds zeros, or bytes that are neither UTF-8 nor cp1252: write it in UTF-8"
+        )
+    if not _wanted(headers):
+        raise FileRefusedError(
+            f"in its header, {shown(', '.join(headers))}, no column has a name of its own: give "
+            "each column one"
+        )
+    return headers, tuple(several), scales
+
+
+def _first_batches(
+    reading: Iterator[RawBatch], most: int | None
+) -> tuple[list[RawBatch], int, bool]:
+    """The first batches, with ``most`` rows or all; their rows; and whether these are all.
+
+    Raises:
+        FileRefusedError: there is not one row.
+    """
+    batches, rows, ended = [], 0, True
+    try:
+        for batch in reading:
+            batches.append(batch)
+            rows += len(batch.row_R)
+            if most is not None and rows >= most:
+                ended = next(reading, None) is None
+                break
+    except FileRefusedError:
+        if not rows:
+            raise
+    broken = [reason for batch in batches for _, reason, _ in batch.broken]
+    if not rows:
+        why = f"none of its rows can be split into fields: {broken[0]}" if broken else ""
+        raise FileRefusedError(why or "it holds no rows")
+    return batches, rows, ended
+
+
+def _units_of(batches: list[RawBatch]) -> dict[str, str]:
+    """The first units: where a later line tells others, the rows below it are refused."""
+    told = (item for batch in reversed(batches) for item in batch.units.items())
+    return {tidy(header): unit for header, unit in told if unit}
 
 
 def _one(pieces: list[pa.Array]) -> pa.Array:
@@ -371,24 +310,3 @@ def _resolve(
         return {header: place[header] for header in wanted}
 
     return resolve
-
-
-def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
-    """The columns with one value per row, those with several, and how values are made of some.
-
-    The fields of a struct are named by their paths.
-    """
-    try:
-        with path.open("rb") as raw:
-            fields = fields_of(opened(raw)[0])
-    except pa.ArrowException as error:
-        raise FileRefusedError(f"unreadable file: {error}") from None
-    headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))
-    several = (
-        path
-        for path, field in fields
-        if pa.types.is_nested(field.type) and not pa.types.is_struct(field.type)
-    )
-    found = ((".".join(path), scale_of(field)) for path, field in fields)
-    scales = {header: str(scale) for header, scale in found if scale is not None}
-    return headers, tuple(map(".".join, several)), scales

@@ -20,6 +20,8 @@ IN_PATH = (
     (r"(\d{4}-\d\d-\d\d)", "%Y-%m-%d"),
     (r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"),
     (r"(\d{4}_\d\d_\d\d)", "%Y_%m_%d"),
+    (r"(\d{4}/\d\d/\d\d)", "%Y/%m/%d"),
+    (r"(year=\d{4}/month=\d\d?/day=\d\d?)(?!\d)", "year=%Y/month=%m/day=%d"),
     (r"(\d{4}\.\d\d\.\d\d)", "%Y.%m.%d"),
     (r"(?<!\d)((?:19|20)\d\d \d\d \d\d)(?!\d)", "%Y %m %d"),
     (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", "%d-%m-%Y"),
@@ -29,8 +31,9 @@ IN_PATH = (
     (r"(?<!\d)(\d\d[A-Z][a-z]{2}\d{4})(?!\d)", "%d%b%Y"),
     (r"(?<!\d)(\d\d-[A-Z][a-z]{2}-\d{4})(?!\d)", "%d-%b-%Y"),
 )
-
-
+SHORT = re.compile(  # a date with a year of two digits, whose order nothing shows
+    r"(?<!\d)(\d\d([-._ ])\d\d\2\d\d|2\d[01]\d[0-3]\d|[0-3]\d[0-3]\d2\d)(?!\d)"
+)
 # How far a start reaches: to the end of its text in quotes, of its field, of the next field, of the
 # next line, of the text in quotes in the next line.
 FIELD = r"[^\r\n;,\t\"]*"

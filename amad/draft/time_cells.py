@@ -14,6 +14,7 @@ from amad.reading.numbers import is_text, numbers
 
 LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
 LOOKED_AT_CLOSELY = 60  # cells that the form of the times is guessed from
+GROUP = r"[,. '’](\d{3})"  # of thousands
 EARLIEST_EPOCH = timestamp_guess.SINCE_US / 1e6  # in seconds, the coarsest unit
 
 
@@ -77,10 +78,14 @@ def may_hold_epochs(column: pa.Array) -> bool:
 
 def steps_of(column: pa.Array) -> np.ndarray:
     """The steps between its numbers, also of those that a float64 rounds; none if it has texts."""
-    text = pc.replace_substring(column, ",", ".") if is_text(column.type) else column
-    with contextlib.suppress(pa.ArrowException):
-        value_R = pc.cast(text.drop_null(), pa.float64(), safe=False).to_numpy()
-        return np.diff(value_R[~np.isnan(value_R)])
+    texts = [column]
+    if is_text(column.type):  # 1,5 or 1,772,438,400,000
+        grouped = pc.replace_substring_regex(column, GROUP, r"\1")
+        texts = [pc.replace_substring(column, ",", "."), grouped]
+    for text in texts:
+        with contextlib.suppress(pa.ArrowException):
+            value_R = pc.cast(text.drop_null(), pa.float64(), safe=False).to_numpy()
+            return np.diff(value_R[~np.isnan(value_R)])
     return np.zeros(0)
 
 

@@ -73,9 +73,9 @@ def _may_be_date(header: str, column: pa.Array) -> bool:
 
 
 def _are_hours(columns: list[pa.Array]) -> bool:
-    """Do they hold whole numbers from 0 to 23, and several of them?"""
+    """Do they hold whole numbers from 0 to 24, and several of them?"""
     told = {str(value).strip() for column in columns for value in drawn(column)}
-    return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-3]", text) for text in told)
+    return len(told) > 1 and all(re.fullmatch(r"[01]?\d|2[0-4]", text) for text in told)
 
 
 def _go_up_within_dates(dates: list[pa.Array], hours: list[pa.Array]) -> bool:

@@ -14,14 +14,17 @@ from amad.reading.numbers import is_text, shown
 
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
-    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)|gwk|gms", re.I
+    r"(gps|gnss)?[ _]*((week|wn|wk)([ _]?(no|num|number|nr))?|(i?tow|sow|time[ _]?of[ _]?week)"
+    r"([ _]?m?s)?|(gps|gnss)[ _]*(m?s|secs?|seconds?|millis(econds)?))|gwk|gms",
+    re.I,
 )
-OF_YEAR = re.compile(r"doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year|dayofyear")
+OF_YEAR = re.compile(r"(decimal[ _]?)?year|doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year")
 PART_OF_TIME = re.compile(
     rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
     r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
 )
-DATED = re.compile(r"\s*(\d{1,4}[-/.]){2}\d{1,4}\D{1,3}\d{1,2}:\d\d")
+# A date of digits or with a year, and a time of day behind it.
+DATED = re.compile(r"(?:(?:\d{1,4}[-/.]){2}\d{1,4}|\b(?:19|20)\d\d\b)\D{1,12}\d{1,2} ?[:h.]\d\d")
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
@@ -81,7 +84,7 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
 def _looks_dated(column: pa.Array) -> bool:
     """Does it hold texts such as 05/01/2026 8:00, with anything behind?"""
     cells = map(str, drawn(column)) if is_text(column.type) else []
-    return any(map(DATED.match, cells))
+    return any(map(DATED.search, cells))
 
 
 def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
@@ -125,7 +128,7 @@ def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
     parts = {h: name_and_unit(h)[0].strip().lower() for h in columns}
     told = set(parts.values())
     if not {"year", "month", "day"} <= told and not (
-        "year" in told and any(map(OF_YEAR.fullmatch, told))
+        "year" in told and any(map(OF_YEAR.fullmatch, told - {"year"}))
     ):
         return []
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
@@ -144,12 +147,15 @@ def _of_signals(columns: dict[str, list[pa.Array]]) -> list[str]:
 
 
 def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
-    """Headers that are nothing but the name of a time, above numbers that run one way, or stand."""
+    """Headers that are nothing but the name of a time, above numbers that run one way, or stand.
+
+    The days of a year, or years, must run: a year that stands may be that of the vehicle.
+    """
     found = set()
     for header, cells in columns.items():
-        if not TIME.fullmatch(name_and_unit(header)[0].strip()):
-            continue
-        if go_one_way(steps_of(cells[0])):
+        name, step = name_and_unit(header)[0].strip(), steps_of(cells[0])
+        runs = OF_YEAR.fullmatch(name.lower()) and step.any()
+        if (runs or TIME.fullmatch(name)) and go_one_way(step):
             found.add(header)
     return found
 

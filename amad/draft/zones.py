@@ -43,8 +43,6 @@ NOT_READ = (
     "column {!r} tells how far the times are from UTC ({}), which is read only as +02:00 beside "
     "one column of text: write it so, or behind each time; under another name it is not looked at"
 )
-
-
 DISTANCE = r"((UTC|GMT) ?)?[+-]?\d{1,5}([:.]\d+)?"  # from UTC, below a header that says so
 SIGNED = r"[+-]\d\d:?\d\d"
 MOST_OFFSETS = 24  # different ones in a column

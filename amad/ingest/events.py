@@ -18,7 +18,7 @@ from amad.config.console import say
 from amad.reading.clocks import utc_times
 from amad.reading.headers import find
 from amad.reading.rules import reading_rules
-from amad.reading.vehicle_ids import names_of
+from amad.reading.vehicle_ids import id_of, names_of
 from amad.telemetry.schemas import EVENTS, TIMESTAMP
 
 MOMENT = datetime.timedelta(microseconds=1)
@@ -50,7 +50,7 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
     rows, unknown = [], set()
     for number, line in lines:
         where = f"{path}, line {number}"
-        vehicle = (line[vehicle_column] or "").strip()
+        vehicle = id_of(line[vehicle_column] or "")
         vehicle = name_of.get(vehicle, vehicle)
         if vehicle not in vehicles:
             unknown.add(vehicle)

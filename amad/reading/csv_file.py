@@ -180,8 +180,10 @@ class _Reader:
             if units is None:
                 self._unit_lines = MOST_UNIT_LINES
                 return
-            known = {n: unit for n, unit in self._units.items() if is_known(unit)}
-            self._units = units | (known if self._unit_lines else {})
+            told = {n: u for n, u in self._units.items() if u and self._unit_lines}
+            known = {n: unit for n, unit in told.items() if is_known(unit)}
+            if 2 * len(known) <= len(told):  # else the line before tells the units, of all columns
+                self._units = units | known
             self._unit_lines += 1
             lines.left_out_L[at] = True
             self._ignored[UNITS] += 1

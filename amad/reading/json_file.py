@@ -4,6 +4,7 @@ Objects may stand one per line, one behind the other, or in an array, and over s
 ``{"id": 7, "values": {"speed": 50}}`` the columns are ``id`` and ``values.speed``. An object that
 holds one list of objects is a row for each of them, with its other keys repeated. A number that
 MongoDB wraps with its type is this number, and of a row of Kafka Connect its ``payload`` is read.
+Lines of InfluxDB's line protocol are rows, too (``line_protocol``).
 """
 
 import codecs
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from amad.config.source import Source
 from amad.reading.batch import NOTHING, FileRefusedError, RawBatch, Resolve
+from amad.reading.line_protocol import as_json
 from amad.reading.lines import KEPT_BYTES, LONGEST_LINE_BYTES, in_utf8
 from amad.reading.unpack import unpacked
 
@@ -116,7 +118,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, rows, twice = "", 0, []  # type: str, int, list[str]
     decode = json.JSONDecoder(object_pairs_hook=partial(_joined, twice)).raw_decode
-    for piece in chain(in_utf8(unpacked(path), encoding), [None]):
+    for piece in chain(as_json(in_utf8(unpacked(path), encoding)), [None]):
         is_last = piece is None
         # Zeros, which JSON does not allow, stand in place of bytes that cannot be decoded.
         text += decoder.decode(piece or b"", final=is_last).replace("\ufffd", "\0")

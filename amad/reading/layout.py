@@ -11,6 +11,7 @@ from amad.reading.headers import tidy
 from amad.reading.json_file import JSON
 from amad.reading.lines import FIRST, refuse_bytes
 from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
+from amad.reading.units import is_known
 
 HEADER_WITHIN_LINES = 100
 EMPTY = b'""'  # a row with one empty field, because an empty line is no row
@@ -114,6 +115,8 @@ class Layout:
             return False
         told = [text.strip().lower() for name, text in cells.items() if name not in NO_VALUES]
         told = [text for text in told if re.search(r"[^\W_]|[%°]", text) and text not in NULL_WORDS]
+        if any(map(is_known, told)):  # N, T and F beside it are units, too, and not no, true, false
+            return not any(VALUE.match(text) for text in told if len(text) > 1 or text.isdigit())
         return bool(told) and not any(VALUE.match(text) for text in told)
 
     def tokens(self) -> list[bytes]:

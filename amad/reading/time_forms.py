@@ -34,6 +34,7 @@ DATE_FIRST = re.compile(r"((?:%[dmbBYyj]|[^%\w])*%[dmYyj])[ T]+%[HI][^Z]*")
 # place, and the microseconds to add.
 CARRIES = (
     (r"(^|[^\d:.,])24(:00(?::00(?:[.,]0+)?)?)([^\d:.,]|$)", "00", 86_400_000_000),
+    (r"(\s)24()($)", "00", 86_400_000_000),  # an hour alone behind a date
     (r"(\d:[0-5]\d:)60((?:[.,]\d+)?)([^\d:]|$)", "59", 1_000_000),
 )
 

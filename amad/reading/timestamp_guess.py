@@ -149,7 +149,9 @@ def _text(sample: list[str], now: int) -> Guess | None:
             sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
             "tell the start (start_from)",
         )
-    forms = _likeliest_first([f for f in _forms(sample[0]) if _reads(f, sample)], sample, now)
+    # A digit in a form stands for itself: the 08 of 08h15 would be left out of all times.
+    forms = [f for f in _forms(sample[0]) if not re.search(r"\d", f) and _reads(f, sample)]
+    forms = _likeliest_first(forms, sample, now)
     if not clock:
         dated = [form for form in forms if re.search("%[yY]", form)]
         return _format(dated[0], dated) if dated else None

@@ -12,7 +12,7 @@ SPELLINGS = (
     ("rpm", "1/min", "u/min", "min-1"), ("hz", "1/s"),
     ("°", "deg", "degree", "degrees"), ("rad", "radians"),
     ("v", "volt", "volts"), ("mv",), ("a", "amp", "amps", "ampere"), ("ma",), ("w",), ("kw",),
-    ("wh",), ("kwh",), ("hp",), ("nm",), ("lb-ft", "lbft", "ft-lb"),
+    ("wh",), ("kwh",), ("hp",), ("n", "newton"), ("nm",), ("lb-ft", "lbft", "ft-lb"),
     ("pa",), ("hpa", "mbar"), ("kpa",), ("bar",), ("psi",),
     ("m", "metres", "meters"), ("km",), ("ft", "feet"), ("mi", "mile", "miles"), ("mm",), ("cm",),
     ("l", "litre", "litres", "liter", "liters"), ("gal", "gallon", "gallons"),

@@ -1,6 +1,7 @@
 """The id of a row's vehicle, from a cell, from the file's path or from a line before the header."""
 
 import re
+import unicodedata
 from decimal import Decimal
 from urllib.parse import unquote
 
@@ -36,7 +37,7 @@ def vehicle_of_path(rules: Source, path: str) -> str | None:
         name = unquote(name)
     if name == NO_PARTITION:
         raise FileRefusedError(f"vehicle id is missing: the path tells {name}")
-    return names_of(rules).get(name.strip(), name)
+    return names_of(rules).get(id_of(name), id_of(name))
 
 
 def vehicle_of_lines(rules: Source, lines: list[str], rows: int) -> pa.Array:
@@ -64,14 +65,17 @@ def named_by(match: re.Match[str]) -> str:
 def names_of(rules: Source) -> dict[str, str]:
     """Spelling -> vehicle."""
     aliases = rules.vehicle.aliases.items()
-    return {alias.strip(): name for name, others in aliases for alias in others}
+    return {id_of(alias): id_of(name) for name, others in aliases for alias in others}
 
 
 def id_of(cell: object) -> str:
-    """A vehicle's id as text; 7.0, as a column with gaps holds the number 7, becomes 7."""
+    """A vehicle's id as text; 7.0, as a column with gaps holds the number 7, becomes 7.
+
+    A letter with a mark is one character, however a file or a file system writes it (NFC).
+    """
     if isinstance(cell, float | Decimal) and cell == cell // 1:
         cell = int(cell)
-    return str(cell).strip()
+    return unicodedata.normalize("NFC", str(cell).strip())
 
 
 def is_rounded(cell: object, kind: pa.DataType) -> bool:

@@ -1,0 +1,118 @@
+"""Times, units and ids that were made up, lost or read wrongly without a word."""
+
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
+
+from amad.telemetry.lake import times_of
+
+
+@pytest.fixture
+def field(tmp_path):
+    return Field(tmp_path)
+
+
+def times(field, fleet):
+    lake = field.lake(fleet)
+    told = [us for vehicle in lake.vehicles() for us in times_of(lake.read(vehicle)).tolist()]
+    return [datetime.fromtimestamp(us / 1e6, UTC).replace(tzinfo=None) for us in told]
+
+
+def table(header, cell):
+    rows = (f"{cell(MONDAY + timedelta(seconds=n))};{wave(n)}" for n in range(ROWS))
+    return [f"{header};speed", *rows]
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("time", lambda t: f"{t:%d/%m/%Y %Hh%M}:{t:%S}"),  # the 08h was taken for a part of all
+        ("time", lambda t: f"{int(t.timestamp() * 1000):,}"),
+        ("Horodatage", lambda t: f"{t.day} janv. {t:%Y %H:%M:%S}"),
+        ("Data", lambda t: f"{t.day} gennaio {t.year}, {t:%H:%M:%S}"),
+        ("DOY", lambda t: 5 + (t - MONDAY) / timedelta(days=1)),
+        ("year", lambda t: f"{2026.0137 + (t - MONDAY) / timedelta(days=365):.10f}"),
+    ],
+)
+def test_times_in_no_known_form_are_told_and_none_is_made_up(field, header, cell):
+    field.write("a.csv", table(header, cell))
+    assert f"a.csv: column {header!r} " in (told := field.refusal())
+    assert "in no form that is known: write ISO 8601" in told
+
+
+@pytest.mark.parametrize(
+    "columns", [("GPSWeek", "GPSSeconds"), ("WN", "TOW_ms"), ("gps_week", "SOW")]
+)
+def test_weeks_and_seconds_of_satellites_are_told_by_any_name(field, columns):
+    rows = (f"2400,{115_200 + n},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", [",".join([*columns, "speed"]), *rows])
+    assert "as satellite receivers count it" in field.refusal()
+
+
+def test_the_hours_of_a_date_may_end_with_24(field):
+    ends = [MONDAY.replace(hour=0) + timedelta(hours=n + 1) for n in range(ROWS)]
+    days = [end - timedelta(hours=1) for end in ends]
+    rows = [f"{d:%Y-%m-%d},{d.hour + 1},{wave(n)}" for n, d in enumerate(days)]
+    field.write("a.csv", ["date,hour,load", *rows])
+    fleet, _ = field.draft()
+    field.ingest(fleet)
+    assert times(field, fleet) == ends
+
+
+@pytest.mark.parametrize("form", ["%Y/%m/%d/log.csv", "year=%Y/month=%m/day=%d/log.csv"])
+def test_a_date_may_be_spread_over_folders(field, form):
+    days = [MONDAY + timedelta(days=n) for n in range(3)]
+    for day in days:
+        field.write(f"{day:{form}}", log("%H:%M:%S", start=day))
+    fleet, _ = field.draft()
+    field.ingest(fleet)
+    assert times(field, fleet) == [d + timedelta(seconds=n) for d in days for n in range(ROWS)]
+
+
+def test_a_date_in_the_path_with_a_short_year_is_told(field):
+    for day in (5, 6):
+        field.write(f"van1/{day:02d}.01.26.csv", log("%H:%M:%S"))
+    assert "its date stands in the path with a year of two digits" in field.refusal()
+
+
+def test_an_id_that_cannot_be_read_does_not_join_vehicles(field):
+    """NA is a word for no value, so that a third of the ids is empty."""
+    rows = [f"{stamp(n)},{v},{wave(n + 9 * k)}" for n in range(ROWS) for k, v in enumerate(IDS)]
+    field.write("a.csv", ["time,vehicle_id,speed", *rows])
+    told = field.refusal()
+    assert "480 of 720 rows of the sample, as of a.csv, contradict another one" in told
+    assert "column 'vehicle_id' has the name of a vehicle's id, but is empty in 33%" in told
+
+
+IDS = ("NA", "NB", "SA")
+
+
+def test_letters_with_marks_are_the_same_in_any_form_of_unicode(field):
+    for day, form in enumerate(("NFC", "NFD")):
+        name = unicodedata.normalize(form, "Müller")
+        start = MONDAY + timedelta(days=day)
+        rows = [f"{start + timedelta(seconds=n)},{name},{wave(n)}" for n in range(ROWS)]
+        rows += [f"{start + timedelta(seconds=n)},Zug,{wave(n)}" for n in range(ROWS)]
+        field.write(f"{day}.csv", ["time,vehicle,speed", *rows])
+    fleet, told = field.draft()
+    assert "spellings" not in told
+    field.ingest(fleet)
+    assert field.lake(fleet).vehicles() == ["Müller", "Zug"]
+
+
+@pytest.mark.parametrize(
+    ("below", "units"),
+    [
+        (["UTC,N,T,%"], ["N", "T", "percent"]),
+        ([",n,n,"], ["n", "n", ""]),
+        (["UTC,°C,,bar", "a time,oil temperature,air 2,boost"], ["celsius", "", "bar"]),
+    ],
+)
+def test_letters_that_are_words_too_may_be_units(field, below, units):
+    rows = (f"{stamp(n)},{wave(n)},{wave(n + 3)},{wave(n + 5)}" for n in range(ROWS))
+    field.write("a.csv", ["time,A1,A2,A3", *below, *rows])
+    fleet, _ = field.draft()
+    assert [channel.unit for channel in fleet.channels] == units
+    assert field.ingest(fleet).rows_rejected == 0
