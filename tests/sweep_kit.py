@@ -83,5 +83,5 @@ def _train(store: WindowStore, params: Params, asha: BatchedAsha, known: list) -
         with suppress(_StoppedError):
             run_trial(
                 trial.config, store=shared, params=params,
-                name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto",
+                name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto", compile="none",
             )  # fmt: skip

@@ -53,7 +53,8 @@ def train_fleet(stage: Stage) -> TrainResult:
 
     Raises:
         DataError: no window fits and there is no skip, or a checkpoint cannot be read.
-        ConfigError: the training diverged, or the machine lacks the GPUs of the profile.
+        ConfigError: the training diverged, or a machine lacks the GPUs or the compiler of the
+            profile.
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
     """
@@ -62,8 +63,9 @@ def train_fleet(stage: Stage) -> TrainResult:
     digest = training_digest(params, opened, profile)
     name = f"train-{digest}"
     job = TrainJob(
-        store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision
-    )
+        store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision,
+        compile=profile.compile,
+    )  # fmt: skip
     client = connect(stage.settings)
     state = RunState(stage.runs / "ray" / f"{name}.json")
     tags = {"stage": "train", "fleet": fleet, "digest": digest}

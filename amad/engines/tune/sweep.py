@@ -157,6 +157,7 @@ def _trainable(stage: Stage, store: WindowStore, name: str):
             name=name,
             device="cuda" if profile.gpus_per_trial > 0 else "cpu",
             precision=profile.precision,
+            compile=profile.compile,
         ),
         {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
     )
