@@ -6,26 +6,52 @@ depends on the values of a batch: the linear skip, which has no gradient, is com
 the last layer computes every step of a window.
 """
 
+import os
+import shutil
+
 import torch
 
 from amad.config import ConfigError
 from amad.config.cluster import Compile
 from amad.model.losses import Losses, Objective
 
-REMEDY = (
-    "it needs a C++ compiler (g++, or the one that CXX names) and the headers of Python on each "
-    "machine that trains; install them there, or set compile: none in the cluster profile"
-)
+COMPILERS = {"cpu": ("CXX", ("g++",)), "cuda": ("CC", ("gcc", "clang"))}  # as torch finds them
+
+
+def require_compiler(how: Compile, device: str) -> None:
+    """See that this machine has the C or C++ compiler that torch.compile calls for the device.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    variable, usual = COMPILERS[device]
+    names = (os.environ[variable],) if variable in os.environ else usual
+    if how != "none" and not any(map(shutil.which, names)):
+        raise _refusal(how, device, f"there is no {' or '.join(names)}")
+
+
+def _refusal(how: Compile, device: str, reason: str) -> ConfigError:
+    variable, usual = COMPILERS[device]
+    return ConfigError(
+        f"compile: {how} of the cluster profile does not work on this machine: {reason}. For "
+        f"{device}, torch.compile needs {' or '.join(usual)} (or what {variable} names) and the "
+        "headers of Python wherever a network is trained; install them, or set compile: none"
+    )
 
 
 def compile_steps(objective: Objective, windows: int, how: Compile) -> None:
     """Let the objective compute batches of so many windows with a compiled program.
 
-    Its weights keep their names, and its other batches stay as they are. The first such batch is
-    when the program is made; it raises ConfigError where this machine cannot make it.
+    Its weights keep their names, and other batches are computed as before. The program is made at
+    the first such batch, which raises ConfigError where that fails.
+
+    Raises:
+        ConfigError: this machine has no compiler.
     """
     if how == "none":
         return
+    device = next(objective.parameters()).device.type
+    require_compiler(how, device)
     # It would cut the program where a bucket of gradients ends; these networks fill one or two.
     torch._dynamo.config.optimize_ddp = False
     mode = "reduce-overhead" if how == "graphs" else "default"
@@ -37,9 +63,6 @@ def compile_steps(objective: Objective, windows: int, how: Compile) -> None:
         try:
             return program(*given)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                f"torch.compile failed (compile: {how} of the cluster profile; {reason}); {REMEDY}"
-            ) from error
+            raise _refusal(how, device, " ".join(str(error).split())[:200]) from error
 
     objective.compiled, objective.compiled_windows = compiled, windows

@@ -36,6 +36,7 @@ from amad.model import (
     train,
     write_bundle,
 )
+from amad.model.compiled import require_compiler
 from amad.model.training import epoch_line, untrained
 from amad.windows import WindowStore, why_none_fits
 
@@ -109,6 +110,8 @@ def _trained(
         return untrained(opened, job.params)
     if profile.device == "cuda" and (profile.address is None or profile.workers == 0):
         require_gpus(max(profile.workers, 1), f"device: cuda, workers: {profile.workers}")
+    if profile.address is None or profile.workers == 0:
+        require_compiler(profile.compile, profile.device)
     if profile.workers == 0:
         return _train_here(job, profile, stage.runs / "ray" / name, curve)
     return _train_with_ray(job, StoreOnNodes.of(stage, opened), stage, name, curve)
