@@ -219,11 +219,7 @@ def test_a_worker_without_a_compiler_tells_the_key_and_the_way_out(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         train(replace(job, **KERNELS), LocalReporter(tmp_path))
-    for text in (
-        "compile: kernels",
-        "g++ (or what CXX names)",
-        "install them, or set compile: none",
-    ):
+    for text in ("compile: kernels", "(or what CXX names)", "or set compile: none"):
         assert text in str(caught.value)
 
 
@@ -250,5 +246,5 @@ def test_a_compiler_that_fails_is_told_in_the_same_sentence(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     objective = Sine()
     compile_steps(objective, 3, "kernels")
-    with pytest.raises(ConfigError, match="compile: kernels .* install them, or set compile: none"):
+    with pytest.raises(ConfigError, match=r"compile: kernels .*, or set compile: none"):
         objective.compiled(torch.ones(3))

@@ -71,8 +71,8 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     settings of params.yaml.
 
     Raises:
-        ConfigError: the machine lacks the GPUs or the compiler of the profile, or the trainings of all trials
-            diverged.
+        ConfigError: the machine lacks the GPUs or the compiler that the profile asks for, or the
+            trainings of all trials diverged.
         DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
