@@ -83,5 +83,6 @@ def _train(store: WindowStore, params: Params, asha: BatchedAsha, known: list) -
         with suppress(_StoppedError):
             run_trial(
                 trial.config, store=shared, params=params,
-                name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto", compile="none",
+                name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto",
+                compile="none",
             )  # fmt: skip

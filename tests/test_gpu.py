@@ -68,7 +68,8 @@ def test_compiled_training_on_a_gpu_follows_that_without_a_compiler(
     compiled = train(replace(job, compile=how), LocalReporter(tmp_path / "compiled", "cuda"))
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["inductor"]["cudagraph_skips"]
-    assert validation(compiled.epochs) == pytest.approx(validation(plain.epochs), rel=2e-2)
+    near = 2e-2 if precision == "float32" else 1e-1
+    assert validation(compiled.epochs) == pytest.approx(validation(plain.epochs), rel=near)
     found, wanted = (
         Checkpoint.read(tmp_path / name / "checkpoint").objective for name in ("compiled", "plain")
     )
