@@ -226,12 +226,12 @@ def test_a_worker_without_a_compiler_tells_the_key_and_the_way_out(
 class Sine(torch.nn.Module):
     """The least that can be compiled in the place of an objective."""
 
-    def __init__(self) -> None:
+    def __init__(self, factor: float = 1.0) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.factor, self.weight = factor, torch.nn.Parameter(torch.ones(1))
 
     def on_skip(self, x: torch.Tensor) -> torch.Tensor:
-        return x.sin() + self.weight
+        return self.factor * x.sin() + self.weight
 
 
 @pytest.mark.slow
@@ -248,3 +248,15 @@ def test_a_compiler_that_fails_is_told_in_the_same_sentence(
     compile_steps(objective, 3, "kernels")
     with pytest.raises(ConfigError, match=r"compile: kernels .*, or set compile: none"):
         objective.compiled(torch.ones(3))
+
+
+@compiler
+@pytest.mark.slow
+@pytest.mark.usefixtures("programs")
+def test_a_process_compiles_for_any_number_of_trials_one_after_the_other() -> None:
+    x = torch.ones(3)
+    with torch._dynamo.config.patch(recompile_limit=1):
+        for factor in (2.0, 3.0, 4.0):
+            objective = Sine(factor)
+            compile_steps(objective, 3, "kernels")
+            torch.testing.assert_close(objective.compiled(x), objective.on_skip(x))

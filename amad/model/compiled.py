@@ -52,6 +52,8 @@ def compile_steps(objective: Objective, windows: int, how: Compile) -> None:
         return
     device = next(objective.parameters()).device.type
     require_compiler(how, device)
+    # A worker trains one trial after the other, and torch refuses the ninth program of a function.
+    torch.compiler.reset()
     # It would cut the program where a bucket of gradients ends; these networks fill one or two.
     torch._dynamo.config.optimize_ddp = False
     mode = "reduce-overhead" if how == "graphs" else "default"
