@@ -2,8 +2,9 @@
 
 Measures whole training steps on a GPU in windows per second: AMAD, the published step of the
 Anomaly Transformer and torch's own encoder of the same size, all in one run. They are measured in
-float32 and bfloat16, with and without torch.compile, at the default size and at width 512. A plain
-matrix product and a plain copy show what the GPU can reach. Without a GPU it ends with code 3.
+float32 and bfloat16, AMAD's also with each ``compile`` of a cluster profile, at the default size
+and at width 512. A plain matrix product and a plain copy show what the GPU can reach. Without a GPU
+it ends with code 3.
 """
 
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from amad.config.cluster import Compile
 from amad.config.params import ModelParams
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
@@ -24,10 +26,11 @@ SIZES = {
     "default": ModelParams(),
     "width 512": ModelParams(width=512, layers=3, heads=8),
 }
-FORMS = {  # name: precision, compiled
-    "float32": ("float32", False),
-    "bfloat16": ("bfloat16", False),
-    "bfloat16, compiled": ("bfloat16", True),
+FORMS: dict[str, tuple[str, Compile]] = {  # name: precision, compile
+    "float32": ("float32", "none"),
+    "bfloat16": ("bfloat16", "none"),
+    "bfloat16, compiled": ("bfloat16", "kernels"),
+    "bfloat16, CUDA graphs": ("bfloat16", "graphs"),
 }
 PACKAGES = ("numpy", "torch")
 
@@ -50,11 +53,9 @@ def limits() -> dict[str, float]:
     }
 
 
-def measure(size: ModelParams, precision: str, compiled: bool) -> dict[str, float]:
+def measure(size: ModelParams, precision: str, how: Compile) -> dict[str, float]:
     """Windows per second of each variant's training step."""
-    steps = training_steps(
-        CHANNELS, size, batch=BATCH, device="cuda", precision=precision, compiled=compiled
-    )
+    steps = training_steps(CHANNELS, size, batch=BATCH, device="cuda", precision=precision, how=how)
     return {name: BATCH / s for name, s in best_seconds(steps).items()}
 
 
@@ -75,8 +76,8 @@ def main() -> None:
     }
     for name, size in SIZES.items():
         entry = {"width": size.width, "layers": size.layers, "heads": size.heads, "forms": {}}
-        for form, (precision, compiled) in FORMS.items():
-            speeds = measure(size, precision, compiled)
+        for form, (precision, how) in FORMS.items():
+            speeds = measure(size, precision, how)
             entry["forms"][form] = {"windows_per_second": speeds}
             for variant, speed in speeds.items():
                 print(f"{name:10s} {form:20s} {variant:38s} {speed:9.0f} windows/s", flush=True)

@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from amad.config.cluster import Compile
 from amad.config.params import LossParams, MaskParams, ModelParams
 from amad.model import Amad, draw_mask, hidden_residual
+from amad.model.compiled import compile_steps
 from amad.model.losses import Objective
 from amad.model.training import autocast
 from amad.windows.series import TRAIN, Series
@@ -46,11 +48,11 @@ def training_steps(
     batch: int = BATCH,
     device: str = "cpu",
     precision: str = "float32",
-    compiled: bool = False,
+    how: Compile = "none",
 ) -> dict[str, Callable[[], None]]:
     """For each network and form of its losses, a function that makes a step on one batch.
 
-    size: of the networks. precision: as in ``TrainJob``. compiled: with ``torch.compile``.
+    size: of the networks. precision: as in ``TrainJob``. how: AMAD's steps are compiled.
     """
     torch.manual_seed(0)
     size, where = size or ModelParams(), torch.device(device)
@@ -61,12 +63,12 @@ def training_steps(
     for name, loss in VARIANTS.items():
         objective = Objective(Amad(channels, size), LossParams(**loss)).to(where)
         optimiser = torch.optim.AdamW(objective.parameters(), fused=True)
-        run = torch.compile(objective) if compiled else objective
+        compile_steps(objective, batch, how)
 
-        def step(run=run, optimiser=optimiser) -> None:
+        def step(objective=objective, optimiser=optimiser) -> None:
             optimiser.zero_grad()
             with autocast(precision, where):
-                losses = run(x_BLC, hidden_BLC, hidden_BLC)
+                losses = objective(x_BLC, hidden_BLC, hidden_BLC)
             losses.total.backward()
             optimiser.step()
 

@@ -84,4 +84,5 @@ def _train(store: WindowStore, params: Params, asha: BatchedAsha, known: list) -
             run_trial(
                 trial.config, store=shared, params=params,
                 name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto",
+                compile="none",
             )  # fmt: skip

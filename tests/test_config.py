@@ -231,6 +231,8 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
         ({"address": ""}, ["address", "at least 1 character"]),
         ({"device": "tpu"}, ["device", "'cpu' or 'cuda'", "'tpu'"]),
         ({"backend": "nccl"}, ["backend: nccl needs device: cuda"]),
+        ({"compile": "graphs"}, ["compile: graphs needs device: cuda", "kernels or none"]),
+        ({"compile": "graphs", "device": "cuda"}, ["gpus_per_trial above 0"]),
         ({"workers": 2, "min_workers": 3}, ["min_workers is 3, above workers (2)"]),
         ({"workers": 0, "min_workers": 1}, ["min_workers is 1, above workers (0)"]),
         (

@@ -1,8 +1,11 @@
 """On a GPU: the same numbers as on the CPU, a bundle that goes there and back, an exact resume.
 
+With kernels of torch's compiler and with CUDA graphs the numbers are those without.
+
 Skipped where torch finds no GPU.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,10 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here"),
 ]
 
+compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("gcc", "clang"))), reason="there is no C compiler here"
+)
+
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
@@ -42,6 +49,44 @@ def test_training_on_a_gpu_follows_training_on_the_cpu(job: TrainJob, tmp_path: 
     on_cpu = train(job, LocalReporter(tmp_path / "cpu", "cpu"))
     on_gpu = train(job, LocalReporter(tmp_path / "gpu", "cuda"))
     assert validation(on_gpu.epochs) == pytest.approx(validation(on_cpu.epochs), rel=2e-2)
+
+
+@compiler
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("how", ["kernels", "graphs"])
+@pytest.mark.parametrize("loss", [{}, {"maxmin": 0.0, "contrast": 0.0}], ids=["every", "shipped"])
+def test_compiled_training_on_a_gpu_follows_that_without_a_compiler(
+    job: TrainJob, tmp_path: Path, loss: dict, how: str, precision: str
+) -> None:
+    """Graphs are recorded at the second step and played from the third on, in all epochs; the last
+    batch of each epoch, of another size, is computed between them."""
+    params = toy_params(loss=loss, train={"max_windows": 33})
+    job = replace(job, params=params, precision=precision)
+    plain = train(job, LocalReporter(tmp_path / "plain", "cuda"))
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compiled = train(replace(job, compile=how), LocalReporter(tmp_path / "compiled", "cuda"))
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["inductor"]["cudagraph_skips"]
+    near = 2e-2 if precision == "float32" else 1e-1
+    assert validation(compiled.epochs) == pytest.approx(validation(plain.epochs), rel=near)
+    found, wanted = (
+        Checkpoint.read(tmp_path / name / "checkpoint").objective for name in ("compiled", "plain")
+    )
+    assert list(found) == list(wanted)
+
+
+@compiler
+@pytest.mark.parametrize("how", ["none", "kernels", "graphs"])
+def test_a_run_with_cuda_graphs_goes_on_in_any_form(
+    job: TrainJob, tmp_path: Path, how: str
+) -> None:
+    graphs = replace(job, compile="graphs")
+    whole = train(graphs, LocalReporter(tmp_path / "whole", "cuda"))
+    with pytest.raises(KeyboardInterrupt):
+        train(graphs, CutShort(tmp_path / "cut", "cuda"))
+    resumed = train(replace(job, compile=how), LocalReporter(tmp_path / "cut", "cuda"))
+    assert validation(resumed.epochs) == pytest.approx(validation(whole.epochs), rel=1e-2)
 
 
 def test_bfloat16_ends_near_float32(job: TrainJob, tmp_path: Path) -> None:

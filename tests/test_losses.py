@@ -67,9 +67,9 @@ def test_what_has_no_weight_is_not_computed() -> None:
     asked = []
     forward = model.network.forward
 
-    def spy(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL):
+    def spy(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL, skip):
         asked.append((need_discrepancy, asked_BL))
-        return forward(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL)
+        return forward(x_BLC, hidden_BLC, need_discrepancy, owner_B, asked_BL, skip)
 
     model.network.forward = spy
     data = batch()

@@ -81,7 +81,7 @@ def test_where_no_window_fits_the_network_stays_its_linear_skip(
     hidden_BLC[:, 50:55] = True
     with torch.inference_mode():
         recon_BLC = model(x_BLC, hidden_BLC).recon_BLC
-        skip_BLC, _ = model._skip(x_BLC, hidden_BLC, torch.zeros(1, dtype=torch.long))
+        skip_BLC, _ = model.skip_of(x_BLC, hidden_BLC, torch.zeros(1, dtype=torch.long))
     assert torch.equal(recon_BLC[hidden_BLC], skip_BLC[hidden_BLC])
     with pytest.raises(DataError, match="no window of 1200 rows fits"):
         fit(store, tmp_path / "none", HERE, model={"window": 1200, "skip": "none"})

@@ -153,6 +153,7 @@ def test_a_profile_begins_anew_only_where_it_asks_for_another_precision(
     """A profile that comes with the project takes what was made on any other of them."""
     shipped = [path.stem for path in (ROOT / "conf" / "cluster").glob("*.yaml")]
     profiles = [load_cluster(Settings(home=ROOT, cluster=name)) for name in shipped]
+    profiles.append(ClusterProfile(compile="kernels"))
     names = {digest(engine_params(), store, profile) for profile in profiles}
     assert names == {digest(engine_params(), store, ClusterProfile())} and len(shipped) > 3
     asked = ClusterProfile(precision="bfloat16")

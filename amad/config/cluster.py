@@ -17,6 +17,7 @@ from amad.config.yaml_file import Strict, cut, parse, read_mapping
 
 OWN_RAY = ("cpus", "object_store_mb", "dashboard")  # keys of the Ray that is started here
 STORES = ("http", "https", "postgresql", "sqlite")
+Compile = Literal["none", "kernels", "graphs"]
 ADDRESSES = ("storage", "checkpoints", "tracking_uri")
 
 
@@ -46,6 +47,8 @@ class ClusterProfile(Strict):
     """How the workers of torch.distributed communicate"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of training and sweep; `auto` takes bfloat16 where the device is fast at it"""
+    compile: Compile = "none"
+    """Whether `torch.compile` makes the training steps: fused kernels, or CUDA graphs of them"""
     max_concurrent_trials: int = Field(2, ge=1)
     """Trials of the sweep that run at the same time"""
     cpus_per_trial: float = Field(1, gt=0)
@@ -110,6 +113,11 @@ class ClusterProfile(Strict):
             )
         if self.backend == "nccl" and self.device != "cuda":
             raise ValueError("backend: nccl needs device: cuda; on CPUs it is gloo")
+        if self.compile == "graphs" and (self.device != "cuda" or not self.gpus_per_trial):
+            raise ValueError(
+                "compile: graphs needs device: cuda and gpus_per_trial above 0, as CUDA graphs are "
+                "of a GPU; on CPUs it is kernels or none"
+            )
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, above workers ({self.workers})")
         return self

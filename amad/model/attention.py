@@ -57,7 +57,7 @@ class MixupAttention(nn.Module):
         with torch.autocast(x_BLD.device.type, enabled=False):
             psi_BNHR, phi_HLR = self.kernel(x_BND.float(), step_BN)
             parts = qkv_BLJHE.float(), psi_BNHR, phi_HLR, gate_BNH.float()
-            if x_BLD.device.type == "cpu" and not need_discrepancy:
+            if by_pieces(x_BLD) and not need_discrepancy:
                 q_BNHE = None if q_BNHE is None else q_BNHE.float()
                 mixed_BNHE, local_BNHE, global_BNHE = two_views(q_BNHE, *parts)
             else:
@@ -108,8 +108,7 @@ class MixupAttention(nn.Module):
     def _explicit(self, *parts_BHLX: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Local and global view and the discrepancy, from q, k, v, psi, phi."""
         B, H, L, _ = parts_BHLX[0].shape
-        on_cpu = parts_BHLX[0].device.type == "cpu"
-        chunk = max(1, CACHED_MAP // (H * L * L)) if on_cpu else B
+        chunk = max(1, CACHED_MAP // (H * L * L)) if by_pieces(parts_BHLX[0]) else B
         chunks = zip(*(part_BHLX.split(chunk) for part_BHLX in parts_BHLX), strict=True)
         local, world, gap = zip(*(self._explicit_chunk(*chunk) for chunk in chunks), strict=True)
         return torch.cat(local), torch.cat(world), torch.cat(gap)
@@ -122,6 +121,14 @@ class MixupAttention(nn.Module):
         global_BHLE = s_BHLL.softmax(-1) @ v_BHLE
         distance_BHL = association_discrepancy(m_BHLL, reverse_gradient(s_BHLL))
         return local_BHLE, global_BHLE, bounded(distance_BHL).mean(1)
+
+
+def by_pieces(x: Tensor) -> bool:
+    """Whether maps are made in pieces that the cache holds: on a CPU, where nothing is compiled.
+
+    ``torch.compile`` would make another program of each piece, in minutes.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def steps_of(x_BLX: Tensor, step_BN: Tensor) -> Tensor:

@@ -44,6 +44,13 @@ class Windows:
         self.per_epoch = min(params.train.windows_per_epoch(len(store.vehicles)), len(self.train))
         self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
 
+    @property
+    def per_step(self) -> int:
+        """This rank's windows in a step; the last of an epoch may have fewer."""
+        rank, world_size = self.reporter.rank, self.reporter.world_size
+        count = min(self.params.train.batch, self.per_epoch)
+        return len(range(rank, count, world_size)) if count >= world_size else count
+
     def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """x_BLC float32, valid_BLC bool and owner_B (long) of some windows."""
         device = self.reporter.device

@@ -4,6 +4,7 @@ Shape legend: B windows, L steps, C channels, D model width.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +54,8 @@ class Objective(nn.Module):
         self.network, self.params = network, params
         self.use_maxmin = params.maxmin > 0
         self.use_contrast = params.contrast > 0
+        self.compiled: Callable[..., Losses] | None = None
+        self.compiled_windows = 0  # in a batch that ``compiled`` computes
         if self.use_contrast:
             width = network.params.width
             self.project_local = nn.Linear(width, width)
@@ -76,9 +79,25 @@ class Objective(nn.Module):
         the ratio of their windows to the mean, so that their averaged gradient is that of the whole
         batch. owner_B: see ``Amad``.
         """
+        skip = self.network.skip_of(x_BLC, hidden_BLC, owner_B)
+        given = x_BLC, hidden_BLC, counted_BLC, mean_count, share, skip
+        if self.compiled is not None and len(x_BLC) == self.compiled_windows:
+            return self.compiled(*given)
+        return self.on_skip(*given)
+
+    def on_skip(
+        self,
+        x_BLC: Tensor,
+        hidden_BLC: Tensor,
+        counted_BLC: Tensor,
+        mean_count: Tensor | None,
+        share: float,
+        skip: tuple[Tensor, Tensor | float],
+    ) -> Losses:
+        """The losses with the skip given, whose shapes depend on the data; see ``forward``."""
         # The contrast reads the views of every step, the reconstruction loss only what counts.
         asked_BL = None if self.use_contrast else counted_BLC.any(2)
-        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, owner_B, asked_BL)
+        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, None, asked_BL, skip)
         error_sum, error_count = squared_error(
             x_BLC / output.unit_BLC, output.recon_BLC / output.unit_BLC, counted_BLC
         )

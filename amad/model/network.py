@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MakeKernel, MixupAttention, put_at_steps, steps_of
+from amad.model.attention import MakeKernel, MixupAttention, by_pieces, put_at_steps, steps_of
 from amad.model.kernel import AutoMask
 from amad.model.owners import FLEET, Owners
 from amad.model.skip import LinearSkip
@@ -90,20 +90,20 @@ class Amad(nn.Module):
         need_discrepancy: bool = True,
         owner_B: Tensor | None = None,
         asked_BL: Tensor | None = None,
+        skip: tuple[Tensor, Tensor | float] | None = None,
     ) -> AmadOutput:
         """Reconstruct; L is ``params.window``.
 
         need_discrepancy: without it the pass needs less memory. owner_B: long, the number of each
         window's owner (``owners.index``); default: the fleet's. asked_BL: bool, the steps whose
         reconstruction is read; default: all. At others it may be the skip alone, because on a CPU
-        the last layer then computes little more than these.
+        the last layer then computes little more than these. skip: what ``skip_of`` gave for these
+        windows; default: it is computed here.
         """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
             hidden_BLC = torch.zeros_like(x_BLC, dtype=torch.bool)
-        if owner_B is None:
-            owner_B = torch.full((len(x_BLC),), FLEET, device=x_BLC.device)
-        skip_BLC, unit_BLC = self._skip(x_BLC, hidden_BLC, owner_B)
+        skip_BLC, unit_BLC = skip or self.skip_of(x_BLC, hidden_BLC, owner_B)
         value_BLC = torch.where(hidden_BLC, skip_BLC, x_BLC).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         token_BLD = self._embed(value_BLC, hidden_BLC)
         distances = []
@@ -127,12 +127,14 @@ class Amad(nn.Module):
             global_BND=global_BND,
         )
 
-    def _skip(
-        self, x_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor
+    def skip_of(
+        self, x_BLC: Tensor, hidden_BLC: Tensor, owner_B: Tensor | None = None
     ) -> tuple[Tensor, Tensor | float]:
-        """What the head's output is added to, and its unit."""
+        """What the head's output is added to, and its unit. No gradient goes through them."""
         if self.linear is None:
             return torch.zeros_like(x_BLC), 1.0
+        if owner_B is None:
+            owner_B = torch.full((len(x_BLC),), FLEET, device=x_BLC.device)
         skip_BLC, unit_BLC = self.linear(bridge(x_BLC, hidden_BLC), hidden_BLC, owner_B)
         return skip_BLC.masked_fill(~hidden_BLC, 0.0), unit_BLC
 
@@ -168,7 +170,7 @@ def _steps(asked_BL: Tensor | None) -> Tensor | None:
     In order, (B, N); None for all of them: where N would be nearly all, and on a GPU, where a step
     at the default width is many small kernels and fewer operations save nothing.
     """
-    if asked_BL is None or asked_BL.device.type != "cpu":
+    if asked_BL is None or not by_pieces(asked_BL):
         return None
     count = max(1, int(asked_BL.sum(1).max()))
     if count > MOST_STEPS * asked_BL.shape[1]:

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from amad.config import DivergenceError
+from amad.config.cluster import Compile
 from amad.config.console import say, until_next
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Checkpoint, Reporter
+from amad.model.compiled import compile_steps
 from amad.model.losses import Objective, hidden_and_counted, squared_error
 from amad.model.masks import complementary_masks
 from amad.model.network import Amad
@@ -41,13 +43,14 @@ class TrainJob:
 
     store: folder of the window store. digest: of everything that the weights depend on (settings,
     data, code); a checkpoint with another one is refused. precision: ``float32``, ``bfloat16``, or
-    ``auto``: bfloat16 on a GPU that has it.
+    ``auto``: bfloat16 on a GPU that has it. compile: see ``compile_steps``.
     """
 
     store: Path
     params: Params
     digest: str
     precision: str = "float32"
+    compile: Compile = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ def train(
 
     Raises:
         DataError: no window fits, or the checkpoint is another run's.
+        ConfigError: this machine cannot compile the steps.
         DivergenceError: the loss, or the error after an epoch, is no number.
     """
     params, device = job.params, reporter.device
@@ -98,6 +102,7 @@ def train(
             say(f"resuming run {job.digest} after epoch {len(history)}")
     elif network.linear is not None:
         network.linear.fit(store)  # on every rank: it is cheap and gives the same numbers
+    compile_steps(objective, windows.per_step, job.compile)
     model: nn.Module = objective
     if reporter.world_size > 1:
         ids = [device] if device.type == "cuda" else None

@@ -36,6 +36,7 @@ from amad.model import (
     train,
     write_bundle,
 )
+from amad.model.compiled import require_compiler
 from amad.model.training import epoch_line, untrained
 from amad.windows import WindowStore, why_none_fits
 
@@ -53,7 +54,8 @@ def train_fleet(stage: Stage) -> TrainResult:
 
     Raises:
         DataError: no window fits and there is no skip, or a checkpoint cannot be read.
-        ConfigError: the training diverged, or the machine lacks the GPUs of the profile.
+        ConfigError: the training diverged, or a machine lacks the GPUs or the compiler of the
+            profile.
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
     """
@@ -62,8 +64,9 @@ def train_fleet(stage: Stage) -> TrainResult:
     digest = training_digest(params, opened, profile)
     name = f"train-{digest}"
     job = TrainJob(
-        store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision
-    )
+        store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision,
+        compile=profile.compile,
+    )  # fmt: skip
     client = connect(stage.settings)
     state = RunState(stage.runs / "ray" / f"{name}.json")
     tags = {"stage": "train", "fleet": fleet, "digest": digest}
@@ -107,6 +110,8 @@ def _trained(
         return untrained(opened, job.params)
     if profile.device == "cuda" and (profile.address is None or profile.workers == 0):
         require_gpus(max(profile.workers, 1), f"device: cuda, workers: {profile.workers}")
+    if profile.address is None or profile.workers == 0:
+        require_compiler(profile.compile, profile.device)
     if profile.workers == 0:
         return _train_here(job, profile, stage.runs / "ray" / name, curve)
     return _train_with_ray(job, StoreOnNodes.of(stage, opened), stage, name, curve)

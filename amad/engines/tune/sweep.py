@@ -47,6 +47,7 @@ from amad.engines.tune.sweep_result import (
 )
 from amad.engines.tune.trial import CURVE, DIVERGED, NUMBER, OBJECTIVE, run_trial
 from amad.evaluation.objective import judged_vehicles, too_few_rows
+from amad.model.compiled import require_compiler
 from amad.windows import WindowStore, why_none_fits
 
 CODE = (
@@ -70,8 +71,8 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     settings of params.yaml.
 
     Raises:
-        ConfigError: the machine lacks the GPUs of the profile, or the trainings of all trials
-            diverged.
+        ConfigError: the machine lacks the GPUs or the compiler that the profile asks for, or the
+            trainings of all trials diverged.
         DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
@@ -94,6 +95,8 @@ def sweep_fleet(stage: Stage) -> SweepResult:
             wanted = stage.profile.gpus_per_trial
             if stage.profile.address is None and wanted:
                 require_gpus(wanted, f"gpus_per_trial: {wanted:g}")
+            if stage.profile.address is None:
+                require_compiler(stage.profile.compile, "cuda" if wanted else "cpu")
             with ray_session(stage.profile):
                 trials = _run_trials(stage, opened, name, state)
             if not any(trial.state == "failed" for trial in trials):
@@ -157,6 +160,7 @@ def _trainable(stage: Stage, store: WindowStore, name: str):
             name=name,
             device="cuda" if profile.gpus_per_trial > 0 else "cpu",
             precision=profile.precision,
+            compile=profile.compile,
         ),
         {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ray import tune
 
 from amad.config import DataError, DivergenceError, Params
+from amad.config.cluster import Compile
 from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
@@ -63,8 +64,9 @@ class TuneReporter:
 
 
 def run_trial(
-    config: dict, *, store: StoreOnNodes, params: Params, name: str, device: str, precision: str
-) -> None:
+    config: dict, *, store: StoreOnNodes, params: Params, name: str, device: str, precision: str,
+    compile: Compile,
+) -> None:  # fmt: skip
     """One trial, in a worker: train for a few epochs and report the objective after each."""
     from amad.evaluation.objective import InjectedObjective
     from amad.model.training import TrainJob, train
@@ -78,6 +80,7 @@ def run_trial(
         params=with_trial_budget(own, len(opened.vehicles)),
         digest=f"{name}-{config[NUMBER]}",
         precision=precision,
+        compile=compile,
     )
     reporter = TuneReporter(device)
     try:
