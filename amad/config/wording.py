@@ -54,3 +54,10 @@ def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> s
     before = " " if separator == ", " else separator
     more = f"{before}and {len(texts) - most:,} more" if len(texts) > most else ""
     return separator.join(texts[:most]) + more
+
+
+def ends_of(text: str, longest: int) -> str:
+    """The text; of a longer one both ends, since an error says what happened first, and what to do
+    last."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
