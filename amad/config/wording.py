@@ -57,7 +57,6 @@ def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> s
 
 
 def ends_of(text: str, longest: int) -> str:
-    """The text; of a longer one both ends, since an error says what happened first, and what to do
-    last."""
+    """The text, or both ends of a longer one: an error ends with what to do."""
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"
