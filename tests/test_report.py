@@ -180,7 +180,7 @@ def test_a_quiet_run_says_that_it_is_quiet(home: Path):
 
 def test_the_headline_names_the_worst_and_its_sensors_on_the_first_date_as_well(home: Path):
     fleet = write_fleet(home)
-    said = "level shift: Coolant temperature high since 2026-01-09 06:03 UTC, for 2 min."
+    said = "level shift: Coolant temperature high from 2026-01-09 06:03 UTC, lasted 2 min."
     for days in ((0,), (0, 1)):
         page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]}, days=days)
         assert f"Worst: bev-01 , {said}" in page.text
@@ -335,7 +335,7 @@ def test_without_the_other_stages_the_page_still_stands(home: Path):
     write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     (settings.fleet_dir("kit") / "store" / "store.json").unlink()
     page = page_of(fleet, settings, home)
-    assert "Not evaluated" in page.text and "Not validated" in page.text
+    assert "No figures at hand" in page.text and "Not validated" in page.text
     assert page.all("path", **{"class": "line"}) and not page.all("rect", **{"class": "band"})
 
 
