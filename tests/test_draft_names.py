@@ -186,6 +186,26 @@ def test_train_and_test_in_a_path_and_whose_they_are(field, name, globs):
     assert sorted(field.ingest(fleet).vehicles) == ["k7", "m1", "m2"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{part}/{vehicle}_{day}.csv",
+        "{part}/{vehicle}/{day}.csv",
+        "{vehicle}_{day}_{part}.csv",
+        "{vehicle}/{part}/{day}.csv",
+        "vans_{part}/{day}_{vehicle}.csv",
+    ],
+)
+def test_the_date_of_a_file_of_train_or_test_is_no_part_of_the_vehicle(field, name):
+    for vehicle in ("m1", "m2", "k7"):
+        for day, part in ((5, "train"), (6, "train"), (7, "test")):
+            path = name.format(vehicle=vehicle, day=f"2026-01-0{day}", part=part)
+            field.write(path, log(start=datetime(2026, 1, day)))
+    fleet, _ = field.draft()
+    assert {item.part for item in fleet.source.files} == {"train", "test"}
+    assert sorted(field.ingest(fleet).vehicles) == ["k7", "m1", "m2"]
+
+
 def test_a_folder_of_more_files_than_a_person_would_list_loses_none(field):
     """No pattern finds these without the ones of the other form."""
     for n in range(60):

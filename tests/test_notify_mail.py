@@ -105,6 +105,22 @@ def test_a_mail_tells_what_is_new_of_fleet_health_once_also_without_an_incident(
     assert len(post.got) == 3, "a job that could not look has mended nothing"
 
 
+def test_a_mail_on_fleet_health_that_waited_is_not_sent_once_all_of_it_is_mended(yard, post):
+    yard.sinks(mail=post.mail())
+    yard.publish(0)
+    post.fail = ["451"]
+    yard.log(0, health={"silent": ["van-8 is silent"]}, findings=["silent: van-8"])
+    with pytest.raises(NotifyError):
+        tell(yard.stage)
+    yard.log(1, health={"silent": ["van-9 is silent"]}, findings=["silent: van-9"])
+    tell(yard.stage)
+    (sent,) = post.got
+    assert "van-9 is silent" in text_of(sent) and "van-8" not in text_of(sent)
+    yard.log(2)
+    tell(yard.stage)
+    assert len(post.got) == 1
+
+
 def test_a_password_that_smtp_cannot_send_stops_no_other_sink(yard, monkeypatch):
     monkeypatch.setenv("AMAD_NOTIFY_MAIL_PASSWORD", "p\xe4ssword")
     with closing(SmtpServer(password="x", auth_require_tls=False)) as server:

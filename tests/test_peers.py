@@ -11,7 +11,7 @@ from report_kit import FIRST_DAY, SECOND, an_incident, day_start, write_data, wr
 from amad.config import Channel
 from amad.detect import peers
 from amad.detect.incident_words import Gap, gap_words
-from amad.detect.incidents import Incident, gaps_of, joined
+from amad.detect.incidents import Incident, continue_incident, gaps_of, joined
 from amad.detect.peers import with_peers
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
@@ -72,6 +72,23 @@ def test_of_an_incident_over_midnight_the_rows_of_the_date_count(yard):
     short = replace(long, start=day_start(1))
     [wanted] = with_peers([short], scaler, lake, DAY, VANS)
     assert gaps_of(found) == gaps_of(wanted) != [Gap(), Gap()]
+
+
+def test_an_incident_whose_worst_part_was_the_day_before_keeps_the_gaps_of_that_day(yard):
+    lake, scaler = yard
+    eve = of(lake, deviation=90.0, past_gaps=(30.0, None),
+             past_sizes=(3.0, None), class_gaps=(20.0, None), class_sizes=(4.0, None),
+             peers=(4, 0))  # fmt: skip
+    eve = replace(eve, start=day_start(0), end=day_start(1), open_until=day_start(1))
+    calm = of(lake, deviation=5.0, channels=(SPEED,), shares=(0.9,))
+    calm = replace(calm, open_from=day_start(1))
+    for head, keeps in ((calm, True), (replace(calm, deviation=990.0), False)):
+        goes_on = continue_incident(eve, [head], gap_us=SECOND)
+        [found] = with_peers(goes_on, scaler, lake, DAY, VANS, before={"van-0": eve})
+        [alone] = with_peers(goes_on, scaler, lake, DAY, VANS)
+        assert gaps_of(found) == gaps_of(eve if keeps else alone) != [Gap()]
+        # Scored anew or kept as it is published, the date is the same.
+        assert with_peers([found], scaler, lake, DAY, VANS, before={"van-0": eve}) == [found]
 
 
 @pytest.mark.parametrize("others", [0, 2])

@@ -126,7 +126,7 @@ def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
     assert int(row["data-start"]) == begun.start
     assert int(row["data-length"]) == goes_on.end - begun.start
     assert "180 rows in alarm" in page.text and "at 2026-01-09 06:09:10, alarm above" in page.text
-    assert "began before the scored dates" not in page.text
+    assert "began before the dates of this page" not in page.text
 
 
 def test_the_alarms_of_an_incident_are_those_of_all_its_dates_on_the_page_of_the_last(home: Path):
@@ -148,7 +148,7 @@ def test_an_incident_that_began_before_the_run_says_so(home: Path):
         fleet, "bev-01", 1, 0, 80, start=day_start(0) + 500 * SECOND, continued=True
     )
     page = made(home, {1: [goes_on]}, days=[1])
-    assert "began before the scored dates" in page.text
+    assert "began before the dates of this page" in page.text
     assert "2026-01-09 06:08:20" in page.text
 
 
@@ -159,6 +159,14 @@ def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
     assert "1 still open" in page.text and "still going on at the end of the data" in page.text
     levels = [a["data-level"] for t, a in page.tags if t == "tr" and "data-level" in a]
     assert levels == ["high open", "low"]
+    assert "another open" not in page.text
+
+
+def test_an_open_incident_beside_a_worse_one_that_is_over_is_told_apart_from_it(home: Path):
+    fleet = write_fleet(home)
+    page = made(home, {1: [an_incident(fleet, "bev-01", 1, 500, 100, severity=30.0),
+                           an_incident(fleet, "bev-01", 1, 100, 50, severity=80.0)]})  # fmt: skip
+    assert "level shift another open" in " ".join(page.text.split())
 
 
 def test_a_quiet_run_says_that_it_is_quiet(home: Path):
@@ -172,7 +180,7 @@ def test_a_quiet_run_says_that_it_is_quiet(home: Path):
 
 def test_the_headline_names_the_worst_and_its_sensors_on_the_first_date_as_well(home: Path):
     fleet = write_fleet(home)
-    said = "level shift: Coolant temperature high since 2026-01-09 06:03 UTC, for 2 min."
+    said = "level shift: Coolant temperature high from 2026-01-09 06:03 UTC, lasted 2 min."
     for days in ((0,), (0, 1)):
         page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]}, days=days)
         assert f"Worst: bev-01 , {said}" in page.text
@@ -327,7 +335,7 @@ def test_without_the_other_stages_the_page_still_stands(home: Path):
     write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     (settings.fleet_dir("kit") / "store" / "store.json").unlink()
     page = page_of(fleet, settings, home)
-    assert "Not evaluated" in page.text and "Not validated" in page.text
+    assert "No figures at hand" in page.text and "Not validated" in page.text
     assert page.all("path", **{"class": "line"}) and not page.all("rect", **{"class": "band"})
 
 

@@ -54,6 +54,14 @@ def test_the_note_says_how_a_step_ended(tmp_path: Path):
         assert (log.status, log.trouble) == (status, told)
 
 
+def test_a_long_error_keeps_what_happened_and_what_to_do(tmp_path: Path):
+    with pytest.raises(DataError), noted(tmp_path, "validate"):
+        raise DataError(f"5 % of the rows were refused, such as {'x' * 3000}. Mend the files.")
+    trouble = step_logs(tmp_path)[0].trouble or ""
+    assert trouble.startswith("failed: 5 % of the rows") and trouble.endswith("Mend the files")
+    assert " ... " in trouble and len(trouble) < 900
+
+
 def test_a_step_that_was_killed_is_known_by_its_lock(tmp_path: Path):
     log = StepLog(step="validate", status="running", started=NOW)
     log.write_file(tmp_path / "steps" / "validate.json")

@@ -53,7 +53,6 @@ def explain(error: Exception, *, debug: bool = False, fleet: str | None = None) 
 def complain(sentence: str, fleet: str | None = None) -> None:
     """Print an error to standard error."""
     from amad.config.console import write_line
+    from amad.config.wording import ends_of
 
-    if len(sentence) > LONGEST:
-        sentence = f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
-    write_line(f"error: {f'fleet {fleet}: ' if fleet else ''}{sentence}")
+    write_line(f"error: {f'fleet {fleet}: ' if fleet else ''}{ends_of(sentence, LONGEST)}")

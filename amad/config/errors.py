@@ -131,6 +131,8 @@ def _way_out(number: int | None) -> str:
         return f"raise the limit of a file's size (ulimit -f), or {elsewhere}"
     if number in NO_ROOM:
         return f"free some space there, or {elsewhere}; 'amad doctor' tells how much is free"
+    if number == errno.EROFS:
+        return f"mount it for writing (a faulty disk is often mounted so), or {elsewhere}"
     if number in CLOSED:
         return (
             "give the user who runs amad the right to read and write there, or set AMAD_HOME to "

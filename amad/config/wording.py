@@ -54,3 +54,9 @@ def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> s
     before = " " if separator == ", " else separator
     more = f"{before}and {len(texts) - most:,} more" if len(texts) > most else ""
     return separator.join(texts[:most]) + more
+
+
+def ends_of(text: str, longest: int) -> str:
+    """The text, or both ends of a longer one: an error ends with what to do."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half].rstrip()} ... {text[-half:].lstrip()}"

@@ -26,7 +26,7 @@ import pyarrow as pa
 from amad.config import Channel, DataError
 from amad.config.console import say
 from amad.detect.incident_words import Gap
-from amad.detect.incidents import Incident
+from amad.detect.incidents import GAPS, Incident
 from amad.detect.levels import NO_LEVELS, Levels
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import measured_values
@@ -36,6 +36,7 @@ LEAST_PEERS, MOST_PEERS = 3, 50  # of a larger class, as many are read, evenly s
 MAD = 1.4826  # of a normal distribution's median absolute deviation is its standard deviation
 SPREAD_SHARE = 0.5  # of the train spread: peers that agree by chance are no fine measure
 DIGITS = 6  # significant digits of what is kept
+WORST = ("incident_id", "deviation", "channels", "shares")  # alike where the worst part was before
 
 
 def with_peers(
@@ -45,11 +46,14 @@ def with_peers(
     day: date,
     vehicles: Collection[str],
     known: Mapping[str, Levels] | None = None,
+    before: Mapping[str, Incident] | None = None,
 ) -> list[Incident]:
     """The incidents of a date with their gaps, in the order of their channels.
 
     vehicles: those whose rows of the date are scored. known: the levels of those that were scored
-    just now; the others' are found from the lake, which gives the same.
+    just now; the others' are found from the lake, which gives the same. before: by vehicle, the
+    incident that was open at the end of the date before. Where that had the worst part, of which
+    the channels and the type are told, its gaps are kept.
     """
     fleet, known, found = lake.fleet, known or {}, list(incidents)
     for vehicle_class in sorted({item.vehicle_class for item in incidents}):
@@ -79,7 +83,13 @@ def with_peers(
                 of_incidents |= _levels(lake, day, name, wanted, unknown).of_incidents
             for n, item in zip(of, items, strict=True):
                 found[n] = _with_gaps(item, scaler, of_incidents.get(item.key, {}), peers)
-    return found
+    earlier = [(before or {}).get(item.vehicle) for item in found]
+    return [
+        replace(item, **{name: getattr(was, name) for name in GAPS})
+        if was is not None and all(getattr(item, key) == getattr(was, key) for key in WORST)
+        else item
+        for item, was in zip(found, earlier, strict=True)
+    ]
 
 
 class _Peers:

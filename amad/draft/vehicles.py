@@ -201,14 +201,18 @@ def _owner_by_path(name: str, paths: list[str]) -> Owner:
             seen=f"the folder {key}=...: "
             + some(sorted({unquote(m[m.re.groups]) for m in keyed if m})),
         )
+    return _by_folder(paths) or _by_name(paths, name)
+
+
+def _by_folder(paths: list[str]) -> Owner | None:
     level, folders = _folders(paths)
-    if folders:
-        return Owner(
-            keys={"take": "path", "pattern": f"^{'[^/]+/' * level}([^/]+)/"},
-            seen=f"the folder: {some(sorted(folders))}",
-            guesses=["each folder is taken for a vehicle"],
-        )
-    return _by_name(paths, name)
+    if not folders:
+        return None
+    return Owner(
+        keys={"take": "path", "pattern": f"^{'[^/]+/' * level}([^/]+)/"},
+        seen=f"the folder: {some(sorted(folders))}",
+        guesses=["each folder is taken for a vehicle"],
+    )
 
 
 def _folders(paths: list[str]) -> tuple[int, set[str]]:
@@ -303,9 +307,13 @@ def _by_part(paths: list[str]) -> Owner:
     told: list[tuple[str, str, list[str]]] = []
     for pattern, what in ways:
         found = [match[1] for path in paths if (match := re.search(pattern, path))]
-        if len(found) == len(paths):
+        if len(found) == len(paths) and not all(map(DATE.search, found)):
             told.append((pattern, what, sorted(set(found))))
     several = [way for way in told if len(way[2]) > 1]
+    if not several:  # files of a date each, below folders of vehicles or named after both
+        bare = [PART.sub("", path) for path in paths]
+        if dated := _by_folder(bare) or by_undated_name(paths, bare):
+            return dated
     for pattern, what, ids in several[:1] or told[:1]:
         return Owner(keys={"take": "path", "pattern": pattern}, seen=f"{what}: {some(ids)}")
     return same_vehicle("vehicle-1", paths)
@@ -346,12 +354,12 @@ def _parted(names: list[str]) -> Owner | None:
     )
 
 
-def by_undated_name(paths: list[str]) -> Owner | None:
+def by_undated_name(paths: list[str], bare: list[str] | None = None) -> Owner | None:
     """Files named after a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``.
 
-    Returns None if the names are not all of this form.
+    bare: the paths without train and test. Returns None if the names are not all of this form.
     """
-    ids = set(undated(paths))
+    ids = set(undated(bare or paths))
     if not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
     for date, before in product((*DATES, DATE.pattern, TO_MINUTES.pattern), (True, False)):

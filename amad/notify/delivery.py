@@ -87,6 +87,10 @@ class News:
         """By id, the incidents of which nobody is told, and why."""
         return self.suppressed | dict.fromkeys(sorted(self.quiet), REASON)
 
+    def findings(self, ledger: Ledger) -> list[str]:
+        """The ids of what is wrong now; what was told, where nobody has looked."""
+        return ledger.findings if self.look is None else self.look.findings(ledger.findings)
+
     def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
         """The ledger with a parcel, or a parcel per notice, of what is to be told now.
 
@@ -104,7 +108,7 @@ class News:
         step = 1 if channel.single else max(1, len(groups))
         common: dict[str, Any] = {"fleet": fleet.name, "report": report}
         look = self.look
-        findings = ledger.findings if look is None else look.findings(ledger.findings)
+        findings = self.findings(ledger)
         fresh = [name for name in findings if name not in ledger.findings]
         if channel.people and look is not None:
             common |= {"health": health_lines(look.by_kind), "findings": fresh}
@@ -266,7 +270,8 @@ def _deliver(channel: Channel, news: News) -> str:
                     )
                 tried.add(parcel.key)
                 try:
-                    if not parcel.is_too_old(news.window.first):
+                    mended = parcel.is_mended(news.findings(ledger))
+                    if not mended and not parcel.is_too_old(news.window.first):
                         channel.send(parcel)
                         sent += max(1, len(parcel.messages))
                     ledger = ledger.taken(parcel)

@@ -6,6 +6,7 @@ message with the same key again.
 """
 
 import time
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
@@ -43,6 +44,10 @@ class Parcel(Entry):
     def messages(self) -> list[Notice | HealthNotice]:
         """What a program gets, in order."""
         return [*self.notices, *self.health_notices]
+
+    def is_mended(self, findings: Collection[str]) -> bool:
+        """Whether it tells people fleet health alone, and nothing that was new of it is found."""
+        return bool(self.findings and not self.messages and not set(self.findings) & {*findings})
 
     def is_too_old(self, first: date | None) -> bool:
         """Whether some have it, and all its incidents ended before the first date that counts."""

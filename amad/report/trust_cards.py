@@ -24,6 +24,10 @@ from amad.telemetry.validation import Validation
 RESAMPLES, CONFIDENCE = 2000, 0.95
 HALF = 0.5  # share of the known faults that must be found for a tick
 SCORED = 0.95  # share of the rows that must have a score for a tick
+NO_FIGURES = (
+    "A training makes them anew; where none runs, run 'amad evaluate'. 'amad review' shows those "
+    "of each registered version."
+)
 LOUD = 0.1  # share of the rows that may be in alarm for a tick
 
 
@@ -96,7 +100,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         "simple detector is not proven better. Without an interval there is no tick.",
     )
     if metrics is None:
-        return card("unknown", "Not evaluated", ["Run 'amad evaluate' for figures."])
+        return card("unknown", "No figures at hand", [NO_FIGURES])
     methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
     if PRIMARY not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
@@ -159,8 +163,8 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
     )
     point = found.metrics.operating_point if found.metrics else None
     if point is None or point.chance_recall is None:
-        why = "The test part holds no known fault." if point else "Run 'amad evaluate'."
-        return card("unknown", "Not measured", [why])
+        why = "The test part holds no known fault." if point else NO_FIGURES
+        return card("unknown", "Not measured" if point else "No figures at hand", [why])
     events, known, delay = point.events, point.events_found, point.median_delay_seconds
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"

@@ -15,9 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AwareDatetime, ConfigDict, PlainSerializer
 
 from amad.config import InterruptionError, usable_error
+from amad.config.wording import ends_of
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.holder import is_holder
 
+LONGEST = 800  # characters of an error that a log keeps, which may quote the content of a file
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 
 
@@ -97,5 +99,5 @@ def _words_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return str(InterruptionError())
     known = usable_error(error)
-    words = " ".join(str(known or error).split())[:500].rstrip(".")
+    words = ends_of(" ".join(str(known or error).split()), LONGEST).rstrip(".")
     return words if known else f"{type(error).__name__}: {words}"

@@ -224,7 +224,7 @@ def score_days(
             if done.scored_anew and (request.force or not lost):
                 # Those that stay were made of what was open then.
                 carried = kept.carried if kept and staying else digest_of(before)
-                manifest = _publish(snapshot, runs, model, day, done, carried)
+                manifest = _publish(snapshot, runs, model, day, done, before, carried)
         seconds = round(time.monotonic() - began, 3)
         yield Done(day=day, manifest=manifest, failed=done.failed, seconds=seconds)
     next(progress, None)
@@ -232,9 +232,18 @@ def score_days(
 
 
 def _publish(
-    snapshot: Snapshot, runs: Path, model: Model, day: date, done: _Date, carried: str
+    snapshot: Snapshot,
+    runs: Path,
+    model: Model,
+    day: date,
+    done: _Date,
+    before: dict[str, Incident],
+    carried: str,
 ) -> PartitionManifest:
-    """Publish what was gathered of a date. carried: digest of what was open when it began."""
+    """Publish what was gathered of a date.
+
+    before: what was open when it began. carried: its digest, or that of those that stay.
+    """
     detector = model.detector
     assert detector.scaler is not None, "a saved detector has its scaler"
     return partitions.publish(
@@ -243,7 +252,7 @@ def _publish(
         day,
         tables=done.tables,
         incidents=with_peers(
-            done.incidents, detector.scaler, snapshot.lake, day, done.judged, done.levels
+            done.incidents, detector.scaler, snapshot.lake, day, done.judged, done.levels, before
         ),
         vehicles=done.vehicles,
         provenance=Provenance(
