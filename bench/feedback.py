@@ -52,16 +52,18 @@ class Alarmed:
 
     def is_true(self, item: Incident) -> bool:
         """Does a labelled row lie in it?"""
-        return any(item.vehicle == v and item.start < b and a < item.end for v, a, b in self.events)
+        return any(_lies_in(item, event) for event in self.events)
 
     def counts(self, told: Sequence[Incident]) -> dict[str, int]:
         """False and true incidents of these, and the events that they find."""
         true = sum(self.is_true(item) for item in told)
-        found = sum(
-            any(i.vehicle == v and i.start < b and a < i.end for i in told)
-            for v, a, b in self.events
-        )
+        found = sum(any(_lies_in(item, event) for item in told) for event in self.events)
         return {"false": len(told) - true, "true": true, "events": found}
+
+
+def _lies_in(item: Incident, event: tuple[str, int, int]) -> bool:
+    vehicle, start, end = event
+    return item.vehicle == vehicle and item.open_from < end and start < item.open_until
 
 
 def alarmed(store: WindowStore, fleet: Fleet, detector) -> Alarmed:

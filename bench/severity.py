@@ -27,7 +27,7 @@ from scipy.stats import mannwhitneyu
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
 from amad.detect.incidents import incidents_of
-from amad.detect.scorer import Scorer, score_after
+from amad.detect.scorer import Scored, Scorer, score_after
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import Finding, MethodResult
 from amad.evaluation.summary import rounded
@@ -45,6 +45,7 @@ from bench.quality.methods import closed_form
 from bench.quality.tables import or_dash, table
 
 PROTOCOL, LEAST = "injected", 5  # fewer incidents tell no chance
+EDGES = ("start", "end", "first alarm", "last alarm")
 APART = 1000  # between the seeds of two draws
 
 
@@ -67,6 +68,7 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
     store = prepared.store
     scorer = closed_form(store, prepared.fleet, params)
     result, true = MethodResult(), []  # the true changes, of each finding
+    off: dict[str, list[float]] = {name: [] for name in EDGES}
     for draw in range(draws):
         fleet, view = _drawn(prepared.fleet, draw, len(store.vehicles)), CleanStretches.of(store)
         for vehicle in track(store.vehicles, f"{fleet.name}, draw {draw + 1}"):
@@ -77,6 +79,8 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
                 scored = score_after(scorer.score, lead, unit.series)
                 result.judge_events(unit, scored, scorer, test.timestamp_T)
                 true.append(_true_change(unit, test))
+                for name, rows in _edges_off(unit, scored, scorer).items():
+                    off[name].append(rows)
     found = result.known
     known = [
         replace(f, severity=size if f.severity > 0 else 0.0)
@@ -91,6 +95,7 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
         "size_known": severity_order(by_type(known)).tau_b,
         "worse_than_false": _chance([f.severity for f in touched], false),
         "labelled_worse_than_false": _chance(labelled, false),
+        "rows_off": {name: float(np.median(np.abs(rows))) for name, rows in off.items() if rows},
         "by_type": {
             kind: _of_type(own, order.by_type.get(kind)) for kind, own in by_type(found).items()
         },
@@ -115,6 +120,25 @@ def _true_change(unit: Unit, test: Series) -> float:
     return float(np.sqrt(np.square(change_NC).mean(axis=0).max()))
 
 
+def _edges_off(unit: Unit, scored: Scored, scorer: Scorer) -> dict[str, int]:
+    """By how many rows the edges of the first incident that touches a fault miss it; see ``EDGES``.
+
+    Empty where no incident touches it.
+    """
+    [fault], stamp_T = unit.events, unit.series.timestamp_T
+    runs = scorer.runs(scored.alarm_T, stamp_T, scored.open_T)
+    at = next(
+        (n for n, r in enumerate(runs) if r.first < fault.last and r.last > fault.first), None
+    )
+    if at is None:
+        return {}
+    incident = incidents_of(scored, unit.series, scorer)[at]
+    start, end = np.searchsorted(stamp_T, [incident.start, incident.end])
+    found = (start, end, runs[at].first, runs[at].last)
+    true = (fault.first, fault.last, fault.first, fault.last)
+    return {name: int(f - t) for name, f, t in zip(EDGES, found, true, strict=True)}
+
+
 def _labelled_and_false(store: WindowStore, scorer: Scorer) -> tuple[list[float], list[float]]:
     """The severities of incidents on the test rows: of labelled events, and of none."""
     severities: tuple[list[float], list[float]] = [], []
@@ -127,7 +151,8 @@ def _labelled_and_false(store: WindowStore, scorer: Scorer) -> tuple[list[float]
         for incident in incidents_of(
             score_after(scorer.score, lead_of(whole, TEST), series), series, scorer
         ):
-            rows = slice(*np.searchsorted(test.timestamp_T, [incident.start, incident.end]))
+            edges = [incident.open_from, incident.open_until]
+            rows = slice(*np.searchsorted(test.timestamp_T, edges))
             about = test.label_T is not None and (test.label_T[rows] > 0).any()
             severities[0 if about else 1].append(incident.severity)
     return severities

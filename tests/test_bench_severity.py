@@ -32,6 +32,8 @@ def test_severity_is_compared_with_strength_and_its_bounds(
     for key in ("tau_b", "size_known"):
         assert 0 < own[key] < own["best_possible"] < 1
     assert own["tau_b"] < own["size_known"], "knowing the size helps"
+    off = own["rows_off"]
+    assert off["start"] < off["first alarm"] and off["end"] < off["last alarm"]
     (tmp_path / "reading.md").write_text("# Results\n")
     write_pages([
         "--results", str(tmp_path), "--reading", str(tmp_path / "reading.md"),

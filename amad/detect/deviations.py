@@ -163,6 +163,14 @@ class Deviations:
         """A member's residual in these rows of the series, in spreads, (rows, C)."""
         return self.residual[name][first - self.begin : last - self.begin]
 
+    def by_row(self, share_C: np.ndarray, first: int, last: int) -> np.ndarray:
+        """How far the channels with a share stray in each of these rows, (rows,).
+
+        It is x of ``amad.detect.change_points``.
+        """
+        z2_RC = np.max([self._z2_of(name, first, last)[0] for name in self.ranking], axis=0)
+        return np.log1p(z2_RC) @ share_C
+
     def size(self, first: int, last: int) -> np.ndarray:
         """The largest deviation of each channel in these rows, in tolerances, (C,)."""
         found = [

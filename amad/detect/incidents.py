@@ -17,6 +17,7 @@ from amad.config import Channel
 from amad.config.digest import sha256_of
 from amad.detect.alarms import Run
 from amad.detect.blame import blame_shares, blamed
+from amad.detect.change_points import SEARCHED, began_and_ended
 from amad.detect.detector import Detector
 from amad.detect.deviations import Deviations
 from amad.detect.incident_words import Gap
@@ -40,6 +41,8 @@ SHAPE_ROWS = 200  # rows before the incident that its shape is compared with
 class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
+    start, end: of what is out of the ordinary, which may be shorter than its alarms, see
+    ``amad.detect.change_points``.
     threshold: of the row of the peak. return_days: vehicle-days between two incidents of normal
     rows with such a peak, see ``amad.detect.alarms``; None where nothing is known of it, as for a
     first move. channels: at most five, the largest share first. shares: their shares of the blame
@@ -122,24 +125,27 @@ def incidents_of(
         return []
     if deviations is None:
         deviations = Deviations(scorer, series, runs[0].first, runs[-1].last)
-    return [_incident(run, alarm_T, scored, series, scorer, deviations) for run in runs]
+    earliest = [first_row, *(run.last for run in runs)]
+    return [
+        _incident(run, since, alarm_T, scored, series, scorer, deviations)
+        for since, run in zip(earliest, runs, strict=False)
+    ]
 
 
 def _incident(
     run: Run,
+    since: int,
     alarm_T: np.ndarray,
     scored: Scored,
     series: Series,
     scorer: Scorer,
     deviations: Deviations,
 ) -> Incident:
-    """The incident of the alarms in these rows."""
+    """The incident of the alarms in these rows, which began in row ``since`` at the earliest."""
     first, last = run.first, run.last
     fleet, names = scorer.fleet, scorer.fleet.channel_names
     rows = first + np.flatnonzero(alarm_T[first:last])
     peak = int(rows[np.argmax(scored.score_T[rows])])
-    start = int(series.timestamp_T[first])
-    end = int(series.timestamp_T[last - 1]) + fleet.period_us
     share_C = blame_shares(scorer, scored, series, deviations, first, last)
     order = blamed(share_C)
     kind = _known_type(series, first, last, order, scorer)
@@ -148,11 +154,16 @@ def _incident(
         deviation = float(deviations.size(first, last)[order[0]])
     if not kind and order:
         partner = partner_of(scorer, deviations, first, last, order[0])
+    began, ended = first, last
+    if not kind and order:
+        began, ended = _change_points(series, deviations, share_C, order, since, run, peak)
+    start = int(series.timestamp_T[began])
+    end = int(series.timestamp_T[ended - 1]) + fleet.period_us
     score, threshold = float(scored.score_T[peak]), float(scored.threshold_T[peak])
     shares = tuple(round(float(share_C[c]), SHARE_DIGITS) for c in order)
     grade = severity(deviation, (end - start) / 1e6, effective_number(shares))
     return Incident(
-        incident_id=incident_id(fleet.name, series.vehicle, start),
+        incident_id=incident_id(fleet.name, series.vehicle, int(series.timestamp_T[first])),
         vehicle=series.vehicle,
         vehicle_class=series.vehicle_class,
         start=start,
@@ -172,6 +183,25 @@ def _incident(
         deviation=round(deviation, 3),
         partner="" if partner is None else names[partner],
     )
+
+
+def _change_points(
+    series: Series,
+    deviations: Deviations,
+    share_C: np.ndarray,
+    order: Sequence[int],
+    since: int,
+    run: Run,
+    peak: int,
+) -> tuple[int, int]:
+    """The row in which the incident began, and the one in which it was over."""
+    begin = next(a for a, b in series.segments() if a <= run.first < b)
+    begin = max(begin, since, run.first - SEARCHED, deviations.begin)
+    of_blamed_C = np.zeros(len(share_C))
+    of_blamed_C[order] = share_C[order] / share_C[order].sum()
+    x_R = deviations.by_row(of_blamed_C, begin, run.last)
+    began, ended = began_and_ended(x_R, run.first - begin, peak - begin, run.last - begin)
+    return begin + began, begin + ended
 
 
 def _guessed(
@@ -198,10 +228,10 @@ def _unseen(series: Series, first: int, last: int, channel: int, detector: Detec
     return bool((measured_T & is_unseen(series.value_TC[first:last, channel])).any())
 
 
-def incident_id(fleet: str, vehicle: str, start: int) -> str:
-    """An id that depends on fleet, vehicle and start (microseconds) only."""
-    stamp = datetime.fromtimestamp(start / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
-    digest = sha256_of(f"{fleet}\0{vehicle}\0{start}")
+def incident_id(fleet: str, vehicle: str, alarm: int) -> str:
+    """An id that depends on fleet, vehicle and first alarm (microseconds) only."""
+    stamp = datetime.fromtimestamp(alarm / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
+    digest = sha256_of(f"{fleet}\0{vehicle}\0{alarm}")
     return f"{stamp}-{digest[:10]}"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet
-from amad.detect.alarms import merge_alarms, vehicle_days
+from amad.detect.alarms import Run, merge_alarms, vehicle_days
 from amad.detect.blame import blame_shares
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of
@@ -170,8 +170,7 @@ class MethodResult:
     ) -> None:
         """Add the findings of one unit; the arguments are those of ``judge_unit``."""
         known = _Known.of(unit, scored, scorer, self.graded)
-        stamp_T = unit.series.timestamp_T
-        false_N = _false_alarms(unit.label_T, stamp_T, scored.alarm_T, known.incidents)
+        false_N = _false_alarms(unit.label_T, scored.alarm_T, known.runs)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [_finding(event, known, false_N, history_T) for event in events]
 
@@ -255,23 +254,17 @@ def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
-    """When an incident was that is not graded."""
-
-    start: int
-    end: int
-    severity: float = 0.0
-    type: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """A unit and what a method found in it."""
+    """A unit and what a method found in it.
+
+    runs: the rows of each incident. incidents: the same, or none where they are not graded.
+    """
 
     unit: Unit
     scored: Scored
     scorer: Scorer
-    incidents: Sequence[Incident | _Span]
+    runs: Sequence[Run]
+    incidents: Sequence[Incident]
     deviations: Deviations
 
     @classmethod
@@ -283,36 +276,25 @@ class _Known:
             *((int(alarms[0]), int(alarms[-1]) + 1) if len(alarms) else ()),
         ]
         deviations = Deviations(scorer, unit.series, min(edges, default=0), max(edges, default=0))
-        incidents: Sequence[Incident | _Span]
-        if graded:
-            incidents = incidents_of(scored, unit.series, scorer, deviations=deviations)
-        else:
-            incidents = _spans(scored, unit.series, scorer)
+        stamp_T = unit.series.timestamp_T
         return cls(
-            unit=unit, scored=scored, scorer=scorer, incidents=incidents, deviations=deviations
+            unit=unit,
+            scored=scored,
+            scorer=scorer,
+            runs=scorer.runs(scored.alarm_T, stamp_T, scored.open_T),
+            incidents=incidents_of(scored, unit.series, scorer, deviations=deviations)
+            if graded
+            else (),
+            deviations=deviations,
         )
 
 
-def _spans(scored: Scored, series: Series, scorer: Scorer) -> list[_Span]:
-    stamp_T, period_us = series.timestamp_T, scorer.fleet.period_us
-    return [
-        _Span(start=int(stamp_T[run.first]), end=int(stamp_T[run.last - 1]) + period_us)
-        for run in scorer.runs(scored.alarm_T, stamp_T, scored.open_T)
-    ]
-
-
-def _false_alarms(
-    label_T: np.ndarray,
-    stamp_T: np.ndarray,
-    alarm_T: np.ndarray,
-    incidents: Sequence[Incident | _Span],
-) -> np.ndarray:
+def _false_alarms(label_T: np.ndarray, alarm_T: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
     """Which of the N normal rows are alarms of an incident that touches no event, bool (N,)."""
     false_T = alarm_T.copy()
-    for incident in incidents:
-        first, last = np.searchsorted(stamp_T, [incident.start, incident.end])
-        if label_T[first:last].any():
-            false_T[first:last] = False
+    for run in runs:
+        if label_T[run.first : run.last].any():
+            false_T[run.first : run.last] = False
     return false_T[~label_T]
 
 
@@ -337,8 +319,11 @@ def _finding(event: Event, known: _Known, false_N: np.ndarray, history_T: np.nda
     blame_C = blame_shares(
         known.scorer, scored, unit.series, known.deviations, event.first, event.last
     )
-    begin, end = stamp_T[event.first], stamp_T[event.last - 1]
-    touching = [i for i in known.incidents if i.start <= end and i.end > begin]
+    touching = [
+        incident
+        for run, incident in zip(known.runs, known.incidents, strict=False)
+        if run.first < event.last and run.last > event.first
+    ]
     worst = max(touching, key=lambda incident: incident.severity, default=None)
     return Finding(
         unit=unit.name,

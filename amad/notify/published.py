@@ -97,8 +97,8 @@ class Window:
         rows = _by_vehicle(_scored(self.runs, self.versions[day], day, vehicles, "score"))
         for name, incident in ends.items():
             us, score = rows.get(incident.vehicle, [np.empty(0), np.empty(0)])
-            until = incident.end + manifest.gap_us
-            first, last = np.searchsorted(us, [incident.end, until + 1])
+            until = incident.open_until + manifest.gap_us
+            first, last = np.searchsorted(us, [incident.open_until, until + 1])
             if first < last:
                 found[name] = float(np.median(score[first:last]))
         return found

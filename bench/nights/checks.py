@@ -189,18 +189,18 @@ class Checks:
             items = partitions.incidents_of_date(self.runs, version, day)
             twice = len({item.incident_id for item in items}) < len(items)
             self.expect(not twice, "incidents", f"night {night}: an id twice on {day}")
-            for item in sorted(items, key=lambda item: item.start):
+            for item in sorted(items, key=lambda item: item.open_from):
                 where = f"night {night}: {item.incident_id} of {item.vehicle} on {day}"
                 known = dates.setdefault(item.incident_id, [])
                 goes_on = known == [] or known[-1] == day - timedelta(days=1)
                 self.expect(goes_on, "incidents", f"{where}, before that on {known}")
                 self.expect(item.continued == bool(known), "incidents", f"{where}: continued")
                 name, end = last.get(item.vehicle, ("", -gap - 1))
-                split = name != item.incident_id and end + gap >= max(midnight, item.start) > 0
-                near = split and item.start - end <= gap and end <= midnight
+                split = name != item.incident_id and end + gap >= max(midnight, item.open_from) > 0
+                near = split and item.open_from - end <= gap and end <= midnight
                 self.expect(not near, "over midnight", f"{where} goes on from {name}")
                 known.append(day)
-                last[item.vehicle] = item.incident_id, item.end
+                last[item.vehicle] = item.incident_id, item.open_until
 
     def _sinks(self) -> Iterator[tuple[str, list[dict]]]:
         file = self.runs / "alerts.jsonl"
