@@ -127,11 +127,10 @@ def _edges_off(unit: Unit, scored: Scored, scorer: Scorer) -> dict[str, int]:
     """
     [fault], stamp_T = unit.events, unit.series.timestamp_T
     runs = scorer.runs(scored.alarm_T, stamp_T, scored.open_T)
-    at = next(
-        (n for n, r in enumerate(runs) if r.first < fault.last and r.last > fault.first), None
-    )
-    if at is None:
+    touching = [n for n, r in enumerate(runs) if r.first < fault.last and r.last > fault.first]
+    if not touching:
         return {}
+    at = touching[0]
     incident = incidents_of(scored, unit.series, scorer)[at]
     start, end = np.searchsorted(stamp_T, [incident.start, incident.end])
     found = (start, end, runs[at].first, runs[at].last)
@@ -243,10 +242,25 @@ def page(report: Mapping) -> list[str]:
         "- *worse than a false alarm*: the chance that the incident of a fault is worse than one "
         "that touches no labelled event; then the same of the labelled events themselves.",
         "",
-        "Strengths of different types are not comparable: that of a spike is its height, of noise "
-        "its standard deviation, of a drift its end, of a stuck channel the mean change.",
+        "## When it began and ended",
+        "",
+        "By how many rows the start and the end that an incident tells miss those of the fault, as "
+        "the median; and by how many the alarms do, whose scores are means over up to 41 rows. "
+        "The start and the end are [change points](../explanation/detector.md#when-it-began) of "
+        "residuals that nothing smooths.",
+        "",
+        *table(
+            ["fleet", *EDGES],
+            [
+                [name, *(or_dash(own["rows_off"].get(edge), ".1f") for edge in EDGES)]
+                for name, own in fleets.items()
+            ],
+        ),
         "",
         "## By type, as means over the fleets",
+        "",
+        "Strengths of different types are not comparable: that of a spike is its height, of noise "
+        "its standard deviation, of a drift its end, of a stuck channel the mean change.",
         "",
         *table(
             ["fault", "faults", "touched", "tau-b", "of those touched"],

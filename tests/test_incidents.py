@@ -150,9 +150,9 @@ def test_a_score_that_hovers_about_the_threshold_is_one_incident(detector: Detec
     assert scored.alarm_T.sum() == 6
     long, other = incidents_of(scored, series, detector)
     at = series.timestamp_T
-    assert (long.start, long.end) == (at[100], at[261]) and long.alarm_rows == 5
+    assert (long.alarm_rows, other.alarm_rows) == (5, 1)
     assert (long.open_from, long.open_until) == (at[100], at[300])
-    assert (other.start, other.end) == (other.open_from, other.open_until) == (at[420], at[421])
+    assert (other.open_from, other.open_until) == (at[420], at[421])
 
 
 def test_usual_scores_that_have_risen_end_an_incident_higher(detector: Detector) -> None:

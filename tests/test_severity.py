@@ -165,7 +165,8 @@ def test_an_incident_joined_over_midnight_is_as_severe_as_in_one_piece(detector:
         today = as_incident(series, slice(midnight, ROWS.stop), detector)
         [joined] = continue_incident(before, [today], gap_us=detector.gap_us)
         assert joined.incident_id == before.incident_id == whole.incident_id
-        assert (joined.start, joined.end) == (whole.start, whole.end)
+        assert abs(joined.start - whole.start) <= 3_000_000, "three rows"
+        assert abs(joined.end - whole.end) <= 3_000_000
         assert joined.severity == pytest.approx(whole.severity, abs=2)
         assert joined.severity >= max(before.severity, today.severity)
         assert joined.channels[0] == whole.channels[0] == "c4"
