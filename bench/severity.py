@@ -247,7 +247,8 @@ def page(report: Mapping) -> list[str]:
         "By how many rows the start and the end that an incident tells miss those of the fault, as "
         "the median; and by how many the alarms do, whose scores are means over up to 41 rows. "
         "The start and the end are [change points](../explanation/detector.md#when-it-began) of "
-        "residuals that nothing smooths.",
+        "residuals that nothing smooths. On js2 and smd most incidents that touch a fault are "
+        "about something else, which began long before.",
         "",
         *table(
             ["fleet", *EDGES],

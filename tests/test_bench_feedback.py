@@ -77,4 +77,4 @@ def test_the_guide_has_the_figures_that_were_measured():
     raised = total(own["plain"] for own in fleets)
     assert f"until as few are false loses {lost(raised)}." in guide
     left = total(result["left_out"].values())
-    assert f" {left[0]} false incidents are left and {lost(left)} event is lost" in guide
+    assert f" {left[0]} false incidents are left and {lost(left)} events are lost" in guide
