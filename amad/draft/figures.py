@@ -42,19 +42,28 @@ class Figures:
     sure: bool  # do files that follow each other tell the period?
 
 
-def is_sparse(trial: Trial) -> bool:
-    """Do the signals take turns, so that most cells are empty?"""
+def is_sparse(trial: Trial, lacks_NC: np.ndarray) -> bool:
+    """Do the signals take turns, so that most cells are empty? lacks_NC: those to leave out."""
     empty_NC = np.isnan(trial.value_NC)
-    empty_NC = empty_NC[:, ~empty_NC.all(axis=0)]
+    told_C = ~empty_NC.all(axis=0)
+    empty_NC, lacks_NC = empty_NC[:, told_C], lacks_NC[:, told_C]
     if empty_NC.shape[1] < 2:
         return False
-    return bool(empty_NC.mean() > SPARSE_CELLS and (~empty_NC).all(axis=1).mean() < FULL_ROWS)
+    full_N = (~empty_NC | lacks_NC).all(axis=1)
+    return bool(empty_NC[~lacks_NC].mean() > SPARSE_CELLS and full_N.mean() < FULL_ROWS)
 
 
-def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
-    """Measure the sample. Give ``period`` if the times of the rows were made from it."""
+def figures_of(
+    trial: Trial, lacks_NC: np.ndarray, *, sparse: bool, period: float | None = None
+) -> Figures:
+    """Measure the sample. Give ``period`` if the times of the rows were made from it.
+
+    lacks_NC: the cells of channels that a vehicle lacks, whose nulls do not count.
+    """
     steps, runs, rows, days = [], [], [], []
-    for time_T, value_TC, run_T in _vehicles(trial):
+    for at_T in _vehicles(trial):
+        time_T, value_TC = trial.time_N[at_T], trial.value_NC[at_T]
+        run_T = trial.run_F[trial.file_N[at_T]]
         apart = np.unique(time_T)  # rows of one time are merged
         rows.append(len(apart))
         days += np.unique(apart // DAY_US, return_counts=True)[1].tolist()
@@ -72,8 +81,13 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
     stale_us = round(max_gap * 1e6) if sparse else 0
-    nulls = [_nulls(time_T, value_TC, stale_us) for time_T, value_TC, _ in _vehicles(trial)]
-    nulls_C = np.concatenate(nulls).mean(axis=0)
+    nulls = [
+        np.where(
+            lacks_NC[at_T[0]], np.nan, _nulls(trial.time_N[at_T], trial.value_NC[at_T], stale_us)
+        )
+        for at_T in _vehicles(trial)
+    ]
+    nulls_C = np.nanmean(np.concatenate(nulls), axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,
@@ -104,7 +118,8 @@ def _turn(trial: Trial) -> float:
     """Seconds in which each signal has its turn; 0 if the signals do not take turns."""
     ones = more = rows = 0
     turns: list[float] = []
-    for time_T, value_TC, _ in _vehicles(trial):
+    for at_T in _vehicles(trial):
+        time_T, value_TC = trial.time_N[at_T], trial.value_NC[at_T]
         with np.errstate(invalid="ignore"):
             changed_TC = np.abs(np.diff(value_TC, axis=0)) > 0
         count_T = changed_TC.sum(axis=1)
@@ -119,11 +134,10 @@ def _turn(trial: Trial) -> float:
     return min(turns) if take_turns else 0.0
 
 
-def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Times (T,), values (T, C) and runs of files (T,) of each vehicle in time order."""
+def _vehicles(trial: Trial) -> Iterator[np.ndarray]:
+    """The places (T,) of each vehicle's rows in time order."""
     for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
-        order = at[np.argsort(trial.time_N[at], kind="stable")]
-        yield trial.time_N[order], trial.value_NC[order], trial.run_F[trial.file_N[order]]
+        yield at[np.argsort(trial.time_N[at], kind="stable")]
 
 
 def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarray:

@@ -31,6 +31,9 @@ class Plan:
     columns: Columns
     culprits: str | None
     channels: list[Drafted] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)  # patterns of ids; empty: one class
+    class_guesses: list[str] = field(default_factory=list)
+    own: set[str] = field(default_factory=set)  # tidied headers that some vehicles' files lack
     sparse: bool = False
     period: float = 1.0
     notes: list[str] = field(default_factory=list)
@@ -92,6 +95,10 @@ class Plan:
             told |= {"culprits": self.culprits, "culprits_by": "row"}
         return told
 
+    def vehicle_classes(self) -> list[dict[str, Any]]:
+        """The ``vehicle_classes`` section; empty if there is one class."""
+        return [{"name": name, "vehicles": told} for name, told in self.classes.items()]
+
     def fleet(self) -> Fleet:
         """The fleet file so far, as the pipeline reads it."""
         return Fleet.model_validate(
@@ -107,11 +114,13 @@ class Plan:
                         "unit": c.unit,
                         "nulls": c.nulls,
                         "since": c.since,
+                        "classes": c.classes or None,
                     }
                     | ({"kind": c.kind, "codes": c.codes} if c.codes else {})
                     for c in self.channels
                 ],
             }
+            | ({"vehicle_classes": self.vehicle_classes()} if self.classes else {})
         )
 
 
