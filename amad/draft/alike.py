@@ -3,6 +3,7 @@
 import filecmp
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from amad.config.wording import some
 from amad.draft.clock import clock_of
@@ -29,8 +30,16 @@ LACKING = "it lacks columns of the files drafted here"
 LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {{}}"
 
 
-def alike(found: list[Sampled], *, way: str) -> tuple[list[Sampled], Clock, dict[str, str]]:
-    """The largest group of files that one fleet file can read, its clock, and why others differ.
+class Alike(NamedTuple):
+    """Files that one fleet file can read, their clock, and why others are left out."""
+
+    samples: list[Sampled]
+    clock: Clock
+    left_out: dict[str, str]  # path -> why
+
+
+def alike(found: list[Sampled], *, way: str) -> Alike:
+    """The largest group of files that one fleet file can read.
 
     Files that only lack columns are not in the group, but ingest will find and refuse them.
     """
@@ -56,7 +65,7 @@ def alike(found: list[Sampled], *, way: str) -> tuple[list[Sampled], Clock, dict
             others = (s.path for s in samples if s not in best)
             why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
-    return samples, clock, why
+    return Alike(samples, clock, why)
 
 
 def with_shared_headers(samples: list[Sampled], *, way: str) -> list[Sampled]:

@@ -9,11 +9,10 @@ import numpy as np
 from amad.config import DataError, Settings
 from amad.config.wording import some
 from amad.draft import other_scale, state_words, vehicles
-from amad.draft.alike import LACKING, WAYS, alike, twice
+from amad.draft.alike import LACKING, WAYS, Alike, alike, twice
 from amad.draft.channels import describe
 from amad.draft.classes import leaves_out
 from amad.draft.clock import GAP_SECONDS
-from amad.draft.clock_rule import Clock
 from amad.draft.columns import HOLDS_JSON
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
@@ -23,7 +22,7 @@ from amad.draft.later import (
     with_later_columns,
     with_own_columns,
 )
-from amad.draft.listing import is_culprits, list_files, suffix_of
+from amad.draft.listing import Listed, list_files, suffix_of
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, VALUE
 from amad.draft.marks import marks_of
@@ -90,79 +89,50 @@ class Draft:
     lines: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """What a look into the files of a folder found, whichever of them are drafted."""
-
-    root: Path
-    names: list[str]  # of all files that may be raw data
-    found: list[Sampled]
-    refused: dict[str, str]  # file that cannot be read -> why
-    culprits: str | None
-    notes: list[str]
-
-
 def draft(folder: Path, name: str, settings: Settings) -> Draft:
     """Write a fleet file for the raw files of ``folder``.
 
     Raises:
         DataError: there are no files, or none of them can be read; the message says why.
     """
-    failed: Exception = DataError(f"{folder}: no files")
+    root = folder.resolve() if ".." in folder.parts else folder.absolute()
+    listed = list_files(root)
     tried: list[Sampled] = []
     with temporary_folder("init") as scratch:
-        looked = _look(folder.resolve() if ".." in folder.parts else folder.absolute(), scratch)
+        found, refused = look(root, listed.names, scratch)
+        refused |= dict.fromkeys(listed.unnamed, "its name is no UTF-8")
+        if not found:
+            path, why = next(iter(refused.items()), ("it", "no files"))
+            raise DataError(f"{root}: none of {len(listed.names)} files can be read; {path}: {why}")
+        copies, same = twice(root, found)
+        found = [sample for sample in found if sample.path not in copies]
+        notes = [f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
+        notes += [SAME.format(some(same))] if same else []
         for way in WAYS:
-            samples, clock, strange = alike(looked.found, way=way)
-            if samples != tried:
+            group = alike(found, way=way)
+            if group.samples != tried:
                 try:
-                    return _draft(looked, samples, clock, strange, name, settings)
+                    return _draft(listed, group, refused, notes, name, settings)
                 except (NotLaterError, DataError) as error:
-                    failed, tried = error, samples
+                    failed, tried = error, group.samples
     raise failed
 
 
-def _look(root: Path, scratch: Path) -> Looked:
-    listed = list_files(root)
-    no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
-    culprits = next((path for path in listed.names if is_culprits(root / path)), None)
-    names = [path for path in listed.names if path != culprits and _is_text(path)]
-    found, refused = look(root, names, scratch)
-    unnamed = (ascii(path)[1:-1] for path in listed.names if not _is_text(path))
-    refused |= dict.fromkeys(unnamed, "its name is no UTF-8")
-    if not found:
-        first = next(iter(refused.items()), ("it", "no files"))
-        raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
-    copies, same = twice(root, found)
-    return Looked(
-        root=root,
-        names=names,
-        found=[sample for sample in found if sample.path not in copies],
-        refused=refused,
-        culprits=culprits,
-        notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
-        + ([SAME.format(some(same))] if same else [])
-        + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
-        + ([LINKS.format(some(listed.links))] if listed.links else [])
-        + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
-        + [STALE.format(path) for path in listed.logs[:1]],
-    )
-
-
 def _draft(
-    looked: Looked, samples: list[Sampled], clock: Clock, strange: dict[str, str], name: str,
+    listed: Listed, group: Alike, refused: dict[str, str], notes: list[str], name: str,
     settings: Settings,
 ) -> Draft:  # fmt: skip
-    """The draft of these samples. strange: why others are left out.
+    """The draft of a group of files. refused: files that cannot be read, and why.
 
     Raises:
-        NotLaterError: some of them lack columns that others have, for no reason that is known.
+        NotLaterError: some lack columns of others, for a reason that is not known.
     """
-    root, names, refused = looked.root, looked.names, looked.refused
+    samples, clock, strange = group
+    root, names = listed.folder, listed.names
     if clock.unread:
         raise DataError(f"{root}: {samples[0].path}: {'; '.join(clock.unread)}")
     kept = {sample.path for sample in samples}
-    looked_at = {sample.path for sample in looked.found} | set(refused)
+    looked_at = kept | strange.keys() | refused.keys()
     endings = {suffix_of(path) for path in kept}
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
     lacking = {path for path, why in strange.items() if why.startswith(LACKING)}
@@ -182,8 +152,13 @@ def _draft(
         marks=marks,
         owner=owner,
         columns=columns_of(samples, owner.columns | clock.columns, marks),
-        culprits=looked.culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
-        notes=left_out_lines(strange | refused) + looked.notes,
+        culprits=listed.culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
+        notes=notes
+        + left_out_lines(strange | refused)
+        + ([f"no raw data by their ending: {some(listed.no_data)}"] if listed.no_data else [])
+        + ([LINKS.format(some(listed.links))] if listed.links else [])
+        + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
+        + [STALE.format(path) for path in listed.logs[:1]],
     )
     nested = [f"{h!r}: {w}" for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)]
     if nested and clock.take == "index":
@@ -325,14 +300,6 @@ def _strange(samples: list[Sampled]) -> str:
     """A header with letters that are not ASCII."""
     headers = (header for sample in samples for header in sample.headers)
     return next((f", as in {header.strip()!r}" for header in headers if not header.isascii()), "")
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _folder(root: Path, settings: Settings) -> str:

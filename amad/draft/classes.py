@@ -3,14 +3,12 @@
 A vehicle lacks a channel if its files have no column of it, or if it is silent for much longer than
 vehicles that have it usually are. What is not sure is as in vehicles with which it agrees else.
 
-Shape legend: N rows of the sample, C channels.
+Shape legend: N rows of the sample, V vehicles, T rows of a vehicle in time order, C channels.
 """
 
 import glob
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -38,14 +36,7 @@ MANY = (
     "nulls; name vehicle_classes, and the classes that have these channels, or leave them out"
 )
 
-
-@dataclass(slots=True)
-class Group:
-    """Vehicles that have the same channels."""
-
-    has: set[str]
-    lacks: set[str]
-    vehicles: list[str]
+Kinds = dict[frozenset[str], list[str]]  # channels that vehicles lack -> ids of these vehicles
 
 
 def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]]) -> np.ndarray:
@@ -57,31 +48,25 @@ def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]
         Which cells are of a channel that the vehicle of the row never has, bool (N, C).
     """
     names = [channel.name for channel in plan.channels]
-    groups = _groups(trial, names, without)
-    lacks_of = {vehicle: set(group.lacks) for group in groups for vehicle in group.vehicles}
-    plan.class_guesses, plan.classes = _join_broken(groups, without), {}
-    groups.sort(key=lambda group: (len(group.vehicles), group.vehicles))
-    if len(groups) > MOST_CLASSES:
-        partial = set().union(*(group.lacks for group in groups))
-        in_order = some(name for name in names if name in partial)
-        plan.class_guesses.append(MANY.format(len(groups), in_order))
-    elif len(groups) > 1:
-        plan.classes = _named(groups)
-        told = [
-            f"{name} ({count(len(group.vehicles), 'vehicle')}) "
-            + (
-                f"lacks {some((n for n in names if n in group.lacks), SHOWN)}"
-                if group.lacks
-                else "has all"
-            )
-            for name, group in zip(plan.classes, groups, strict=True)
-        ]
+    kinds = _kinds(trial, names, without)
+    lacks_of = {vehicle: lacks for lacks, vehicles in kinds.items() for vehicle in vehicles}
+    plan.class_guesses, plan.classes = _join_broken(kinds, without), {}
+    kinds = dict(sorted(kinds.items(), key=lambda kind: (len(kind[1]), kind[1])))
+    if len(kinds) > MOST_CLASSES:
+        partial = [name for name in names if any(name in lacks for lacks in kinds)]
+        plan.class_guesses.append(MANY.format(len(kinds), some(partial)))
+    elif len(kinds) > 1:
+        plan.classes = _named([*kinds.values()])
+        told = []
+        for name, (lacks, vehicles) in zip(plan.classes, kinds.items(), strict=True):
+            channels = some((channel for channel in names if channel in lacks), SHOWN)
+            told.append(f"{name} ({count(len(vehicles), 'vehicle')}) lacks {channels or 'none'}")
         last = [*plan.classes][-1]
-        plan.class_guesses.append(CLASSES.format(len(groups), "; ".join(told), last))
+        plan.class_guesses.append(CLASSES.format(len(kinds), "; ".join(told), last))
     for channel in plan.channels:
-        pairs = zip(plan.classes, groups, strict=False)
-        having = [name for name, group in pairs if channel.name not in group.lacks]
-        channel.classes = having if len(having) < len(plan.classes) else []
+        of = dict(zip(plan.classes, kinds, strict=False))
+        having = [name for name, lacks in of.items() if channel.name not in lacks]
+        channel.classes = having if len(having) < len(of) else []
     codes_N, vehicles = pd.factorize(trial.vehicle_N)
     lacks_VC = [[name in lacks_of.get(vehicle, ()) for name in names] for vehicle in vehicles]
     return np.array(lacks_VC, bool).reshape(-1, len(names))[codes_N]
@@ -91,81 +76,74 @@ def leaves_out(plan: Plan, trial: Trial) -> bool:
     """Do files of JSON lack keys of channels that the classes of their vehicles have?"""
     fleet = plan.fleet()
     for sample in plan.samples:
-        absent = {*map(tidy, sample.lacking)}
+        absent_C = np.isin([tidy(c.header) for c in plan.channels], [*map(tidy, sample.lacking)])
         file_N = trial.file_N == trial.paths.index(sample.path)
-        for vehicle in np.unique(trial.vehicle_N[file_N]):
-            has_C = fleet.has_channel(fleet.class_of(vehicle))
-            if any(tidy(channel.header) in absent for channel in compress(plan.channels, has_C)):
-                return True
+        classes = {fleet.class_of(vehicle) for vehicle in np.unique(trial.vehicle_N[file_N])}
+        if any((absent_C & fleet.has_channel(kind)).any() for kind in classes):
+            return True
     return False
 
 
-def _groups(trial: Trial, names: list[str], without: Mapping[str, Collection[str]]) -> list[Group]:
-    """Vehicles of which none lacks for sure what another one has; only those with values."""
+def _kinds(trial: Trial, names: list[str], without: Mapping[str, Collection[str]]) -> Kinds:
+    """Vehicles of which none lacks for sure what another one has; those without values are left."""
     told_NC = ~np.isnan(trial.value_NC)
     new = [~np.isin(trial.vehicle_N, [*without[name]]) for name in names[told_NC.shape[1] :]]
     told_NC = np.column_stack([told_NC, *new])
-    rows = pd.Series(trial.time_N).groupby(trial.vehicle_N).indices
-    told = {v: told_NC[at[np.argsort(trial.time_N[at], kind="stable")]] for v, at in rows.items()}
-    ones = [
-        Group({*compress(names, told_TC.any(axis=0))}, set(), [vehicle])
-        for vehicle, told_TC in told.items()
-        if told_TC.any()
-    ]
-    for c, name in enumerate(names):
-        silences = [_longest_silence(told[g.vehicles[0]][:, c]) for g in ones if name in g.has]
-        least = max(FEWEST_ROWS, SILENCES * np.median(silences)) if silences else np.inf
-        for one in (group for group in ones if name not in group.has):
-            (vehicle,) = one.vehicles
-            if len(told[vehicle]) >= least or vehicle in without.get(name, ()):
-                one.lacks.add(name)
-    groups: list[Group] = []
-    for one in sorted(ones, key=lambda group: -len(group.has | group.lacks)):  # the surest first
-        fits = [g for g in groups if not (g.has & one.lacks or g.lacks & one.has)]
+    places = pd.Series(trial.time_N).groupby(trial.vehicle_N).indices
+    ids = [vehicle for vehicle, at in places.items() if told_NC[at].any()]
+    rows_V = np.array([len(places[vehicle]) for vehicle in ids])
+    has_VC = np.array([told_NC[places[vehicle]].any(axis=0) for vehicle in ids])
+    if has_VC.all():
+        return {frozenset(): ids}
+    lacks_VC = ~has_VC & [[vehicle in without.get(name, ()) for name in names] for vehicle in ids]
+    silence_VC = np.zeros(has_VC.shape)
+    for v, vehicle in enumerate(ids):
+        at_T = places[vehicle][np.argsort(trial.time_N[places[vehicle]], kind="stable")]
+        row_T1 = np.arange(len(at_T))[:, None]
+        last_TC = np.maximum.accumulate(np.where(told_NC[at_T], row_T1, -1), axis=0)
+        silence_VC[v] = (row_T1 - last_TC).max(axis=0)
+    for c in np.flatnonzero(has_VC.any(axis=0)):
+        usual = np.median(silence_VC[has_VC[:, c], c])
+        lacks_VC[:, c] |= ~has_VC[:, c] & (rows_V >= max(FEWEST_ROWS, SILENCES * usual))
+    groups: list[list[int]] = []
+    for v in np.argsort(-(has_VC | lacks_VC).sum(axis=1), kind="stable"):  # the surest first
+        own, not_own = has_VC[v], lacks_VC[v]
+        fits = [g for g in groups if not (has_VC[g] & not_own | lacks_VC[g] & own).any()]
         if fits:
-            group = max(fits, key=lambda group: len(group.vehicles))
-            group.has |= one.has
-            group.lacks |= one.lacks
-            group.vehicles += one.vehicles
+            max(fits, key=len).append(v)
         else:
-            groups.append(one)
-    every = {name for group in groups for name in group.has}
+            groups.append([v])
+    kinds: Kinds = {}
     for group in groups:
-        group.lacks = every - group.has if group.lacks else set()
-    return groups
+        lacks_C = has_VC.any(axis=0) & ~has_VC[group].any(axis=0) & lacks_VC[group].any()
+        kinds[frozenset(np.array(names)[lacks_C].tolist())] = sorted(ids[v] for v in group)
+    return kinds
 
 
-def _longest_silence(told_T: np.ndarray) -> int:
-    """The most rows in sequence without a value."""
-    return int(np.diff([-1, *np.flatnonzero(told_T), len(told_T)]).max()) - 1
-
-
-def _join_broken(groups: list[Group], without: Mapping[str, Collection[str]]) -> list[str]:
-    """Take a vehicle that lacks one channel alone for one of those like it, and say so."""
+def _join_broken(kinds: Kinds, without: Mapping[str, Collection[str]]) -> list[str]:
+    """Take a vehicle that alone lacks one channel for one of those like it, and say so."""
     guesses = []
-    for one in [group for group in groups if len(group.vehicles) == 1]:
-        like = [g for g in groups if g.lacks < one.lacks and len(one.lacks - g.lacks) == 1]
-        for group in sorted(like, key=lambda group: -len(group.vehicles))[:1]:
-            (vehicle,), (channel,) = one.vehicles, one.lacks - group.lacks
-            if vehicle not in without.get(channel, ()):
-                groups.remove(one)
-                group.vehicles.append(vehicle)
-                guesses.append(BROKEN.format(vehicle, channel))
+    for lacks, vehicles in [*kinds.items()]:
+        like = [(len(kinds[lacks - {name}]), name) for name in lacks if lacks - {name} in kinds]
+        _, channel = max(like, default=(0, ""))
+        if like and len(vehicles) == 1 and vehicles[0] not in without.get(channel, ()):
+            kinds[lacks - {channel}] += kinds.pop(lacks)
+            guesses.append(BROKEN.format(vehicles[0], channel))
     return guesses
 
 
-def _named(groups: list[Group]) -> dict[str, list[str]]:
+def _named(groups: list[list[str]]) -> dict[str, list[str]]:
     """Name of each class -> patterns of its vehicles' ids; the last class has all other ids."""
     classes: dict[str, list[str]] = {}
-    for number, group in enumerate(groups, 1):
-        others = [v for other in groups if other is not group for v in other.vehicles]
-        starts = {v: _beginning(v, group.vehicles, others) for v in sorted(group.vehicles)}
-        words = [re.sub(r"[\W_]+", "_", start).strip("_") for start in {*starts.values()}]
-        name = "_".join(sorted(words)) if all(words) and len(words) <= MOST_BEGINNINGS else ""
+    for number, ids in enumerate(groups, 1):
+        others = [vehicle for group in groups if group is not ids for vehicle in group]
+        starts = {vehicle: _beginning(vehicle, ids, others) for vehicle in ids}
+        words = sorted(re.sub(r"[\W_]+", "_", start).strip("_") for start in {*starts.values()})
+        name = "_".join(words) if all(words) and len(words) <= MOST_BEGINNINGS else ""
         name = name if name and name not in classes else f"kind_{number}"
         patterns = (glob.escape(s) + "*" if s else glob.escape(v) for v, s in starts.items())
         classes[name] = [*dict.fromkeys(patterns)]
-    classes[name].append("*")
+    classes[name] = [pattern for pattern in classes[name] if pattern.endswith("*")] + ["*"]
     return classes
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from amad.config.wording import some
-from amad.draft.alike import with_shared_headers
+from amad.draft.alike import LEAST_SHARED, with_shared_headers
 from amad.draft.channels import Drafted
 from amad.draft.classes import take_classes
 from amad.draft.clock import clock_of
@@ -48,12 +48,14 @@ def check_lacking(plan: Plan) -> None:
     if not others:
         return
     known = plan.own | {tidy(channel.header) for channel in plan.channels if channel.since}
-    headers = {
-        *_tell_whose_and_when(plan, usual),
-        *(h for h in plan.columns.left_out if tidy(h) not in known),
-    }
-    lacks = any(sample.column(header) is None for sample in others for header in headers)
-    if lacks or not (plan.format in WIDE or plan.classes):
+    headers = [h for h in plan.columns.left_out if tidy(h) not in known]
+    most = (1 - LEAST_SHARED) * len(usual[0].headers) if plan.own else 0  # as in the usual files
+    telling = _tell_whose_and_when(plan, usual)
+    for sample in others:
+        lacks_all = any(sample.column(header) is None for header in telling)
+        if lacks_all or sum(sample.column(header) is None for header in headers) > most:
+            raise NotLaterError
+    if plan.format not in WIDE and not plan.classes:
         raise NotLaterError
 
 
