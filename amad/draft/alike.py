@@ -3,7 +3,6 @@
 import filecmp
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from amad.config.wording import some
 from amad.draft.clock import clock_of
@@ -30,16 +29,11 @@ LACKING = "it lacks columns of the files drafted here"
 LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {{}}"
 
 
-class Alike(NamedTuple):
-    """Files that one fleet file can read, their clock, and why others are left out."""
-
-    samples: list[Sampled]
-    clock: Clock
-    left_out: dict[str, str]  # path -> why
+Alike = tuple[list[Sampled], Clock, dict[str, str]]
 
 
 def alike(found: list[Sampled], *, way: str) -> Alike:
-    """The largest group of files that one fleet file can read.
+    """The largest group of files that one fleet file can read, its clock, and why others differ.
 
     Files that only lack columns are not in the group, but ingest will find and refuse them.
     """
@@ -65,7 +59,7 @@ def alike(found: list[Sampled], *, way: str) -> Alike:
             others = (s.path for s in samples if s not in best)
             why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
-    return Alike(samples, clock, why)
+    return samples, clock, why
 
 
 def with_shared_headers(samples: list[Sampled], *, way: str) -> list[Sampled]:

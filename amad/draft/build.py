@@ -11,17 +11,11 @@ from amad.config.wording import some
 from amad.draft import other_scale, state_words, vehicles
 from amad.draft.alike import LACKING, WAYS, Alike, alike, twice
 from amad.draft.channels import describe
-from amad.draft.classes import leaves_out
 from amad.draft.clock import GAP_SECONDS
 from amad.draft.columns import HOLDS_JSON
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.later import (
-    NotLaterError,
-    check_lacking,
-    with_later_columns,
-    with_own_columns,
-)
+from amad.draft.later import NotLaterError, check_lacking, with_later_columns, with_own_columns
 from amad.draft.listing import Listed, list_files, suffix_of
 from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
 from amad.draft.long_names import ANY_VALUE, VALUE
@@ -110,11 +104,11 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         notes += [SAME.format(some(same))] if same else []
         for way in WAYS:
             group = alike(found, way=way)
-            if group.samples != tried:
+            if group[0] != tried:
                 try:
                     return _draft(listed, group, refused, notes, name, settings)
                 except (NotLaterError, DataError) as error:
-                    failed, tried = error, group.samples
+                    failed, tried = error, group[0]
     raise failed
 
 
@@ -202,7 +196,7 @@ def _finished(plan: Plan) -> Draft:
         raise DataError(
             f"{plan.root}: not one row of the sample, as of {first}, can be read: {reason}"
         )
-    trial, lacks_NC = with_own_columns(plan, trial)
+    trial = with_own_columns(plan, trial)
     figures_from, trial = trial, with_later_columns(plan, trial)
     one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
     if one_value and plan.owner.keys["take"] == "path":
@@ -233,12 +227,13 @@ def _finished(plan: Plan) -> Draft:
             plan.columns.guesses.append(other_scale.told_of(channel.header, scaled, trial.paths))
             value_N = np.where(np.isin(trial.file_N, [*scaled]), np.nan, value_N)
         describe(channel, value_N[order_N], recording_N)
-    if plan.classes:
-        plan.sparse &= leaves_out(plan, trial)
-    plan.sparse |= plan.format in ("csv", "json") and is_sparse(figures_from, lacks_NC)
+    if plan.sparse and plan.classes:  # are all keys that files lack of other classes?
+        plan.sparse = False
+        plan.sparse = try_out(plan.fleet(), plan.root, plan.samples, parts).rows < trial.rows
+    plan.sparse |= plan.format in ("csv", "json") and is_sparse(figures_from)
     sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None
-    figures = figures_of(figures_from, lacks_NC, sparse=sparse, period=fixed)
+    figures = figures_of(figures_from, sparse=sparse, period=fixed)
     plan.period = figures.period
     if not figures.sure:
         plan.clock.guesses.append(APART)

@@ -16,7 +16,6 @@ import pandas as pd
 from amad.config.wording import count, some
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
-from amad.reading.headers import tidy
 
 FEWEST_ROWS, SILENCES = 20, 3  # of a vehicle that lacks a channel: rows, and usual longest silences
 MOST_CLASSES = 6
@@ -39,17 +38,13 @@ MANY = (
 Kinds = dict[frozenset[str], list[str]]  # channels that vehicles lack -> ids of these vehicles
 
 
-def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]]) -> np.ndarray:
+def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]]) -> None:
     """Set the vehicle classes of the plan and of its channels, and what is to be told of them.
 
     without: channel -> vehicles whose files have no column of it; the last channels may be new.
-
-    Returns:
-        Which cells are of a channel that the vehicle of the row never has, bool (N, C).
     """
     names = [channel.name for channel in plan.channels]
     kinds = _kinds(trial, names, without)
-    lacks_of = {vehicle: lacks for lacks, vehicles in kinds.items() for vehicle in vehicles}
     plan.class_guesses, plan.classes = _join_broken(kinds, without), {}
     kinds = dict(sorted(kinds.items(), key=lambda kind: (len(kind[1]), kind[1])))
     if len(kinds) > MOST_CLASSES:
@@ -67,21 +62,6 @@ def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]
         of = dict(zip(plan.classes, kinds, strict=False))
         having = [name for name, lacks in of.items() if channel.name not in lacks]
         channel.classes = having if len(having) < len(of) else []
-    codes_N, vehicles = pd.factorize(trial.vehicle_N)
-    lacks_VC = [[name in lacks_of.get(vehicle, ()) for name in names] for vehicle in vehicles]
-    return np.array(lacks_VC, bool).reshape(-1, len(names))[codes_N]
-
-
-def leaves_out(plan: Plan, trial: Trial) -> bool:
-    """Do files of JSON lack keys of channels that the classes of their vehicles have?"""
-    fleet = plan.fleet()
-    for sample in plan.samples:
-        absent_C = np.isin([tidy(c.header) for c in plan.channels], [*map(tidy, sample.lacking)])
-        file_N = trial.file_N == trial.paths.index(sample.path)
-        classes = {fleet.class_of(vehicle) for vehicle in np.unique(trial.vehicle_N[file_N])}
-        if any((absent_C & fleet.has_channel(kind)).any() for kind in classes):
-            return True
-    return False
 
 
 def _kinds(trial: Trial, names: list[str], without: Mapping[str, Collection[str]]) -> Kinds:

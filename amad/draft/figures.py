@@ -42,28 +42,21 @@ class Figures:
     sure: bool  # do files that follow each other tell the period?
 
 
-def is_sparse(trial: Trial, lacks_NC: np.ndarray) -> bool:
-    """Do the signals take turns, so that most cells are empty? lacks_NC: those to leave out."""
-    empty_NC = np.isnan(trial.value_NC)
-    told_C = ~empty_NC.all(axis=0)
-    empty_NC, lacks_NC = empty_NC[:, told_C], lacks_NC[:, told_C]
-    if empty_NC.shape[1] < 2:
+def is_sparse(trial: Trial) -> bool:
+    """Do the signals take turns, so that most cells are empty, of those a vehicle ever tells?"""
+    told = [~np.isnan(value_TC) for _, value_TC, _ in _vehicles(trial)]
+    told = [told_TC[:, told_TC.any(axis=0)] for told_TC in told]
+    if max(told_TC.shape[1] for told_TC in told) < 2:
         return False
-    full_N = (~empty_NC | lacks_NC).all(axis=1)
-    return bool(empty_NC[~lacks_NC].mean() > SPARSE_CELLS and full_N.mean() < FULL_ROWS)
+    told_share = sum(told_TC.sum() for told_TC in told) / sum(told_TC.size for told_TC in told)
+    full = sum(told_TC.all(axis=1).sum() for told_TC in told)
+    return bool(told_share < 1 - SPARSE_CELLS and full < FULL_ROWS * trial.rows)
 
 
-def figures_of(
-    trial: Trial, lacks_NC: np.ndarray, *, sparse: bool, period: float | None = None
-) -> Figures:
-    """Measure the sample. Give ``period`` if the times of the rows were made from it.
-
-    lacks_NC: the cells of channels that a vehicle lacks, whose nulls do not count.
-    """
+def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
+    """Measure the sample. Give ``period`` if the times of the rows were made from it."""
     steps, runs, rows, days = [], [], [], []
-    for at_T in _vehicles(trial):
-        time_T, value_TC = trial.time_N[at_T], trial.value_NC[at_T]
-        run_T = trial.run_F[trial.file_N[at_T]]
+    for time_T, value_TC, run_T in _vehicles(trial):
         apart = np.unique(time_T)  # rows of one time are merged
         rows.append(len(apart))
         days += np.unique(apart // DAY_US, return_counts=True)[1].tolist()
@@ -81,12 +74,10 @@ def figures_of(
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
     stale_us = round(max_gap * 1e6) if sparse else 0
-    nulls = [
-        np.where(
-            lacks_NC[at_T[0]], np.nan, _nulls(trial.time_N[at_T], trial.value_NC[at_T], stale_us)
-        )
-        for at_T in _vehicles(trial)
-    ]
+    nulls = [_nulls(time_T, value_TC, stale_us) for time_T, value_TC, _ in _vehicles(trial)]
+    # A vehicle that never tells a channel is above any limit, which is therefore of the others.
+    never_C = np.isnan(trial.value_NC).all(axis=0)
+    nulls = [np.where(null_TC.all(axis=0) & ~never_C, np.nan, null_TC) for null_TC in nulls]
     nulls_C = np.nanmean(np.concatenate(nulls), axis=0)
     return Figures(
         period=period,
@@ -118,8 +109,7 @@ def _turn(trial: Trial) -> float:
     """Seconds in which each signal has its turn; 0 if the signals do not take turns."""
     ones = more = rows = 0
     turns: list[float] = []
-    for at_T in _vehicles(trial):
-        time_T, value_TC = trial.time_N[at_T], trial.value_NC[at_T]
+    for time_T, value_TC, _ in _vehicles(trial):
         with np.errstate(invalid="ignore"):
             changed_TC = np.abs(np.diff(value_TC, axis=0)) > 0
         count_T = changed_TC.sum(axis=1)
@@ -134,10 +124,11 @@ def _turn(trial: Trial) -> float:
     return min(turns) if take_turns else 0.0
 
 
-def _vehicles(trial: Trial) -> Iterator[np.ndarray]:
-    """The places (T,) of each vehicle's rows in time order."""
+def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Times (T,), values (T, C) and runs of files (T,) of each vehicle in time order."""
     for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
-        yield at[np.argsort(trial.time_N[at], kind="stable")]
+        order = at[np.argsort(trial.time_N[at], kind="stable")]
+        yield trial.time_N[order], trial.value_NC[order], trial.run_F[trial.file_N[order]]
 
 
 def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarray:

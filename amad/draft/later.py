@@ -34,7 +34,7 @@ NOT_IN_ALL = "it tells the vehicle or the time, and other files do not have it"
 
 
 class NotLaterError(Exception):
-    """Files of the sample lack columns, of which some neither began with a date nor with it."""
+    """Files lack columns that neither began with a date nor are of other vehicles alone."""
 
 
 def check_lacking(plan: Plan) -> None:
@@ -52,20 +52,14 @@ def check_lacking(plan: Plan) -> None:
     most = (1 - LEAST_SHARED) * len(usual[0].headers) if plan.own else 0  # as in the usual files
     telling = _tell_whose_and_when(plan, usual)
     for sample in others:
-        lacks_all = any(sample.column(header) is None for header in telling)
-        if lacks_all or sum(sample.column(header) is None for header in headers) > most:
+        is_told = all(sample.column(header) is not None for header in telling)
+        lacks = sum(sample.column(header) is None for header in headers)
+        if not is_told or lacks > most or not (plan.format in WIDE or plan.classes):
             raise NotLaterError
-    if plan.format not in WIDE and not plan.classes:
-        raise NotLaterError
 
 
-def with_own_columns(plan: Plan, trial: Trial) -> tuple[Trial, np.ndarray]:
-    """Make channels of the columns that only some vehicles' files have, and set vehicle classes.
-
-    Returns:
-        The trial with these channels, and which cells are of a channel that the vehicle of the row
-        lacks, bool (N, C).
-    """
+def with_own_columns(plan: Plan, trial: Trial) -> Trial:
+    """Make channels of the columns that only some vehicles' files have, and set vehicle classes."""
     before = plan.channels, plan.columns.guesses
     without: dict[str, set[str]] = {}  # channel -> vehicles whose files lack its column
     own: set[str] = set()
@@ -82,19 +76,20 @@ def with_own_columns(plan: Plan, trial: Trial) -> tuple[Trial, np.ndarray]:
         plan.columns.guesses = [*dict.fromkeys([*plan.columns.guesses, *guesses])]
         without |= {channel.name: others for channel in new}
         own |= set(map(tidy, headers))
-    lacks_NC = take_classes(plan, trial, without)
-    if not own or not plan.classes:
-        plan.channels, plan.columns.guesses = before
-        return trial, lacks_NC[:, : len(plan.channels)]
-    found = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
-    if found.rows < trial.rows:
-        plan.channels, plan.columns.guesses = before
-        return trial, take_classes(plan, trial, {})
-    plan.own = own
-    taken = {tidy(channel.header) for channel in plan.channels}
-    left_out = plan.columns.left_out
-    plan.columns.left_out = {h: why for h, why in left_out.items() if tidy(h) not in taken}
-    return found, take_classes(plan, found, without)
+    take_classes(plan, trial, without)
+    if own and plan.classes:
+        found = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
+        if found.rows >= trial.rows:
+            plan.own = own
+            taken = {tidy(channel.header) for channel in plan.channels}
+            left_out = plan.columns.left_out.items()
+            plan.columns.left_out = {h: why for h, why in left_out if tidy(h) not in taken}
+            take_classes(plan, found, without)
+            return found
+    plan.channels, plan.columns.guesses = before
+    if plan.classes:
+        take_classes(plan, trial, {})
+    return trial
 
 
 def _not_in_all(plan: Plan) -> dict[tuple[str, ...], list[str]]:
