@@ -188,8 +188,8 @@ def _finished(plan: Plan) -> Draft:
         trial = told or trial
     if (repeats := trial.repeats) > MOST_LOST[bool(plan.owner.unread)] * trial.rows:
         owner = "; ".join([plan.owner.seen, *plan.owner.unread])
-        told = CONTRADICT.format(repeats, trial.rows, plan.samples[0].path, owner, plan.clock.seen)
-        raise DataError(f"{plan.root}: {told}")
+        why = CONTRADICT.format(repeats, trial.rows, plan.samples[0].path, owner, plan.clock.seen)
+        raise DataError(f"{plan.root}: {why}")
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         first = plan.samples[0].path

@@ -163,12 +163,6 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     }
     nameless = [h for h in placed if h not in headers and not _tells_times(columns[tidy(h)])]
     known = {header: at for header, at in known.items() if header not in nameless}
-    units = {  # the first ones: where a later line tells others, the rows below it are refused
-        tidy(header): unit
-        for batch in reversed(batches)
-        for header, unit in batch.units.items()
-        if unit
-    }
     first = batches[0].preamble
     restarts = (line for batch in batches for line in batch.preamble if line not in first)
     return Sampled(
@@ -181,7 +175,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(nameless),
-        units=units,
+        units=_units_of(batches),
         scales=scales,
         later=tuple(later),
         preamble=first,
@@ -252,6 +246,12 @@ def _first_batches(
         why = f"none of its rows can be split into fields: {broken[0]}" if broken else ""
         raise FileRefusedError(why or "it holds no rows")
     return batches, rows, ended
+
+
+def _units_of(batches: list[RawBatch]) -> dict[str, str]:
+    """The first units: where a later line tells others, the rows below it are refused."""
+    told = (item for batch in reversed(batches) for item in batch.units.items())
+    return {tidy(header): unit for header, unit in told if unit}
 
 
 def _one(pieces: list[pa.Array]) -> pa.Array:

@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from amad.reading.lines import LONGEST_LINE_BYTES
+
 KEY = r"(?:\\.|[^\\\s,=])+"
 FIELD = rf'{KEY}=(?:"(?:\\.|[^"\\])*"|[^\s,"]+)'
 LINE = re.compile(
@@ -28,13 +30,14 @@ def as_json(pieces: Iterator[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n") if is_protocol is not False else [piece]
         told = [line for line in lines if line.strip() and not line.startswith(b"#")]
-        if is_protocol is None and told:
-            is_protocol = is_line(told[0].decode(errors="replace"))
+        is_long = len(held) > LONGEST_LINE_BYTES
+        if is_protocol is None and (told or is_long):
+            is_protocol = bool(told) and is_line(told[0].decode(errors="replace"))
         if is_protocol:
             yield b"".join(_json(line) + b"\n" for line in told)
         else:
             held = b"\n".join([*lines, held])
-        if is_protocol is False:
+        if is_protocol is False or is_long:
             yield held
             held = b""
     yield _json(held) if is_protocol else held
