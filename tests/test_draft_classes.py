@@ -108,9 +108,7 @@ def test_a_mixed_fleet_is_drafted_with_its_classes(field, write, form):
     assert {item.name: item.vehicles for item in fleet.vehicle_classes} == CLASSES
     assert {name: fleet.channel_by_name[name].classes for name in WHO} == WHO
     assert "guess: 3 vehicle classes, by the channels that vehicles have: bev (2 vehicles)" in told
-    assert re.search(
-        r"ice \(2 vehicles\) lacks (Charge, Door|Motor, Charge|Door, M)", told
-    )
+    assert re.search(r"ice \(2 vehicles\) lacks (Charge, Door|Motor, Charge|Door, M)", told)
     assert "left out" not in told
     assert "max_null_share" not in text_of(field), "what a class does not have is no null"
     assert "# A guess: 3 vehicle classes" in text_of(field)

@@ -45,23 +45,23 @@ def take_classes(plan: Plan, trial: Trial, without: Mapping[str, Collection[str]
     """
     names = [channel.name for channel in plan.channels]
     kinds = _kinds(trial, names, without)
-    plan.class_guesses, plan.classes = _join_broken(kinds, without), {}
+    plan.class_guesses, plan.classes = _join_broken(kinds, without), []
     kinds = dict(sorted(kinds.items(), key=lambda kind: (len(kind[1]), kind[1])))
     if len(kinds) > MOST_CLASSES:
         partial = [name for name in names if any(name in lacks for lacks in kinds)]
         plan.class_guesses.append(MANY.format(len(kinds), some(partial)))
     elif len(kinds) > 1:
-        plan.classes = _named([*kinds.values()])
         told = []
-        for name, (lacks, vehicles) in zip(plan.classes, kinds.items(), strict=True):
+        for (name, patterns), lacks in zip(_named([*kinds.values()]).items(), kinds, strict=True):
+            plan.classes.append({"name": name, "vehicles": patterns})
             channels = some((channel for channel in names if channel in lacks), SHOWN)
-            told.append(f"{name} ({count(len(vehicles), 'vehicle')}) lacks {channels or 'none'}")
-        last = [*plan.classes][-1]
-        plan.class_guesses.append(CLASSES.format(len(kinds), "; ".join(told), last))
+            size = count(len(kinds[lacks]), "vehicle")
+            told.append(f"{name} ({size}) lacks {channels or 'none'}")
+        plan.class_guesses.append(CLASSES.format(len(kinds), "; ".join(told), name))
     for channel in plan.channels:
-        of = dict(zip(plan.classes, kinds, strict=False))
-        having = [name for name, lacks in of.items() if channel.name not in lacks]
-        channel.classes = having if len(having) < len(of) else []
+        of = zip(plan.classes, kinds, strict=False)
+        having = [item["name"] for item, lacks in of if channel.name not in lacks]
+        channel.classes = having if len(having) < len(plan.classes) else []
 
 
 def _kinds(trial: Trial, names: list[str], without: Mapping[str, Collection[str]]) -> Kinds:

@@ -31,7 +31,7 @@ class Plan:
     columns: Columns
     culprits: str | None
     channels: list[Drafted] = field(default_factory=list)
-    classes: dict[str, list[str]] = field(default_factory=dict)  # patterns of ids; empty: one class
+    classes: list[dict[str, Any]] = field(default_factory=list)  # of vehicles; empty: one class
     class_guesses: list[str] = field(default_factory=list)
     own: set[str] = field(default_factory=set)  # tidied headers that some vehicles' files lack
     sparse: bool = False
@@ -95,10 +95,6 @@ class Plan:
             told |= {"culprits": self.culprits, "culprits_by": "row"}
         return told
 
-    def vehicle_classes(self) -> list[dict[str, Any]]:
-        """The ``vehicle_classes`` section; empty if there is one class."""
-        return [{"name": name, "vehicles": told} for name, told in self.classes.items()]
-
     def fleet(self) -> Fleet:
         """The fleet file so far, as the pipeline reads it."""
         return Fleet.model_validate(
@@ -120,7 +116,7 @@ class Plan:
                     for c in self.channels
                 ],
             }
-            | ({"vehicle_classes": self.vehicle_classes()} if self.classes else {})
+            | ({"vehicle_classes": self.classes} if self.classes else {})
         )
 
 

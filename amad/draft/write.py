@@ -73,7 +73,7 @@ def _class_lines(plan: Plan) -> list[str]:
     lines = [line for guess in plan.class_guesses for line in comment(f"A guess: {guess}.")]
     if plan.classes:
         lines.append("vehicle_classes:")
-        lines += [f"  - {flow(item)}" for item in plan.vehicle_classes()]
+        lines += [f"  - {flow(item)}" for item in plan.classes]
     return lines
 
 
