@@ -136,7 +136,7 @@ def test_parquet_names_that_occur_twice_and_values_of_all_ones(field):
 
 def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(field):
     for n in range(4):
-        columns = {} if n == 3 else {"oil": wave, "coolant": wave}
+        columns = {} if n == 3 else {"oil": wave, "coolant": wave, "volt": wave}
         field.write(f"van{n}.csv", log(**columns))
     fleet, told = field.draft()
     assert [item.glob for item in fleet.source.files] == ["*.csv"] and "van3.csv" in told

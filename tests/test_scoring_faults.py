@@ -152,6 +152,10 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     print_ledger(ledger, 14)
     assert f"{night} without failed sensors: a-1 (speed)\n" in capsys.readouterr().out
     assert entry.withheld == {"a-1": ["speed"]} and entry.quarantined == 0
+    entry.withheld, entry.failed = {"a-1": [*"abcdefgh"]}, [f"a-{n}" for n in range(9)]
+    print_ledger(ledger, 14)
+    told = capsys.readouterr().out
+    assert "a-1 (a, b, c, d, e and 3 more)\n" in told and "a-4 and 4 more\n" in told
     assert manifest.scored == sound.scored
     of_vehicle = scores(settings, night).filter(pc.field("vehicle") == "a-1")
     assert "speed" not in pc.list_flatten(of_vehicle["top_channels"]).to_pylist()

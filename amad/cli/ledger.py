@@ -64,10 +64,10 @@ def _print(ledger: "Ledger", days: int) -> None:
         if item.why and item.state != "not scored":
             print(f"{item.date} {item.state}: {item.why}")
         if item.withheld:
-            sensors = (f"{vehicle} ({', '.join(of)})" for vehicle, of in item.withheld.items())
+            sensors = (f"{vehicle} ({some(of)})" for vehicle, of in item.withheld.items())
             print(f"{item.date} without failed sensors: {some(sensors)}")
         if item.failed:
-            print(f"{item.date} failed, and the next job tries again: {', '.join(item.failed)}")
+            print(f"{item.date} failed, and the next job tries again: {some(item.failed)}")
     print(f"fleet {ledger.fleet}: {_verdict(ledger)}")
 
 

@@ -63,6 +63,7 @@ class Drafted:
     nulls: list[float | str] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)  # of the words of a column of text
     since: date | None = None  # the first date of a column that older files lack
+    classes: list[str] = field(default_factory=list)  # that have it; empty: all
     notes: list[str] = field(default_factory=list)
 
 

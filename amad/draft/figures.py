@@ -43,12 +43,14 @@ class Figures:
 
 
 def is_sparse(trial: Trial) -> bool:
-    """Do the signals take turns, so that most cells are empty?"""
-    empty_NC = np.isnan(trial.value_NC)
-    empty_NC = empty_NC[:, ~empty_NC.all(axis=0)]
-    if empty_NC.shape[1] < 2:
+    """Do the signals take turns, so that most cells are empty, of those a vehicle ever tells?"""
+    told = [~np.isnan(value_TC) for _, value_TC, _ in _vehicles(trial)]
+    told = [told_TC[:, told_TC.any(axis=0)] for told_TC in told]
+    if max(told_TC.shape[1] for told_TC in told) < 2:
         return False
-    return bool(empty_NC.mean() > SPARSE_CELLS and (~empty_NC).all(axis=1).mean() < FULL_ROWS)
+    told_share = sum(told_TC.sum() for told_TC in told) / sum(told_TC.size for told_TC in told)
+    full = sum(told_TC.all(axis=1).sum() for told_TC in told)
+    return bool(told_share < 1 - SPARSE_CELLS and full < FULL_ROWS * trial.rows)
 
 
 def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
@@ -73,7 +75,10 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     reported = step[step <= REST * max_gap].sum()
     stale_us = round(max_gap * 1e6) if sparse else 0
     nulls = [_nulls(time_T, value_TC, stale_us) for time_T, value_TC, _ in _vehicles(trial)]
-    nulls_C = np.concatenate(nulls).mean(axis=0)
+    # A vehicle that never tells a channel is above any limit, which is therefore of the others.
+    never_C = np.isnan(trial.value_NC).all(axis=0)
+    nulls = [np.where(null_TC.all(axis=0) & ~never_C, np.nan, null_TC) for null_TC in nulls]
+    nulls_C = np.nanmean(np.concatenate(nulls), axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,

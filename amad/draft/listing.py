@@ -33,12 +33,16 @@ def suffix_of(path: str) -> str:
 class Listed(NamedTuple):
     """Sorted paths below a folder.
 
-    names: files that may be raw data. no_data: files whose names say that they are none. Those that
+    names: files that may be raw data. unnamed: those whose names are no UTF-8. culprits: the table
+    of known events, if there is one. no_data: files whose names say that they are none. Those that
     ``is_left_out`` tells are in neither. links: those to folders, which neither a draft nor ``**``
     follows. logs: of tables whose files do not all count. closed: folders that cannot be opened.
     """
 
+    folder: Path
     names: list[str]
+    unnamed: list[str]
+    culprits: str | None
     no_data: list[str]
     links: list[str]
     logs: list[str]
@@ -78,7 +82,19 @@ def list_files(folder: Path) -> Listed:
         seen = ", ".join([*no_data, *links, *closed][:3])
         some = f" (left out by name, a link, or not to be opened: {seen})" if seen else ""
         raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return Listed(names, no_data, links, logs, closed)
+    culprits = next((path for path in names if is_culprits(folder / path)), None)
+    told = [path for path in names if path != culprits and _text(path) == path]
+    unnamed = [_text(path) for path in names if _text(path) != path]
+    return Listed(folder, told, unnamed, culprits, [*map(_text, no_data)], links, logs, closed)
+
+
+def _text(path: str) -> str:
+    """The path, or how one that is no UTF-8 is shown."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return ascii(path)[1:-1]
+    return path
 
 
 def _is_no_data(path: Path) -> bool:

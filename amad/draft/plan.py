@@ -31,6 +31,9 @@ class Plan:
     columns: Columns
     culprits: str | None
     channels: list[Drafted] = field(default_factory=list)
+    classes: list[dict[str, Any]] = field(default_factory=list)  # of vehicles; empty: one class
+    class_guesses: list[str] = field(default_factory=list)
+    own: set[str] = field(default_factory=set)  # tidied headers that some vehicles' files lack
     sparse: bool = False
     period: float = 1.0
     notes: list[str] = field(default_factory=list)
@@ -107,11 +110,13 @@ class Plan:
                         "unit": c.unit,
                         "nulls": c.nulls,
                         "since": c.since,
+                        "classes": c.classes or None,
                     }
                     | ({"kind": c.kind, "codes": c.codes} if c.codes else {})
                     for c in self.channels
                 ],
             }
+            | ({"vehicle_classes": self.classes} if self.classes else {})
         )
 
 

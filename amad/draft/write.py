@@ -37,6 +37,7 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
         lines += comment(f"A guess: {_why_period(clock)}.")
     lines += [f"period_seconds: {_plain(figures.period)}"]
     lines += _source_lines(plan)
+    lines += _class_lines(plan)
     lines += _label_lines(plan)
     if trial.vehicles < 4 and plan.columns.label is None:
         lines += section("evaluation", {"unit": "case"})
@@ -65,6 +66,14 @@ def _source_lines(plan: Plan) -> list[str]:
             if key == "timestamp" and plan.clock.take != "index":
                 value = {"timezone": "UTC", **value}
             lines += section("x", {key: value})[1:]
+    return lines
+
+
+def _class_lines(plan: Plan) -> list[str]:
+    lines = [line for guess in plan.class_guesses for line in comment(f"A guess: {guess}.")]
+    if plan.classes:
+        lines.append("vehicle_classes:")
+        lines += [f"  - {flow(item)}" for item in plan.classes]
     return lines
 
 
@@ -150,7 +159,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     by_name = {glob.escape(path) for path in plan.paths}
     if sum(item["glob"] in by_name for item in source["files"]) > 1:  # type: ignore[attr-defined]
         guesses.append(LISTED)
-    guesses += plan.clock.guesses + plan.owner.guesses + plan.owner.unread + plan.columns.guesses
+    guesses += plan.clock.guesses + plan.owner.guesses + plan.owner.unread + plan.class_guesses
+    guesses += plan.columns.guesses
     lines += [f"guess: {guess}" for guess in guesses]
     lines.append(
         f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "

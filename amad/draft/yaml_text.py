@@ -65,6 +65,7 @@ def channel_line(channel: Drafted) -> str:
         "range": None if channel.range is None else list(channel.range),
         "nulls": channel.nulls,
         "codes": channel.codes,
+        "classes": channel.classes,
         "since": channel.since,
     }
     line = f"  - {flow({key: value for key, value in told.items() if value})}"

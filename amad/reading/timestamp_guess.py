@@ -149,8 +149,10 @@ def _text(sample: list[str], now: int) -> Guess | None:
             sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
             "tell the start (start_from)",
         )
-    # A digit in a form stands for itself: the 08 of 08h15 would be left out of all times.
-    forms = [f for f in _forms(sample[0]) if not re.search(r"\d", f) and _reads(f, sample)]
+    # A digit in a form stands for itself: the 08 of 08h15 would be left out of all times. Only
+    # between quotes, as in lines before the header, it is no part of a time.
+    own = [form for form in _forms(sample[0]) if not re.search(r"(?<!\")\d|\d(?!\")", form)]
+    forms = [form for form in own if _reads(form, sample)]
     forms = _likeliest_first(forms, sample, now)
     if not clock:
         dated = [form for form in forms if re.search("%[yY]", form)]
