@@ -31,6 +31,21 @@ def test_each_row_fills_the_channel_of_its_signal(yard):
     assert refused["row"] == 4 and "level" in refused["reason"]
 
 
+def test_rows_of_one_time_come_late_together_or_not_at_all(yard):
+    signals = ("FuelLevel", "OBD.Speed [km/h]")
+    by_time = [(n, signal, n) for n in (0, 3, 1, 2, 4) for signal in signals]
+    yard.csv("1.csv", log(*by_time), header=HEADER)
+    _, lake = yard.ingest(long_fleet())
+    assert lake.day_table()["late"].to_pylist() == [2] and lake.rows() == 5
+
+
+def test_one_signal_after_the_other_is_not_late(yard):
+    signals = ("FuelLevel", "OBD.Speed [km/h]")
+    yard.csv("1.csv", log(*((n, s, n) for s in signals for n in range(50))), header=HEADER)
+    _, lake = yard.ingest(long_fleet())
+    assert lake.day_table()["late"].to_pylist() == [0] and lake.rows() == 50
+
+
 def test_signals_of_no_channel_are_ignored_and_not_refused(yard):
     rows = log(*((n, "Latitude" if n % 2 else "FuelLevel", n) for n in range(10)))
     yard.csv("1.csv", [*rows, f"a-1,{at(10)},,5"], header=HEADER)

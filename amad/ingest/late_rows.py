@@ -1,4 +1,8 @@
-"""Rows that arrive after newer rows of their vehicle, counted by vehicle and day."""
+"""Rows that arrive after newer rows of their vehicle, counted by vehicle and day.
+
+Rows of one time count as one: in some formats they become one row of the lake, and a file may have
+one signal after the other. So a time is late if its first row is.
+"""
 
 import tempfile
 from collections import Counter, defaultdict
@@ -28,7 +32,7 @@ class Lateness:
         self.newest = dict(newest)  # vehicle -> newest time in the files before
         self.counts: Counter = Counter()  # (vehicle, day) -> late rows
         self._folder = folder
-        self._kept: tempfile.SpooledTemporaryFile | None
+        self._kept: tempfile.SpooledTemporaryFile | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._start()
 
@@ -53,7 +57,7 @@ class Lateness:
             first_us, before = days.get(int(day_T[at]), (int(rows.timestamp_T[at]), 0))
             days[int(day_T[at])] = (min(first_us, int(rows.timestamp_T[at])), before + count)
         if self._kept is None:
-            self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (_read_back closes it)
+            self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (_start closes it)
                 KEPT_BYTES, dir=str(self._folder)
             )
         np.save(self._kept, np.stack([number_T, rows.timestamp_T]))
@@ -64,9 +68,32 @@ class Lateness:
 
         wrong_days: vehicle -> days on which its clock was wrong; they are left out.
         """
-        vehicles = list(self._numbers)
-        in_file: dict[str, int] = {}  # vehicle -> newest time in the file
-        older: dict[str, Counter] = defaultdict(Counter)  # rows older than the files before
+        newest: dict[str, int] = {}  # vehicle -> newest time in the file
+        late: dict[str, np.ndarray] = {}  # vehicle -> times older than another before them in it
+        older: dict[str, Counter] = defaultdict(Counter)  # times older than the files before
+        for vehicle, time_T, late_T in self._again(wrong_days):
+            late[vehicle] = np.union1d(late.get(vehicle, []), time_T[late_T]).astype(np.int64)
+            older_T = ~late_T & (time_T < self.newest.get(vehicle, -1))
+            older[vehicle].update(_per_day(vehicle, np.unique(time_T[older_T])))
+            newest[vehicle] = max(newest.get(vehicle, -1), int(time_T.max()))
+        if any(map(len, late.values())):  # but those whose first row came in order are not
+            for vehicle, time_T, late_T in self._again(wrong_days):
+                late[vehicle] = np.setdiff1d(late[vehicle], time_T[~late_T])
+        for vehicle, own in newest.items():
+            self.counts.update(_per_day(vehicle, late[vehicle]))
+            if own > self.newest.get(vehicle, -1):
+                self.counts.update(older[vehicle])
+                self.newest[vehicle] = own
+        self._start()
+
+    def _again(
+        self, wrong_days: Mapping[str, set[int]]
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """The batches of the current file again, by vehicle, without the wrong days of its clock.
+
+        Of each: the vehicle, the times (T,), and which are older than one before them, bool (T,).
+        """
+        vehicles, newest = list(self._numbers), dict[str, int]()
         for number_T, time_T in self._read_back():
             for number in np.flatnonzero(np.bincount(number_T)).tolist():
                 vehicle = vehicles[number]
@@ -75,29 +102,21 @@ class Lateness:
                     of_it_T = of_it_T[~np.isin(of_it_T // DAY_US, list(days))]
                 if len(of_it_T) == 0:
                     continue
-                before = in_file.get(vehicle, -1)
+                before = newest.get(vehicle, -1)
                 highest_T = np.maximum(np.maximum.accumulate(of_it_T), before)
-                late_T = of_it_T < np.concatenate([[before], highest_T[:-1]])
-                older_T = ~late_T & (of_it_T < self.newest.get(vehicle, -1))
-                self.counts.update(_per_day(vehicle, of_it_T[late_T]))
-                older[vehicle].update(_per_day(vehicle, of_it_T[older_T]))
-                in_file[vehicle] = int(highest_T[-1])
-        for vehicle, newest in in_file.items():
-            if newest > self.newest.get(vehicle, -1):
-                self.counts.update(older[vehicle])
-                self.newest[vehicle] = newest
-        self._start()
+                newest[vehicle] = int(highest_T[-1])
+                yield vehicle, of_it_T, of_it_T < np.concatenate([[before], highest_T[:-1]])
 
     def _read_back(self) -> Iterator[np.ndarray]:
-        """The batches of the current file again: (2, T), the number of the vehicle and the time."""
-        if self._kept is None:
-            return
-        with self._kept as kept:
-            kept.seek(0)
+        """The batches of the current file: (2, T), the number of the vehicle and the time."""
+        if self._kept is not None:
+            self._kept.seek(0)
             for _ in range(self._batches):
-                yield np.load(kept)
+                yield np.load(self._kept)
 
     def _start(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
         self._numbers: dict[str, int] = {}
         self._batches = 0
         self._kept = None
