@@ -242,11 +242,11 @@ def test_a_compiler_that_fails_is_told_in_the_same_sentence(
     from torch._inductor import config
 
     monkeypatch.setenv("CXX", "/bin/false")  # it is there, and makes nothing
-    monkeypatch.setattr(config.cpp, "cxx", (None, "/bin/false"))  # as torch reads it when imported
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     objective = Sine()
     compile_steps(objective, 3, "kernels")
-    with pytest.raises(ConfigError, match=r"compile: kernels .*, or set compile: none"):
+    told = pytest.raises(ConfigError, match=r"compile: kernels .*, or set compile: none")
+    with config.patch({"cpp.cxx": (None, "/bin/false")}), told:  # torch read it when imported
         objective.compiled(torch.ones(3))
 
 
