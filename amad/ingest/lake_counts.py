@@ -79,8 +79,10 @@ def rows_unopened(raw: Collection[RawFile], held: Mapping[str, IngestedFile]) ->
 def _outside_class(lake: Lake) -> list[OutsideClass]:
     """One value alone is none: wide exports fill the columns that a vehicle does not have."""
     found: ValuesOf = {}
-    for file in lake.files.values():
-        add_values(found, {} if file.copy_of else file.outside_class)
+    for file in (file for file in lake.files.values() if not file.copy_of):
+        for vehicle, of in file.outside_class.items():
+            for channel, own in of.items():
+                add_values(found, vehicle, channel, own)
     return [
         OutsideClass(
             vehicle=vehicle, channel=channel, values=own.number, last=str(date_of(own.last))

@@ -216,8 +216,9 @@ class FileParser:
         for channel, null_R in null_of.items():
             if count := int((null_R & good_R).sum()):
                 self.nulls[channel] += count
-        lost = values_of(lost_of, vehicles, code_R, day_R, good_R)
-        add_values(self.outside_class, lost)
+        for channel, lost_R in lost_of.items():
+            for code, lost in values_of(np.where(good_R, lost_R, np.nan), code_R, day_R).items():
+                add_values(self.outside_class, vehicles[code], channel, lost)
         self.rows += rows + len(batch.broken)
         if not good_R.all():
             value_CR = value_CR.compress(good_R, axis=1)
@@ -319,10 +320,9 @@ class FileParser:
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, day_R: np.ndarray,
         refuse: Refuse,
     ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
-        """Values (C, R), and channel -> rows that are null as the fleet file lists "no value".
+        """Values (C, R), NaN where null or refused, and channel -> rows listed as "no value".
 
-        A value is NaN if it is null, refused, or of a channel that the vehicle's class lacks; then
-        it is in the third result: channel -> such values, NaN in all other rows.
+        The third result: channel -> values (R,) that are NaN since the vehicle's class lacks it.
         """
         value_CR = np.full((len(self._fleet.channels), len(code_R)), np.nan)
         null_of, lost_of = dict[str, np.ndarray](), dict[str, np.ndarray]()
