@@ -48,6 +48,7 @@ def test_rows_are_sorted_typed_and_in_their_day(yard):
         "ignored": {}, "rows_short": 0,
         "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2, "rows_merged": 0,
         "files_gone": [], "files_twice": [], "vehicles_unknown": {}, "likely_doubles": [],
+        "outside_class": [],
         "nulls_by_channel": {},
         "newest": {"a-1": at(DAY + 1)}, "files_read": 1, "rows_added": 3, "days_changed": 2,
         "first_rejected": {},

@@ -158,6 +158,11 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
         "ids that may be one vehicle, which source.vehicle.aliases joins": [
             " = ".join(map(repr, ids)) for ids in result.likely_doubles
         ],
+        "channels that the class of a vehicle lacks, whose values are read as null (add the class "
+        "to the channel's classes, or correct vehicle_classes)": [
+            f"{item.vehicle}, {item.channel}: {count(item.values, 'value')} until {item.last}"
+            for item in result.outside_class
+        ],
         f"raw files gone from {folder}; the lake keeps their {rows:,} rows "
         f"on {days:,} vehicle-days (`amad ingest --rebuild` would drop them)": [
             file.path for file in gone

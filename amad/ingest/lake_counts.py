@@ -8,9 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.ingest.raw_files import RawFile, unopened
+from amad.reading.outside_class import ValuesOf, add_values
 from amad.reading.row_times import iso
+from amad.reading.times import date_of
 from amad.reading.vehicle_spellings import likely_doubles
-from amad.telemetry.ingest_result import GoneFile, IngestResult, RefusedFile, RepeatedFile
+from amad.telemetry.ingest_result import (
+    GoneFile,
+    IngestResult,
+    OutsideClass,
+    RefusedFile,
+    RepeatedFile,
+)
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
@@ -51,6 +59,7 @@ def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, Any]) ->
         vehicles_unknown=sorted_sums["unknown"],
         likely_doubles=likely_doubles([*vehicles, *sums["unknown"]]),
         nulls_by_channel=sorted_sums["nulls"],
+        outside_class=_outside_class(lake),
         days=len(lake.days()),
         newest={vehicle: f"{iso(us)}+00:00" for vehicle, us in sorted(lake.newest().items())},
         **done,
@@ -65,6 +74,23 @@ def rows_unopened(raw: Collection[RawFile], held: Mapping[str, IngestedFile]) ->
     for path, file in unopened(raw, held).items():
         rows[file.path] += held[path].rows_given
     return rows
+
+
+def _outside_class(lake: Lake) -> list[OutsideClass]:
+    """One value alone is none: wide exports fill the columns that a vehicle does not have."""
+    found: ValuesOf = {}
+    for file in (file for file in lake.files.values() if not file.copy_of):
+        for vehicle, of in file.outside_class.items():
+            for channel, own in of.items():
+                add_values(found, vehicle, channel, own)
+    return [
+        OutsideClass(
+            vehicle=vehicle, channel=channel, values=own.number, last=str(date_of(own.last))
+        )
+        for vehicle, of in sorted(found.items())
+        for channel, own in sorted(of.items())
+        if own.least < own.greatest
+    ]
 
 
 def _not_to_open(lake: Lake, raw: Collection[RawFile]) -> dict[str, str]:

@@ -46,7 +46,7 @@ from amad.telemetry.manifest import IngestedFile, Manifest, lake_contract, readi
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
-COUNTED = ("unknown", "nulls", "ignored", "short", "lacks")  # of a file, while it is parsed
+COUNTED = ("unknown", "nulls", "outside_class", "ignored", "short", "lacks")  # of a file, parsed
 NO_ROWS = "{}: {} on days without a row of the vehicle, such as {}"
 
 

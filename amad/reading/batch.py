@@ -1,5 +1,6 @@
 """What a reader of raw files yields and raises."""
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -52,3 +53,8 @@ class RawBatch:
         if self._read is None:
             self._read = self.columns if self.texts is None else self.texts()
         return self._read
+
+    def content(self, cells: dict[str, pa.Array], at: int) -> str:
+        """A row of the cells as JSON: header -> cell."""
+        row = {self.headers[name]: column[at].as_py() for name, column in cells.items()}
+        return json.dumps(row, default=str, ensure_ascii=False)

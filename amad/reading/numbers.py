@@ -146,8 +146,8 @@ def numbers(
     value_R = column.to_numpy(zero_copy_only=False)
     if not value_R.flags.writeable:  # it is what Arrow holds
         value_R = value_R.copy()
-    null_R |= _is_any(value_R, figures)
-    known_R = _is_any(value_R, list(known))
+    null_R |= is_any(value_R, figures)
+    known_R = is_any(value_R, list(known))
     if null_R.any() or known_R.any():
         value_R[null_R | (known_R & ~np.isfinite(value_R))] = np.nan
     refused = [(rows_R & ~null_R, why) for rows_R, why in refused]
@@ -181,7 +181,7 @@ def _split(nulls: Iterable[str]) -> tuple[list[str], list[float]]:
     return words, figures
 
 
-def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
+def is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
     """Which values are one of the figures, or a figure rounded to float32, bool (R,)."""
     if not figures:
         return np.zeros(len(value_R), bool)

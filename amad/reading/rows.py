@@ -33,6 +33,7 @@ from amad.reading.numbers import (
     numbers,
     shown,
 )
+from amad.reading.outside_class import ValuesOf, add_values, lost_values, values_of
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import AHEAD, Refuse, RowTimes
 from amad.reading.rules import reading_rules
@@ -115,6 +116,7 @@ class FileParser:
         self.rows = 0  # parsed so far, with the refused ones
         self._long = LongRows(fleet) if self._rules.is_long else None
         self.nulls: Counter = Counter()  # channel -> values that the fleet file lists as "no value"
+        self.outside_class: ValuesOf = {}  # that are null, as the class lacks the channel
         self._has_label = fleet.labels.kind in ("column", "intervals")
 
     @property
@@ -206,13 +208,17 @@ class FileParser:
 
         vehicles, code_R = self._vehicles(batch, refuse)
         timestamp_R = self._times.read(batch, vehicles, code_R, refuse)
-        value_CR, null_of = self._values(batch, vehicles, code_R, timestamp_R // DAY_US, refuse)
+        day_R = timestamp_R // DAY_US
+        value_CR, null_of, lost_of = self._values(batch, vehicles, code_R, day_R, refuse)
         label_R = self._labels(batch, rows, refuse)
 
         good_R = reason_R == 0
         for channel, null_R in null_of.items():
             if count := int((null_R & good_R).sum()):
                 self.nulls[channel] += count
+        for channel, lost_R in lost_of.items():
+            for code, lost in values_of(np.where(good_R, lost_R, np.nan), code_R, day_R).items():
+                add_values(self.outside_class, vehicles[code], channel, lost)
         self.rows += rows + len(batch.broken)
         if not good_R.all():
             value_CR = value_CR.compress(good_R, axis=1)
@@ -231,7 +237,7 @@ class FileParser:
             RefusedRow(
                 row=int(row_R[at]),
                 reason=(reason := reasons[reason_R[at] - 1]),
-                content=_content(batch, cells, at),
+                content=batch.content(cells, at),
                 vehicle=name_of[code_R[at]],
                 ahead_us=int(timestamp_R[at]) if reason.startswith(AHEAD) else None,
             )
@@ -313,13 +319,13 @@ class FileParser:
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, day_R: np.ndarray,
         refuse: Refuse,
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
-        """Values (C, R), and channel -> rows that are null as the fleet file lists "no value".
+    ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
+        """Values (C, R), NaN where null or refused, and channel -> rows listed as "no value".
 
-        A value is NaN if it is null, refused, or of a channel that the vehicle's class lacks.
+        The third result: channel -> values (R,) that are NaN since the vehicle's class lacks it.
         """
         value_CR = np.full((len(self._fleet.channels), len(code_R)), np.nan)
-        null_of: dict[str, np.ndarray] = {}
+        null_of, lost_of = dict[str, np.ndarray](), dict[str, np.ndarray]()
         lacks_VC = self._lacks(vehicles)
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
@@ -341,10 +347,11 @@ class FileParser:
                 refuse(bad_R & ~lacks_R, f"{why}; {UNKNOWN}" if channel.codes else why)
             value_CR[c] = read.value_R
             if lacks_VC[:, c].any():
+                lost_of[channel.name] = lost_values(read, lacks_R, channel)
                 value_CR[c, lacks_R] = np.nan
             if read.null_R.any():
                 null_of[channel.name] = read.null_R & ~lacks_R
-        return value_CR, null_of
+        return value_CR, null_of, lost_of
 
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
         """Does a vehicle's class lack a channel? (V + 1, C); the last row is for code -1."""
@@ -391,8 +398,3 @@ class FileParser:
         except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
         return read
-
-
-def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:
-    row = {batch.headers[name]: column[at].as_py() for name, column in cells.items()}
-    return json.dumps(row, default=str, ensure_ascii=False)

@@ -68,7 +68,7 @@ def fleet_health(
         found += _scaled(profile, fleet)
         events = _resets(counters, fleet)
     if ingested is not None:
-        found += _from_ingest(ingested)
+        found += _from_ingest(ingested) + _outside_class(ingested, lake)
     found += _refused(ingested, lake, fleet, much)
     if fresh is None:
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
@@ -210,6 +210,24 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
         Trouble(kind=kind, subject=subject, text=text)
         for kind, found in kinds.items()
         for subject, text in found
+    ]
+
+
+def _outside_class(ingested: IngestResult, lake: Lake) -> list[Trouble]:
+    """One finding per vehicle, until its newest ``RECENT`` dates have no such value."""
+    of: dict[str, list[str]] = {}
+    recent = {vehicle: lake.dates(vehicle)[-RECENT:] for vehicle in lake.vehicles()}
+    for item in ingested.outside_class:
+        if item.last >= str(min(recent.get(item.vehicle, []), default=date.max)):
+            named = f"{item.channel} ({count(item.values, 'value')})"
+            of.setdefault(item.vehicle, []).append(named)
+    return [
+        Trouble(
+            kind="outside_class",
+            subject=vehicle,
+            text=f"has values of channels that its class lacks, read as null: {some(named)}",
+        )
+        for vehicle, named in of.items()
     ]
 
 

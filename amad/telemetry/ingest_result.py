@@ -27,6 +27,18 @@ class RepeatedFile(Entry):
     original: str
 
 
+class OutsideClass(Entry):
+    """Different values of a channel that the vehicle's class lacks, which are read as null.
+
+    last: ISO date of the last of them.
+    """
+
+    vehicle: str
+    channel: str
+    values: int
+    last: str
+
+
 class IngestResult(Artifact):
     """The counts of the whole lake, and of the last run of ingest.
 
@@ -61,6 +73,7 @@ class IngestResult(Artifact):
     vehicles_unknown: dict[str, int] = {}
     likely_doubles: list[list[str]] = []
     nulls_by_channel: dict[str, int] = {}
+    outside_class: list[OutsideClass] = []
     days: int = 0
     newest: dict[str, str] = {}
     files_read: int = 0

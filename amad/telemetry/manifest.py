@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from amad.config import Fleet
 from amad.config.digest import json_digest
+from amad.reading.outside_class import ValuesOf
 from amad.telemetry.artifact import EMPTY, Artifact, Entry
 
 FORMAT = 3  # of the parts and tables: a lake of another format is written anew
@@ -16,7 +17,8 @@ class IngestedFile(Entry):
     part: train, all or test. rows: sent, the refused ones counted. refused: why the file, or its
     rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
-    refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
+    refused rows. nulls: channel -> values that stood for none. outside_class: vehicle -> channel
+    that its class lacks -> values, which are null. ignored: what is no row -> lines.
     short: rows with fewer fields than the header. lacks: channels with ``since`` for which it has
     no column. rejected: reason -> rows; rejected_of: the same by vehicle, where rows name theirs,
     of those with most. merged: rows that became part of another row of their time. ahead: the
@@ -33,6 +35,7 @@ class IngestedFile(Entry):
     test_start: dict[str, int] = EMPTY
     unknown: dict[str, int] = EMPTY
     nulls: dict[str, int] = EMPTY
+    outside_class: ValuesOf = EMPTY
     ignored: dict[str, int] = EMPTY
     short: int = 0
     lacks: tuple[str, ...] = ()

@@ -52,6 +52,12 @@ KINDS = (
         "'amad ingest'",
     ),
     Kind(
+        name="outside_class",
+        title="Values of channels that the vehicle's class lacks",
+        remedy="if they are real, correct vehicle_classes: in the fleet file, or add the class to "
+        "classes: of the channel, then run 'amad ingest'",
+    ),
+    Kind(
         name="refused",
         title="Refused files",
         remedy="mend the file, or the source section of the fleet file, then run 'amad ingest'",
