@@ -21,7 +21,7 @@ from report_kit import (
     write_fleet,
     write_run,
     write_verdicts,
-)
+)  # fmt: skip
 
 from amad.config import DataError, Fleet, Settings
 from amad.config import number_text as text
@@ -380,9 +380,6 @@ def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.Mon
     exec(code, names)
     assert names["scores"].num_rows == 1200 and "date" in names["scores"].schema.names
     assert names["incidents"]["incident_id"].to_pylist() == [found.incident_id]
-
-
-# The geometry of the plots.
 
 
 def test_long_runs_are_shown_in_few_cells():

@@ -8,12 +8,11 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -38,6 +37,7 @@ from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
 from amad.report.incident_plot import about, blame, broken_relation
 from amad.report.promise import of_run, table
+from amad.report.report_result import Report
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
@@ -56,72 +56,6 @@ from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
 UNFOLDED = 6  # findings of one kind that are shown at once; the others can be unfolded
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a page shows.
-
-    without_scores: vehicles without a scored row. affected: those with incidents. causes: of
-    the incidents, those that are told as one counted once. troubles: findings under Fleet health.
-    unscored: why nothing is scored, empty where something is. pages: of single dates that were made
-    with it. waiting: scored dates that have no page yet. unread: of each file that the page does
-    without, how to mend it.
-    """
-
-    fleet: str
-    path: Path
-    dates: list[date]
-    vehicles: int
-    without_scores: int
-    affected: int
-    incidents: int
-    causes: int
-    troubles: int
-    unscored: str
-    pages: int = 0
-    waiting: int = 0
-    unread: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(
-        cls,
-        fleet: str,
-        run: ScoringRun,
-        coverage: dict[str, Coverage],
-        sets: list[list[Incident]],
-        troubles: int,
-    ) -> Self:
-        """The figures of a page that lies nowhere yet. sets: the incidents of each cause."""
-        return cls(
-            fleet=fleet,
-            path=Path(),
-            dates=run.dates,
-            vehicles=len(coverage),
-            without_scores=sum(not item.total.scored for item in coverage.values()),
-            affected=len({i.vehicle for own in sets for i in own}),
-            incidents=sum(map(len, sets)),
-            causes=len(sets),
-            troubles=troubles,
-            unscored=run.unscored,
-        )
-
-    def __str__(self) -> str:
-        health = f"{count(self.troubles, 'finding')} under Fleet health, in {self.path}"
-        if self.unscored:
-            return f"report without scores, since fleet {self.fleet} has no champion; {health}"
-        summary = (
-            f"report of {range_of(self.dates)}: {of_causes(self.causes, self.incidents)} on "
-            f"{self.affected} of {count(self.vehicles, 'vehicle')}"
-        )
-        if self.without_scores:
-            summary += f", {self.without_scores:,} without a score"
-        summary += f"; {health}"
-        if self.pages:
-            summary += f"; {count(self.pages, 'page')} of single dates made"
-        if self.waiting:
-            summary += f", {self.waiting:,} left for the next 'amad report'"
-        return summary
 
 
 @dataclass(frozen=True, kw_only=True)
