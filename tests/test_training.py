@@ -262,8 +262,8 @@ def test_several_workers_make_the_steps_of_one(
     for several, alone in zip(first, plain(one), strict=True):
         assert several == pytest.approx(alone, rel=1e-3)
     a, b = (Checkpoint.read(path / "checkpoint").objective for path in (tmp_path, folder))
-    for name, weight in a.items():
-        torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)
+    for name, weight in a.items():  # AdamW turns a gradient that is all rounding into a full step
+        torch.testing.assert_close(weight, b[name], atol=1e-3, rtol=1e-2)
 
 
 OPTIMISERS = """
