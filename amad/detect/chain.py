@@ -20,7 +20,8 @@ Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,13 @@ class Calibration:
     centre_EW: np.ndarray  # train median of the box means of each term
     spread_EW: np.ndarray  # their interquartile range, floored
 
+    @classmethod
+    def unknown(cls, channels: int, terms: int, widths: int) -> "Calibration":
+        """NaN throughout."""
+        shape = {"C": channels, "EW": (terms, widths)}
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: np.full(shape[name.rsplit("_", 1)[1]], np.nan) for name in names})
+
 
 def habituation_rows(period_us: int) -> int:
     """How many periods ``HABITUATION_US`` has, at least one."""
@@ -125,58 +133,52 @@ class EvidenceChain:
         member cannot be used then.
         """
         known_TC = np.isfinite(residual_TC) & layout.present_TC
-        usable_C = known_TC.any(axis=0)
+        count_C, usable_C = known_TC.sum(axis=0), known_TC.any(axis=0)
         if not usable_C.any():
             return None if prior is None else (prior, np.zeros(0))
-        count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
-        own_C = np.nan_to_num(count_C / (count_C + prior_rows))
 
-        def moved(name: str, own, share, *, square: bool = False):
-            return own if prior is None else towards(getattr(prior, name), own, share, square)
+        own_C = count_C / np.maximum(count_C + prior_rows, 1)
+        terms, widths = len(TERMS), len(self.params.widths)
+        learnt = deepcopy(prior) if prior else Calibration.unknown(len(own_C), terms, widths)
 
-        z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
-        scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
-        for c in () if events_C is None else np.flatnonzero(usable_C & events_C):
-            scale_C[c] = max(scale_C[c], events_scale(z2_TC[known_TC[:, c], c]))
-        scale_C = moved("scale_C", scale_C, own_C, square=True)
-        z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
-        ordinary_C = np.where(known_TC, z2_TC, 0.0).sum(axis=0) / count_C
-        ordinary_C = moved("ordinary_C", ordinary_C, own_C)
-        z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
+        def move(name: str, at, own, share, *, square: bool = False):
+            figure = getattr(learnt, name)
+            figure[at] = towards(figure[at], own, share, square)
+            return figure[at]
 
-        smooth_TC = self._smooth(z2_TC, layout, ordinary_C, tail.width)
-        tail_C = np.full(len(scale_C), np.nan)
-        for c in np.flatnonzero(usable_C):
-            tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
-        tail_C = moved("tail_C", tail_C, own_C, square=True)
-        ratio_TC = np.sqrt(smooth_TC / tail_C)
-        tail_ordinary_C = np.where(known_TC, ratio_TC, 0.0).sum(axis=0) / count_C
-        tail_ordinary_C = moved("tail_ordinary_C", tail_ordinary_C, own_C)
-
-        present_TC = (layout.present_TC & usable_C)[:, usable_C]
-        power = 2 * tail.exponent
-        terms = (
-            (z2_TC, ordinary_C, 1.0),
-            (ratio_TC**power, tail_ordinary_C**power, tail.root),
-        )
+        power, present_T = 2 * tail.exponent, np.zeros(layout.rows)
+        sum_ET = np.zeros((terms, layout.rows))
+        for c in np.flatnonzero(usable_C):  # one at a time: memory holds one channel in float64
+            known_T, share = known_TC[:, c], own_C[c]
+            square_R = np.square(residual_TC[known_T, c], dtype=np.float64)
+            scale = max(np.sqrt(square_R.mean()), self.params.floor)
+            if events_C is not None and events_C[c]:
+                scale = max(scale, events_scale(square_R))
+            z2_R = square_R / move("scale_C", c, scale, share, square=True) ** 2
+            np.minimum(z2_R, Z2_CAP, out=z2_R)
+            ordinary = move("ordinary_C", c, z2_R.mean(), share)
+            z2_T = np.full(layout.rows, ordinary)
+            z2_T[known_T] = z2_R
+            ratio_T = self._smooth(z2_T, layout, ordinary, tail.width)
+            limit = max(np.quantile(ratio_T[known_T], TAIL_QUANTILE), TAIL_FLOOR)
+            ratio_T /= move("tail_C", c, limit, share, square=True)
+            np.sqrt(ratio_T, out=ratio_T)
+            move("tail_ordinary_C", c, ratio_T[known_T].mean(), share)
+            channel_T = layout.present_TC[:, c]
+            present_T += channel_T
+            sum_ET += np.where(channel_T, (z2_T, ratio_T**power), 0.0)
+        mean_ET = sum_ET / np.maximum(present_T, 1)
+        tail_quiet_U = learnt.tail_ordinary_C[usable_C] ** power
         means = [
-            (_mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], root)
-            for x_TC, quiet_C, root in terms
+            (mean_ET[0], learnt.ordinary_C[usable_C], 1.0),
+            (mean_ET[1], tail_quiet_U, tail.root),
         ]
         box_EWT = self._term_boxes(means, layout)
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
-        own = float(own_C[usable_C].mean())
-        centre_EW = moved("centre_EW", centre_EW, own)
-        spread_EW = moved("spread_EW", np.maximum(high_EW - low_EW, SPREAD_FLOOR), own, square=True)
-        calibration = Calibration(
-            scale_C=scale_C,
-            ordinary_C=ordinary_C,
-            tail_C=tail_C,
-            tail_ordinary_C=tail_ordinary_C,
-            centre_EW=centre_EW,
-            spread_EW=spread_EW,
-        )
-        return calibration, np.mean(_log_evidence(box_EWT, calibration)[0], axis=0)
+        spread_EW, own = np.maximum(high_EW - low_EW, SPREAD_FLOOR), own_C[usable_C].mean()
+        move("centre_EW", ..., centre_EW, own)
+        move("spread_EW", ..., spread_EW, own, square=True)
+        return learnt, np.mean(_log_evidence(box_EWT, learnt)[0], axis=0)
 
     def evidence(
         self,
@@ -239,16 +241,19 @@ class EvidenceChain:
         return excess_T - self.params.baseline_weight * past.mean(excess_T)
 
     def _smooth(
-        self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray, rows: int
+        self, z2_T: np.ndarray, layout: Layout, ordinary: np.ndarray | float, rows: int
     ) -> np.ndarray:
-        """The mean of each channel's z2 over boxes of so many rows, (T, C)."""
-        smooth_TC = np.empty_like(z2_TC)
+        """The mean of z2 over boxes of so many rows: of one channel (T,), or of several (T, U).
+
+        ordinary: z2 where a box lies outside its segment, for each channel.
+        """
+        smooth_T = np.empty_like(z2_T)
         before, after = reach(rows, trailing=self.trailing)
         width = before + after + 1
         for piece in layout.pieces(before, after):
-            [sum_PC] = sliding(piece.take(z2_TC, ordinary_C), [width], np.add)
-            np.divide(piece.of_rows(sum_PC, before), width, out=smooth_TC[piece.rows])
-        return smooth_TC
+            [sum_P] = sliding(piece.take(z2_T, ordinary), [width], np.add)
+            np.divide(piece.of_rows(sum_P, before), width, out=smooth_T[piece.rows])
+        return smooth_T
 
     def _term_boxes(
         self, terms: Sequence[tuple[np.ndarray, np.ndarray, float]], layout: Layout
@@ -296,8 +301,3 @@ def _log_evidence(box_EWT: np.ndarray, calibration: Calibration) -> tuple[np.nda
     z_EWT = (box_EWT - calibration.centre_EW[..., None]) / calibration.spread_EW[..., None]
     z_ET = z_EWT.max(axis=1)
     return np.copysign(np.log1p(np.abs(z_ET)), z_ET), z_EWT
-
-
-def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
-    """Mean over the channels that exist in each row, (T,)."""
-    return np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)

@@ -99,14 +99,18 @@ class Ensemble:
                 added = {name: weight * x for name, x in prior.sums[member.name].items()}
             residuals = member.fit(owner, group, folds, *([added] if added else []))
             tolerances = member.fit_tolerance(owner, group, residuals, folds)
-            residual_TC = np.concatenate(residuals)
+            residual_TC = _joined(residuals)
             residual_TC[:, list(constant)] = np.nan
-            z_TC = residual_TC / np.concatenate(tolerances) if tolerances else residual_TC
-            found = self.chain.calibrate(z_TC, layout, known, counts_as, member.tail, events_C)
+            own = predictability_of(residual_TC, group, events_C) if member.predicts else None
+            if tolerances:
+                residual_TC /= _joined(tolerances)
+            found = self.chain.calibrate(
+                residual_TC, layout, known, counts_as, member.tail, events_C
+            )
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
-                if member.predicts and len(found[1]):
-                    predictability[member.name] = predictability_of(residual_TC, group, events_C)
+                if own is not None and len(found[1]):
+                    predictability[member.name] = own
         return calibration, evidence, predictability
 
     def evidence(
@@ -322,3 +326,8 @@ def add_ranges(
 
 def _excess(evidence: Evidence, threshold: float) -> np.ndarray:
     return np.maximum(evidence[0] - threshold, 0.0)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows of all parts; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -46,9 +46,13 @@ def share_of_others(square_R: np.ndarray) -> float:
 
 def channels_of_events(group: Sequence[Series]) -> np.ndarray:
     """Which channels are of events in the train rows of these series, bool (C,)."""
-    moves = [np.diff(series.value_TC, axis=0)[np.diff(series.segment_T) == 0] for series in group]
-    square_RC = np.square(np.concatenate(moves), dtype=np.float64)
-    return np.array([share_of_others(square_R) for square_R in square_RC.T]) < 1 - EVENTS
+    within = [np.diff(series.segment_T) == 0 for series in group]
+
+    def others(c: int) -> float:
+        moves = [np.diff(s.value_TC[:, c])[w_T] for s, w_T in zip(group, within, strict=True)]
+        return share_of_others(np.square(np.concatenate(moves), dtype=np.float64))
+
+    return np.array([others(c) for c in range(group[0].value_TC.shape[1])]) < 1 - EVENTS
 
 
 def events_scale(square_R: np.ndarray) -> float:

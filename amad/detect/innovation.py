@@ -67,16 +67,10 @@ class InnovationMember(Member):
         whole = np.sum(grams, axis=0) + (prior["peer_gram"] if prior else 0.0)
         second = {"scale": scale_C, "peer": self._peers(whole)}
         self.coefficients[owner] = self.past.coefficients[owner] | second
-        if len(groups) == 1:
-            return [self._unexplained(error_TC, second) for error_TC in errors]
-        held_out = []
         for group, gram in zip(groups, grams, strict=True):
-            without = {"scale": scale_C, "peer": self._peers(whole - gram)}
-            held_out.append([self._unexplained(part, without) for part in group])
-        if len(errors) == 1:
-            return [np.concatenate([part for group in held_out for part in group])]
-        for k, group in enumerate(held_out):
-            errors[k::folds] = group
+            peers = self._peers(whole - gram) if len(groups) > 1 else second["peer"]
+            for part_TC in group:  # of the errors
+                part_TC[:] = self._unexplained(part_TC, {"scale": scale_C, "peer": peers})
         return errors
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:

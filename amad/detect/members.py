@@ -132,18 +132,19 @@ class Member(ABC):
         self.coefficients[owner], others = self.solve_folds(summaries, [prior] if prior else [])
         if len(groups) == 1:
             return [self._masked(s, self.coefficients[owner]) for s in train]
-        held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
-        pieces, first = [], 0
+        held_out = [np.empty(series.value_TC.shape, np.float32) for series in train]
+        first = 0
         for k, (group, coefficients) in enumerate(zip(groups, others, strict=True)):
             if single:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
                 rows = train[0].rows_between(start, last + self.lookahead_rows)
-                pieces.append(self._masked(rows, coefficients)[first - start : last - start])
+                part_TC = self._masked(rows, coefficients)
+                held_out[0][first:last] = part_TC[first - start : last - start]
                 first = last
             else:
                 held_out[k::folds] = [self._masked(series, coefficients) for series in group]
-        return [np.concatenate(pieces)] if single else held_out
+        return held_out
 
     def fit_tolerance(
         self, owner: str, train: Sequence[Series], errors: Sequence[np.ndarray], folds: int

@@ -134,12 +134,12 @@ def explained_shares(residual_TC: np.ndarray, group: Sequence[Series]) -> np.nda
 
     residual_TC: of the series of the group, one after the other; NaN where there is none.
     """
-    value_TC = np.concatenate([series.value_TC for series in group])
-    share_C = np.full(value_TC.shape[1], np.nan)
-    for c, (residual_T, value_T) in enumerate(zip(residual_TC.T, value_TC.T, strict=True)):
+    share_C = np.full(residual_TC.shape[1], np.nan)
+    for c, residual_T in enumerate(residual_TC.T):
         known_T = np.isfinite(residual_T)
         if known_T.sum() < LEAST_ROWS:
             continue
+        value_T = np.concatenate([series.value_TC[:, c] for series in group])
         variance = float(np.var(value_T[known_T], dtype=np.float64))
         if variance > LEAST_VARIANCE:
             error = float(np.mean(np.square(residual_T[known_T], dtype=np.float64)))
@@ -152,8 +152,12 @@ def others_shares(residual_TC: np.ndarray) -> np.ndarray:
 
     NaN where a channel does not err, or in too few rows.
     """
-    square_TC = np.square(residual_TC, dtype=np.float64)
-    return np.array([share_of_others(square_T[np.isfinite(square_T)]) for square_T in square_TC.T])
+    return np.array(
+        [
+            share_of_others(np.square(residual_T[np.isfinite(residual_T)], dtype=np.float64))
+            for residual_T in residual_TC.T
+        ]
+    )
 
 
 def mean_share(share_C: np.ndarray) -> float:

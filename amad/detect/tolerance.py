@@ -170,7 +170,9 @@ def solve_tolerance(sums: Sequence[Arrays]) -> np.ndarray:
 
 def root_mean_square(errors: Sequence[np.ndarray]) -> np.ndarray:
     """Of the known errors of each channel, float64 (C,); 1 for a channel that is never wrong."""
-    square_C = sum(np.nansum(np.square(error, dtype=np.float64), axis=0) for error in errors)
-    count_C = sum(np.isfinite(error).sum(axis=0) for error in errors)
+    square_C, count_C = np.zeros((2, errors[0].shape[1]))
+    for error_TC in errors:
+        count_C += np.isfinite(error_TC).sum(axis=0)
+        square_C += [np.nansum(np.square(error_T, dtype=np.float64)) for error_T in error_TC.T]
     scale_C = np.sqrt(square_C / np.maximum(count_C, 1))
     return np.where(scale_C > np.finfo(np.float32).eps, scale_C, 1.0)
