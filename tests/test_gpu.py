@@ -24,6 +24,8 @@ from amad.model import (
     train,
     write_bundle,
 )
+from amad.model.device_rows import DeviceRows
+from amad.windows import WindowIndex, WindowStore
 
 pytestmark = [
     pytest.mark.gpu,
@@ -49,6 +51,17 @@ def test_training_on_a_gpu_follows_training_on_the_cpu(job: TrainJob, tmp_path: 
     on_cpu = train(job, LocalReporter(tmp_path / "cpu", "cpu"))
     on_gpu = train(job, LocalReporter(tmp_path / "gpu", "cuda"))
     assert validation(on_gpu.epochs) == pytest.approx(validation(on_cpu.epochs), rel=2e-2)
+
+
+def test_the_rows_of_a_small_fleet_lie_on_the_gpu(job: TrainJob) -> None:
+    store, device = WindowStore.open(job.store), torch.device("cuda")
+    held = DeviceRows.where_they_fit(store, device)
+    assert held is not None
+    index = WindowIndex(store, job.params.model.window, 7)
+    ids_B = np.arange(len(index))
+    x_BLC, valid_BLC = held.windows(index, ids_B)
+    assert x_BLC.device.type == valid_BLC.device.type == "cuda"
+    np.testing.assert_array_equal(x_BLC.cpu().numpy(), index.gather(ids_B))
 
 
 @compiler

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amad.config.params import Params
 from amad.model.checkpoint import Reporter
+from amad.model.device_rows import DeviceRows
 from amad.model.losses import hidden_and_counted
 from amad.model.masks import draw_mask
 from amad.model.owners import Owners
@@ -43,6 +44,7 @@ class Windows:
         self.validation_ids = evenly[reporter.rank :: reporter.world_size]
         self.per_epoch = min(params.train.windows_per_epoch(len(store.vehicles)), len(self.train))
         self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
+        self._on_device = DeviceRows.where_they_fit(store, reporter.device)
 
     @property
     def per_step(self) -> int:
@@ -54,11 +56,12 @@ class Windows:
     def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """x_BLC float32, valid_BLC bool and owner_B (long) of some windows."""
         device = self.reporter.device
-        return (
-            torch.from_numpy(index.gather(ids_B)).to(device),
-            torch.from_numpy(measured(index, self._valid, ids_B)).to(device),
-            torch.from_numpy(self._owner[index.vehicle_W[ids_B]]).to(device),
-        )
+        owner_B = torch.from_numpy(self._owner[index.vehicle_W[ids_B]]).to(device)
+        if self._on_device is not None:
+            return *self._on_device.windows(index, ids_B), owner_B
+        x_BLC = torch.from_numpy(index.gather(ids_B)).to(device)
+        valid_BLC = torch.from_numpy(measured(index, self._valid, ids_B)).to(device)
+        return x_BLC, valid_BLC, owner_B
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """Window ids of each step, of all ranks together."""
