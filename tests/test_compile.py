@@ -33,12 +33,8 @@ from amad.model import (
 from amad.model.batches import Windows
 from amad.model.compiled import compile_steps
 
-SHIPPED = {"loss": {"maxmin": 0.0, "contrast": 0.0}}
-# Four full batches in an epoch, and a rest of one window.
-FORMS = {
-    "shipped": SHIPPED | {"train": {"max_windows": 33}},
-    "every loss": {"train": {"max_windows": 33}},
-}
+EVERY_LOSS = {"train": {"max_windows": 33}}  # four full batches in an epoch, and one window more
+SHIPPED = EVERY_LOSS | {"loss": {"maxmin": 0.0, "contrast": 0.0}}
 KERNELS = {"compile": "kernels"}
 CLOSE = {"rtol": 1e-2, "atol": 2e-4}  # of a weight, as several workers differ from one
 
@@ -65,7 +61,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
     store = toy_store(tmp_path_factory.mktemp("fleet"))
-    return TrainJob(store=store.path, params=toy_params(**FORMS["shipped"]), digest="d1")
+    return TrainJob(store=store.path, params=toy_params(**EVERY_LOSS), digest="d1")
 
 
 class Cut(LocalReporter):
@@ -93,12 +89,10 @@ def assert_same(found: Checkpoint, wanted: Checkpoint) -> None:
 @compiler
 @pytest.mark.cluster
 @pytest.mark.usefixtures("programs")
-@pytest.mark.parametrize("form", FORMS)
 def test_compiled_training_is_that_without_a_compiler_and_goes_on_from_either(
-    job: TrainJob, tmp_path: Path, form: str
+    job: TrainJob, tmp_path: Path
 ) -> None:
     """One program serves all epochs; the last batch of each, of another size, makes none."""
-    job = replace(job, params=toy_params(**FORMS[form]))
     with_compiler = replace(job, **KERNELS)
     train(job, LocalReporter(tmp_path / "plain"))
     counters = torch._dynamo.utils.counters
@@ -148,7 +142,6 @@ def test_two_workers_with_a_compiler_make_the_steps_of_one_without(
     job: TrainJob, tmp_path: Path
 ) -> None:
     """Real processes over gloo; the program runs within torch's DistributedDataParallel."""
-    job = replace(job, params=toy_params(**FORMS["every loss"]))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -168,7 +161,7 @@ def test_stages_train_and_search_with_a_compiler_under_ray(tmp_path: Path) -> No
     """Under Ray Train and in the trials of Ray Tune; the key alone begins nothing anew."""
     store = engine_store(tmp_path)
     tune = {"trials": 1, "batch": 1, "epochs": 1, "cases": 4}
-    params = engine_params(**FORMS["shipped"], tune=tune)
+    params = engine_params(**SHIPPED, tune=tune)
     profile = PROFILE.model_copy(update=KERNELS)
     compiled = toy_stage(tmp_path / "compiled", params, profile, store)
     plain = toy_stage(tmp_path / "plain", params, PROFILE.model_copy(update={"workers": 0}), store)
