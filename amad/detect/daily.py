@@ -121,7 +121,6 @@ def score_table(
         table = _since(table, start_us)
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
-    assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
     scored = detector.find_alarms(scaled)
     return _scored_rows(detector, table, series, scaled, first, scored, present_fleet)
@@ -146,7 +145,6 @@ def _scored_rows(
     classes = {"vehicle_classes": present_fleet.vehicle_classes}
     fleet = detector.fleet.model_copy(update=classes)
     now = [present_fleet.channel_by_name[name] for name in fleet.channel_names]
-    assert detector.scaler is not None, "a saved detector has its scaler"
     time_R = times_of(table)
     row_R = row_of(series, time_R, fleet.period_us)
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
@@ -186,7 +184,6 @@ def _unlearnt(detector: "Detector", series: Series) -> np.ndarray:
 
 def new_channels(detector: "Detector", fleet: Fleet) -> list[str]:
     """The channels of the fleet file of which the detector has learnt nothing; it judges none."""
-    assert detector.scaler is not None, "a saved detector has its scaler"
     known = detector.fleet.channel_by_name.keys() - set(detector.scaler.unlearnt)
     return [name for name in fleet.channel_names if name not in known]
 

@@ -80,7 +80,6 @@ class VehicleDays:
         table = self._read(day)
         series = to_series(table, self.fleet, self.vehicle)
         first, last = self._rows(series, start, end)
-        assert detector.scaler is not None, "a saved detector has its scaler"
         scaled = detector.scaler.apply(series)
         counted = {d: states[d] for d in self.dates if d < day and d in states}
         past = history(detector, counted, start)
@@ -141,7 +140,6 @@ class VehicleDays:
         shape = (narrow.rows, len(self.fleet.channels))
         value_TC, valid_TC = np.full(shape, np.nan), np.zeros(shape, np.uint8)
         value_TC[:, channels], valid_TC[:, channels] = narrow.value_TC, narrow.valid_TC
-        assert self.detector.scaler is not None, "a saved detector has its scaler"
         return self.detector.scaler.apply(
             Series(
                 vehicle=narrow.vehicle, vehicle_class=narrow.vehicle_class, value_TC=value_TC,

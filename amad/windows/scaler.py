@@ -66,6 +66,16 @@ class Scaler:
     unlearnt: list[str] = field(default_factory=list)
 
     @classmethod
+    def identity(cls, channels: Sequence[str]) -> "Scaler":
+        """A scaler for series that need none: it leaves every value as it is."""
+        same = (np.zeros(len(channels)), np.ones(len(channels)))
+        return cls(
+            channels=list(channels),
+            tables={"vehicle": {}, "class": {}, "fleet": {"": same}},
+            has_channel={},
+        )
+
+    @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
         """Learn from the measured cells of the train rows of each series.
 
