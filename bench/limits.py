@@ -17,16 +17,16 @@ Products of the closed-form members, which NumPy makes, are not among them.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amad.config import Params, Settings, load_fleet, load_params
+from amad.config import Settings, load_fleet, load_params
 from amad.config.params import ModelParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
@@ -137,13 +137,6 @@ def scoring(rates: dict[str, float], copy: float) -> dict:
     }
 
 
-class _Bundle(NamedTuple):
-    """What a detector needs of a bundle; the weights of the network do not matter for its speed."""
-
-    model: Amad
-    params: Params
-
-
 def voting() -> dict:
     """The shares of a detector's time when it scores with the network voting.
 
@@ -155,7 +148,9 @@ def voting() -> dict:
     detect = params.detect.model_copy(update={"amad_weight": 1.0})
     params = params.model_copy(update={"model": SIZES[VOTING_WIDTH], "detect": detect})
     channels, rng = len(fleet.channels), np.random.default_rng(0)
-    members = build_members(detect, _Bundle(Amad(channels, params.model).eval(), params))
+    model = Amad(channels, params.model).eval()  # its weights do not matter for its speed
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=None, meta={})
+    members = build_members(detect, bundle)
     detector, parts, begin = Detector(members, detect, fleet, None), [], 0
     for rows in VOTING_ROWS:
         time_T = np.arange(begin, begin + rows, dtype=np.int64) * fleet.period_us

@@ -100,7 +100,7 @@ def scoring_pass(channels: int) -> tuple[Callable[[], object], int]:
         split_T=np.full(rows, TRAIN, np.uint8),
     )
     model = Amad(channels, params)
-    return lambda: hidden_residual(model, series, params.window, 10), rows
+    return lambda: hidden_residual(model, series, 10), rows
 
 
 def operations(work: Callable[[], None]) -> int:

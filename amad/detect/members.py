@@ -16,11 +16,10 @@ from collections.abc import MutableMapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from amad.config import Params
 from amad.config.params import Hide, MaskFamily
 from amad.detect.chain import BETWEEN, OVER_TIME, Tail
 from amad.detect.residual_cache import Arrays, ResidualCache
@@ -29,7 +28,7 @@ from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
-    from amad.model.network import Amad
+    from amad.model.bundle import Bundle
 
 
 class Member(ABC):
@@ -252,18 +251,6 @@ class RidgeMember(Member):
         return residual_TC
 
 
-class Network(Protocol):
-    """The fields of a bundle that ``AmadMember`` uses."""
-
-    @property
-    def model(self) -> "Amad":
-        """The attention network."""
-
-    @property
-    def params(self) -> Params:
-        """The settings that it was trained with."""
-
-
 class AmadMember(Member):
     """The attention network of a bundle, which predicts positions while they are hidden from it.
 
@@ -273,15 +260,14 @@ class AmadMember(Member):
     and can see a sensor that is stuck, late or disconnected although its own past agrees.
     """
 
-    def __init__(self, bundle: "Network", weight: float = 1.0, *, hide: Hide = "time") -> None:
+    def __init__(self, bundle: "Bundle", weight: float = 1.0, *, hide: Hide = "time") -> None:
         super().__init__("amad" if hide == "time" else "amad_channel", weight)
         model, block = bundle.params.model, bundle.params.mask.block
         self.bundle, self.block, self.hide = bundle, block, hide
         self.between_channels = hide == "channel"
         self.context_rows = self.lookahead_rows = model.window
-        if (
-            model.direction == "past"
-        ):  # a hidden channel is predicted from the others up to the end of its block
+        if model.direction == "past":
+            # A hidden channel is predicted from the others up to the end of its block.
             self.lookahead_rows = 0 if hide == "time" else block - 1
 
     def summarise(self, series: Series) -> Arrays:
@@ -309,8 +295,7 @@ class AmadMember(Member):
         """Measured minus predicted value; NaN where no whole window of rows is available."""
         from amad.model.residual import hidden_residual
 
-        window = self.bundle.params.model.window
-        return hidden_residual(self.bundle.model, series, window, self.block, family=self.hide)
+        return hidden_residual(self.bundle.model, series, self.block, family=self.hide)
 
 
 def hidden_kinds(family: MaskFamily) -> list[Hide]:
