@@ -83,8 +83,7 @@ def score_vehicle_day(
     """
     check_contract(detector, fleet)
     if day in quarantined:
-        table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
-        return ScoredRows(table=table, incidents=[])
+        return ScoredRows(table=_quarantined(lake.read_day(vehicle, day), vehicle), incidents=[])
     days = VehicleDays(detector, fleet, lake, vehicle, quarantined)
     states = {} if states is None else states
     if day not in days.dates:
@@ -113,8 +112,7 @@ def score_table(
     figures of the whole fleet.
     """
     present_fleet = present_fleet or detector.fleet
-    classes = {"vehicle_classes": present_fleet.vehicle_classes}
-    series = to_series(table, detector.fleet.model_copy(update=classes), vehicle)
+    series = to_series(table, detector.fleet.with_classes_of(present_fleet), vehicle)
     first, period = 0, detector.fleet.period_us
     if start_us is not None:
         first = int(np.searchsorted(series.timestamp_T, start_us // period * period))
@@ -142,8 +140,7 @@ def _scored_rows(
     deviations: Deviations | None = None,
 ) -> ScoredRows:
     """The scores and incidents of these lake rows, which lie in ``series`` from ``first`` on."""
-    classes = {"vehicle_classes": present_fleet.vehicle_classes}
-    fleet = detector.fleet.model_copy(update=classes)
+    fleet = detector.fleet.with_classes_of(present_fleet)
     now = [present_fleet.channel_by_name[name] for name in fleet.channel_names]
     time_R = times_of(table)
     row_R = row_of(series, time_R, fleet.period_us)
@@ -279,7 +276,8 @@ def _top(
     return pa.ListArray.from_arrays(offsets, channels), pa.ListArray.from_arrays(offsets, shares)
 
 
-def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
+def _quarantined(table: pa.Table, vehicle: str) -> pa.Table:
+    """The rows of a quarantined day, none of which has a score."""
     rows = table.num_rows
     columns = {
         "vehicle": [vehicle] * rows,
@@ -288,7 +286,7 @@ def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
         "threshold": pa.nulls(rows, pa.float32()),
         "alarm": np.zeros(rows, bool),
         "imputed": np.zeros(rows, bool),
-        "status": [status] * rows,
+        "status": ["quarantined"] * rows,
         "top_channels": [[]] * rows,
         "top_shares": [[]] * rows,
     }

@@ -69,8 +69,7 @@ class VehicleDays:
         quarantined: Collection[date] = (),
     ) -> None:
         self.detector, self.lake, self.vehicle = detector, lake, vehicle
-        classes = {"vehicle_classes": fleet.vehicle_classes}
-        self.fleet = detector.fleet.model_copy(update=classes)
+        self.fleet = detector.fleet.with_classes_of(fleet)
         self.quarantined = quarantined
         self.dates = [day for day in lake.dates(vehicle) if day not in quarantined]
 
