@@ -38,6 +38,7 @@ from bench.model import (
     PUBLISHED,
     SIZES,
     operations,
+    rounds_of,
     scoring_pass,
     training_steps,
 )
@@ -59,13 +60,7 @@ ROUNDS = 7
 
 def seconds_of(work: Callable[[], object]) -> float:
     """Seconds of the processor in the best of ``ROUNDS`` rounds, after one to warm up."""
-    times = []
-    for number in range(ROUNDS + 1):
-        started = time.process_time()
-        work()
-        if number:
-            times.append(time.process_time() - started)
-    return min(times)
+    return min(rounds_of({"work": work}, ROUNDS)["work"])
 
 
 def matmul_rates(width: int) -> dict[str, float]:
