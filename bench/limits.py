@@ -28,7 +28,6 @@ from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
-from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.model import (
     BATCH,
@@ -43,6 +42,7 @@ from bench.model import (
     training_steps,
 )
 from bench.options import parser_of
+from bench.plain_series import plain_series
 from bench.quality.tables import table
 
 SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
@@ -148,15 +148,8 @@ def voting() -> dict:
     members = build_members(detect, bundle)
     detector, parts, begin = Detector(members, detect, fleet, None), [], 0
     for rows in VOTING_ROWS:
-        time_T = np.arange(begin, begin + rows, dtype=np.int64) * fleet.period_us
-        parts.append(
-            Series(
-                vehicle="v", vehicle_class=fleet.vehicle_classes[0].name, timestamp_T=time_T,
-                value_TC=rng.normal(size=(rows, channels)).astype(np.float32),
-                valid_TC=np.ones((rows, channels), np.uint8),
-                segment_T=np.zeros(rows, np.int32), split_T=np.full(rows, TRAIN, np.uint8),
-            )
-        )  # fmt: skip
+        value_TC = rng.normal(size=(rows, channels))
+        parts.append(plain_series(value_TC, fleet.vehicle_classes[0].name, begin))
         begin += rows
     train, calibration, series = parts
     detector.fit([train], [calibration])
