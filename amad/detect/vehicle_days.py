@@ -7,7 +7,7 @@ Shape legend: T rows of a series' grid.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -139,13 +139,8 @@ class VehicleDays:
         shape = (narrow.rows, len(self.fleet.channels))
         value_TC, valid_TC = np.full(shape, np.nan), np.zeros(shape, np.uint8)
         value_TC[:, channels], valid_TC[:, channels] = narrow.value_TC, narrow.valid_TC
-        return self.detector.scaler.apply(
-            Series(
-                vehicle=narrow.vehicle, vehicle_class=narrow.vehicle_class, value_TC=value_TC,
-                valid_TC=valid_TC, timestamp_T=narrow.timestamp_T, segment_T=narrow.segment_T,
-                split_T=narrow.split_T,
-            )
-        )  # fmt: skip
+        wide = replace(narrow, value_TC=value_TC, valid_TC=valid_TC)
+        return self.detector.scaler.apply(wide)
 
     def _read(self, day: date, channels: list[str] | None = None) -> pa.Table:
         """The lake rows of a day and of the context before it."""
