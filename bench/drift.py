@@ -75,7 +75,7 @@ def scores_of(detector: Detector, store: WindowStore, series: Sequence[Series]) 
     found = {}
     for item in series:
         test = item.part(TEST)
-        scored = detector.score(store.scaler.apply(store.scaler.fill(test)))
+        scored = detector.score(store.scaler.apply(test))
         kept = np.isfinite(scored.score_T)
         if test.label_T is not None:
             kept &= test.label_T == 0

@@ -74,7 +74,7 @@ def alarmed(store: WindowStore, fleet: Fleet, detector) -> Alarmed:
         if not test.rows:
             continue
         assert test.label_T is not None, f"fleet {fleet.name} has no labels"
-        scaled = store.scaler.apply(store.scaler.fill(test))
+        scaled = store.scaler.apply(test)
         incidents += incidents_of(detector.score(scaled), scaled, detector)
         edges = np.flatnonzero(np.diff(np.r_[0, test.label_T > 0, 0].astype(int)))
         time_T = test.timestamp_T

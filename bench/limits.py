@@ -17,18 +17,17 @@ Products of the closed-form members, which NumPy makes, are not among them.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amad.config import Params, Settings, load_fleet, load_params
+from amad.config import Settings, load_fleet, load_params
 from amad.config.params import ModelParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.model.bundle import Bundle
 from amad.model.network import Amad
-from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.model import (
     BATCH,
@@ -38,10 +37,12 @@ from bench.model import (
     PUBLISHED,
     SIZES,
     operations,
+    rounds_of,
     scoring_pass,
     training_steps,
 )
 from bench.options import parser_of
+from bench.plain_series import plain_series
 from bench.quality.tables import table
 
 SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
@@ -59,13 +60,7 @@ ROUNDS = 7
 
 def seconds_of(work: Callable[[], object]) -> float:
     """Seconds of the processor in the best of ``ROUNDS`` rounds, after one to warm up."""
-    times = []
-    for number in range(ROUNDS + 1):
-        started = time.process_time()
-        work()
-        if number:
-            times.append(time.process_time() - started)
-    return min(times)
+    return min(rounds_of({"work": work}, ROUNDS)["work"])
 
 
 def matmul_rates(width: int) -> dict[str, float]:
@@ -137,13 +132,6 @@ def scoring(rates: dict[str, float], copy: float) -> dict:
     }
 
 
-class _Bundle(NamedTuple):
-    """What a detector needs of a bundle; the weights of the network do not matter for its speed."""
-
-    model: Amad
-    params: Params
-
-
 def voting() -> dict:
     """The shares of a detector's time when it scores with the network voting.
 
@@ -155,18 +143,13 @@ def voting() -> dict:
     detect = params.detect.model_copy(update={"amad_weight": 1.0})
     params = params.model_copy(update={"model": SIZES[VOTING_WIDTH], "detect": detect})
     channels, rng = len(fleet.channels), np.random.default_rng(0)
-    members = build_members(detect, _Bundle(Amad(channels, params.model).eval(), params))
+    model = Amad(channels, params.model).eval()  # its weights do not matter for its speed
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=None, meta={})
+    members = build_members(detect, bundle)
     detector, parts, begin = Detector(members, detect, fleet, None), [], 0
     for rows in VOTING_ROWS:
-        time_T = np.arange(begin, begin + rows, dtype=np.int64) * fleet.period_us
-        parts.append(
-            Series(
-                vehicle="v", vehicle_class=fleet.vehicle_classes[0].name, timestamp_T=time_T,
-                value_TC=rng.normal(size=(rows, channels)).astype(np.float32),
-                valid_TC=np.ones((rows, channels), np.uint8),
-                segment_T=np.zeros(rows, np.int32), split_T=np.full(rows, TRAIN, np.uint8),
-            )
-        )  # fmt: skip
+        value_TC = rng.normal(size=(rows, channels))
+        parts.append(plain_series(value_TC, fleet.vehicle_classes[0].name, begin))
         begin += rows
     train, calibration, series = parts
     detector.fit([train], [calibration])

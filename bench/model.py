@@ -25,10 +25,10 @@ from amad.model import Amad, draw_mask, hidden_residual
 from amad.model.compiled import compile_steps
 from amad.model.losses import Objective
 from amad.model.training import autocast
-from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.opponents import AnomalyTransformer, Encoder
 from bench.options import parser_of, positive
+from bench.plain_series import plain_series
 
 BATCH, CHANNELS, ROUNDS, SCORED_WINDOWS = 64, 38, 12, 64
 SIZES = {64: ModelParams(), 512: ModelParams(width=512, layers=3, heads=8)}
@@ -90,17 +90,9 @@ def scoring_pass(channels: int) -> tuple[Callable[[], object], int]:
     """A function that scores a series; and the number of rows of that series."""
     params = ModelParams()
     rows = SCORED_WINDOWS * params.window
-    series = Series(
-        vehicle="v",
-        vehicle_class="all",
-        timestamp_T=np.arange(rows, dtype=np.int64) * 1_000_000,
-        value_TC=np.random.default_rng(0).normal(size=(rows, channels)).astype(np.float32),
-        valid_TC=np.ones((rows, channels), np.uint8),
-        segment_T=np.zeros(rows, np.int32),
-        split_T=np.full(rows, TRAIN, np.uint8),
-    )
+    series = plain_series(np.random.default_rng(0).normal(size=(rows, channels)))
     model = Amad(channels, params)
-    return lambda: hidden_residual(model, series, params.window, 10), rows
+    return lambda: hidden_residual(model, series, 10), rows
 
 
 def operations(work: Callable[[], None]) -> int:

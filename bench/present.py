@@ -14,8 +14,9 @@ import numpy as np
 from amad.config import Fleet, Settings, load_params
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
-from amad.windows.series import TRAIN, Series
+from amad.windows.series import Series
 from bench.facts import machine_facts
+from bench.plain_series import plain_series
 
 CHANNELS = 7  # the last is one of events
 TRAIN_ROWS, CALIBRATION_ROWS, ROWS = 3000, 1500, 600
@@ -69,15 +70,7 @@ def _series(rows: int) -> Series:
     value_TC[:, :6] = state_T2 @ mixing_2C + 0.2 * rng.normal(size=(rows, 6))
     value_TC[:, 4] = rng.normal(size=rows)
     value_TC[:, 6] = rng.random(rows) < 1 / 200
-    return Series(
-        vehicle="v",
-        vehicle_class="all",
-        timestamp_T=(rows + np.arange(rows, dtype=np.int64)) * 1_000_000,
-        value_TC=value_TC.astype(np.float32),
-        valid_TC=np.ones((rows, CHANNELS), np.uint8),
-        segment_T=np.zeros(rows, np.int32),
-        split_T=np.full(rows, TRAIN, np.uint8),
-    )
+    return plain_series(value_TC, begin=rows)
 
 
 def _faulty(rows: int) -> Series:

@@ -83,7 +83,6 @@ def fitted(prepared: Prepared, params: Params, wholes: Mapping[str, Series]) -> 
 
 def judged(prepared: Prepared, detector: Detector, whole: Series, events: pa.Table) -> dict | None:
     """VUS-PR of a vehicle, and what its normal rows raise; None if it cannot be judged."""
-    assert detector.scaler is not None, "``fitted`` gave it one"
     fleet = prepared.fleet
     has_C = prepared.store.has_channel(whole.vehicle)
     units, _ = units_of(detector.scaler.apply(whole), fleet, events, has_C)

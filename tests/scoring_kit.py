@@ -206,9 +206,8 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
 def _artifacts(folder: Path, fleet: Fleet, lake: Lake, **detect: object) -> None:
     detector = fit_detector(fleet, lake, **detect)
     save_detector(detector, folder / "detector")
-    whole = [detector.scaler.fill(series) for series in series_of(fleet, lake)]
     meta = {"data_hash": lake.hash()}
-    write_store(folder / "store", whole, fleet, detector.scaler, meta)
+    write_store(folder / "store", series_of(fleet, lake), fleet, detector.scaler, meta)
     store = WindowStore.open(folder / "store")
     metrics = examine(store, detector, fleet, kit_params(**detect), lake.events()).metrics
     named = {"detector_digest": detector_digest(detector), **meta}

@@ -122,7 +122,7 @@ def assert_scores_alike(folder: Path, job: TrainJob) -> None:
         bundle = Bundle(model=network, params=job.params, fleet=toy_fleet(), scaler=scaler, meta={})
         write_bundle(folder / f"{name}-bundle", bundle)
         model = read_bundle(folder / f"{name}-bundle").model
-        found.append(hidden_residual(model, series, 20, 4))
+        found.append(hidden_residual(model, series, 4))
     np.testing.assert_allclose(found[1], found[0], atol=1e-3)
 
 

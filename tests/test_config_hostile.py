@@ -59,6 +59,28 @@ def set_key(content: dict, key: str, value: object) -> None:
     content[last] = value
 
 
+def refused_fleet(home: Path, content: dict) -> str:
+    """The error of a fleet file with this content; it names the file."""
+    path = home / "conf/fleet/odd.yaml"
+    path.write_text(yaml.safe_dump({"name": "odd", "channels": [{"name": "speed"}]} | content))
+    with pytest.raises(ConfigError) as error:
+        load_fleet("odd")
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+def refused_params(home: Path, key: str, value: object) -> str:
+    """The error of a params.yaml with another value of a key, without the file that it names."""
+    path = home / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    set_key(content, key, value)
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError) as error:
+        load_params(path)
+    assert str(error.value).startswith(f"{path}: ")
+    return str(error.value).removeprefix(f"{path}: ")
+
+
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_file_is_refused_in_one_short_sentence(content: bytes, home: Path):
     path = home / "params.yaml"
@@ -152,12 +174,8 @@ def time_rule(**rule: object) -> dict:
     ],
 )
 def test_a_source_that_cannot_be_read_is_refused_at_load(source, said, home):
-    path = home / "conf/fleet/odd.yaml"
-    content = {"name": "odd", "source": SOURCE | source, "channels": [{"name": "speed"}]}
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError) as error:
-        load_fleet("odd")
-    assert all(text in str(error.value) for text in [str(path), *said]), str(error.value)
+    told = refused_fleet(home, {"source": SOURCE | source})
+    assert all(text in told for text in said), told
 
 
 @pytest.mark.parametrize(
@@ -202,13 +220,9 @@ def test_a_source_that_can_be_read_is_taken(source, home):
     ],
 )
 def test_a_number_that_cannot_be_is_refused_at_load(key, value, home):
-    content = {"name": "odd", "source": {"format": "simulator"}, "channels": [{"name": "speed"}]}
+    content: dict = {"source": {"format": "simulator"}}
     set_key(content, key, value)
-    path = home / "conf/fleet/odd.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError) as error:
-        load_fleet("odd")
-    assert str(path) in str(error.value) and key.split(".")[0] in str(error.value)
+    assert key.split(".")[0] in refused_fleet(home, content)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +253,7 @@ def test_a_number_that_cannot_be_is_refused_at_load(key, value, home):
     ],
 )
 def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
-    path = home / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    set_key(content, key, value)
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError) as error:
-        load_params(path)
-    assert str(path) in str(error.value) and key.split(".")[-1] in str(error.value)
+    assert key.split(".")[-1] in refused_params(home, key, value)
 
 
 @pytest.mark.parametrize(
@@ -264,13 +272,8 @@ def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
     ],
 )
 def test_a_key_of_an_earlier_version_is_refused_with_the_way_out(key, way, home):
-    path = home / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    set_key(content, key, 4)
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError) as error:
-        load_params(path)
-    assert f"{path}: {key}: " in str(error.value) and str(error.value).endswith(way)
+    told = refused_params(home, key, 4)
+    assert told.startswith(f"{key}: ") and told.endswith(way)
 
 
 def test_names_in_the_settings_are_those_of_the_code():

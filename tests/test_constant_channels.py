@@ -1,5 +1,6 @@
 """Channels that never moved in train: told once, then ordinary, and no other channel is hidden."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -55,11 +56,7 @@ def drive(vehicle: str, x: float | np.ndarray, seed: int, day: int = 0, **kind: 
     series = with_values(series, slice(None), X, 0.0)
     value_TC = series.value_TC.astype(float)
     value_TC[:, X] = x
-    stamp_T = series.timestamp_T + day * DAY
-    return Series(
-        vehicle=vehicle, vehicle_class=vehicle[0], timestamp_T=stamp_T, value_TC=value_TC,
-        valid_TC=series.valid_TC, segment_T=series.segment_T, split_T=series.split_T,
-    )  # fmt: skip
+    return replace(series, timestamp_T=series.timestamp_T + day * DAY, value_TC=value_TC)
 
 
 def fitted(x: dict[str, float], limits: list[float] | None = None, **changes) -> Detector:

@@ -32,15 +32,8 @@ def walk(seed: int = 0, rows: int = T) -> np.ndarray:
 def series(value_TC: np.ndarray, segments: int = 1, split: int = TEST) -> Series:
     rows = len(value_TC)
     segment_T = (np.arange(rows) * segments // max(rows, 1)).astype(np.int32)
-    return Series(
-        vehicle="v",
-        vehicle_class="all",
-        timestamp_T=(np.arange(rows, dtype=np.int64) + 3600 * segment_T) * 1_000_000,
-        value_TC=value_TC,
-        valid_TC=np.ones(value_TC.shape, np.uint8),
-        segment_T=segment_T,
-        split_T=np.full(rows, split, np.uint8),
-    )
+    split_T = np.full(rows, split, np.uint8)
+    return series_of(value_TC, "v", "all", segment_T=segment_T, split_T=split_T)
 
 
 def fault(kind: str, **changes) -> Fault:

@@ -119,11 +119,11 @@ def test_a_bundle_scores_alike_on_the_cpu_on_the_gpu_and_back(
     bundle = Bundle(model=network, params=job.params, fleet=toy_fleet(), scaler=scaler, meta={})
     write_bundle(tmp_path / "bundle", bundle)
     series = toy_series("b-1", rows=300, seed=5)
-    window, block = job.params.model.window, job.params.mask.block
+    block = job.params.mask.block
     bundled = read_bundle(tmp_path / "bundle").model
-    before_TC = hidden_residual(bundled, series, window, block)
-    on_gpu_TC = hidden_residual(bundled.to("cuda"), series, window, block)
-    after_TC = hidden_residual(bundled.to("cpu"), series, window, block)
+    before_TC = hidden_residual(bundled, series, block)
+    on_gpu_TC = hidden_residual(bundled.to("cuda"), series, block)
+    after_TC = hidden_residual(bundled.to("cpu"), series, block)
     np.testing.assert_allclose(on_gpu_TC, before_TC, atol=2e-3)
     np.testing.assert_array_equal(after_TC, before_TC)
 

@@ -32,6 +32,14 @@ def test_no_imports_run_in_a_circle():
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+@pytest.mark.parametrize("name", ["detect", "model", "windows"])
+def test_a_package_says_where_to_look_for_what(name: str):
+    folder = ROOT / "amad" / name
+    told = (folder / "__init__.py").read_text(encoding="utf-8")
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert [module for module in sorted(modules) if f"``{module}``" not in told] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_module_is_small(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

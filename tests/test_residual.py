@@ -45,10 +45,10 @@ def test_a_prediction_does_not_depend_on_the_values_it_predicts(network: Amad) -
     tile = next(t for t in tiles(series, L, BLOCK) if t.first > L)
     block = slice(tile.start + 2 * BLOCK, tile.start + 3 * BLOCK)
     assert tile.first <= block.start and block.stop <= tile.last
-    before = series.value_TC - hidden_residual(network, series, L, BLOCK)
+    before = series.value_TC - hidden_residual(network, series, BLOCK)
     changed = series.value_TC.copy()
     changed[block] += 5.0
-    after = changed - hidden_residual(network, series.with_values(changed), L, BLOCK)
+    after = changed - hidden_residual(network, series.with_values(changed), BLOCK)
     np.testing.assert_allclose(after[block], before[block], atol=1e-5)
     assert (
         np.abs(after[block.stop : block.stop + 2] - before[block.stop : block.stop + 2]).max() > 0.1
@@ -63,7 +63,7 @@ def test_it_is_what_the_network_says_mask_by_mask(network: Amad) -> None:
         with torch.inference_mode():
             recon_LC = network.eval()(x_BLC, mask_LC[None]).recon_BLC[0].numpy()
         want[mask_LC.numpy()] = (series.value_TC - recon_LC)[mask_LC.numpy()]
-    np.testing.assert_allclose(hidden_residual(network, series, L, BLOCK), want, atol=1e-5)
+    np.testing.assert_allclose(hidden_residual(network, series, BLOCK), want, atol=1e-5)
 
 
 @pytest.mark.parametrize(("direction", "family", "most"), [
@@ -74,10 +74,10 @@ def test_the_head_reconstructs_what_windows_answer_for_and_as_whole_windows_do(
 ) -> None:
     model, series, steps = trained(direction=direction), noise(5 * L + 7), []
     model.head.register_forward_hook(lambda _, given, __: steps.append(given[0].shape[1]))
-    found = hidden_residual(model, series, L, BLOCK, batch=4, family=family)
+    found = hidden_residual(model, series, BLOCK, batch=4, family=family)
     assert max(steps) <= most
     monkeypatch.setattr("amad.model.network.MOST_STEPS", 0.0)
-    whole = hidden_residual(model, series, L, BLOCK, batch=4, family=family)
+    whole = hidden_residual(model, series, BLOCK, batch=4, family=family)
     assert steps[-1] == L
     np.testing.assert_allclose(found, whole, atol=1e-5)
 
@@ -85,11 +85,11 @@ def test_the_head_reconstructs_what_windows_answer_for_and_as_whole_windows_do(
 def test_what_was_not_measured_is_no_evidence_and_is_not_looked_at(network: Amad) -> None:
     series = noise(2 * L)
     series.valid_TC[5:8, 1] = 0
-    residual = hidden_residual(network, series, L, BLOCK)
+    residual = hidden_residual(network, series, BLOCK)
     assert (residual[5:8, 1] == 0).all() and (residual[5:8, 0] != 0).all()
     changed = series.value_TC.copy()
     changed[5:8, 1] = 9.0
-    again = hidden_residual(network, series.with_values(changed), L, BLOCK)
+    again = hidden_residual(network, series.with_values(changed), BLOCK)
     assert np.array_equal(residual, again)
 
 
@@ -97,29 +97,29 @@ def test_short_segments_are_nan_and_no_window_crosses_a_gap(network: Amad) -> No
     segment_T = np.repeat([0, 1, 2], [L + 5, L - 1, L]).astype(np.int32)
     stamp_T = START + (np.arange(len(segment_T)) + 1000 * segment_T.astype(np.int64)) * SECOND
     series = noise(len(segment_T), segment_T=segment_T, timestamp_T=stamp_T)
-    residual = hidden_residual(network, series, L, BLOCK)
+    residual = hidden_residual(network, series, BLOCK)
     assert np.isnan(residual[segment_T == 1]).all()
     assert np.isfinite(residual[segment_T != 1]).all()
-    alone = hidden_residual(network, series.rows_between(0, L + 5), L, BLOCK)
+    alone = hidden_residual(network, series.rows_between(0, L + 5), BLOCK)
     np.testing.assert_allclose(residual[: L + 5], alone, atol=1e-5)
-    assert np.isnan(hidden_residual(network, noise(L - 1), L, BLOCK)).all()
-    assert hidden_residual(network, noise(0), L, BLOCK).shape == (0, C)
+    assert np.isnan(hidden_residual(network, noise(L - 1), BLOCK)).all()
+    assert hidden_residual(network, noise(0), BLOCK).shape == (0, C)
 
 
 def test_the_same_series_gives_the_same_bytes_and_the_batch_does_not_matter(network: Amad) -> None:
     series = noise(10 * L + 3)
-    a, b = (hidden_residual(network, series, L, BLOCK) for _ in range(2))
+    a, b = (hidden_residual(network, series, BLOCK) for _ in range(2))
     assert a.tobytes() == b.tobytes()
-    np.testing.assert_allclose(hidden_residual(network, series, L, BLOCK, batch=1), a, atol=1e-5)
+    np.testing.assert_allclose(hidden_residual(network, series, BLOCK, batch=1), a, atol=1e-5)
 
 
 def test_a_row_does_not_depend_on_where_the_series_was_cut(network: Amad) -> None:
     """A day scored with a window of rows on either side has the residuals of the whole series."""
     series = noise(9 * L)
-    whole = hidden_residual(network, series, L, BLOCK)
+    whole = hidden_residual(network, series, BLOCK)
     for first in (3 * L, 3 * L + 5, 3 * L + 11):
         part = series.rows_between(first - L, first + 4 * L)
-        residual = hidden_residual(network, part, L, BLOCK)[L : 4 * L]
+        residual = hidden_residual(network, part, BLOCK)[L : 4 * L]
         np.testing.assert_allclose(residual, whole[first : first + 3 * L], atol=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_every_row_of_a_long_enough_segment_is_answered_for_once(
 
 
 def residual_of(model: Amad, series: Series, family: str = "time", **changes: int) -> np.ndarray:
-    return hidden_residual(model, series, L, BLOCK, family=family, **changes)
+    return hidden_residual(model, series, BLOCK, family=family, **changes)
 
 
 @pytest.mark.parametrize("skip", ["linear", "none"])

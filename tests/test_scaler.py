@@ -102,7 +102,7 @@ def test_absent_channels_and_unknown_values_are_zero() -> None:
     item.value_TC[3, 1] = np.nan
     scaled = scaler.apply(item).value_TC
     assert not scaled[:, 3].any() and scaled[3, 1] == 0
-    filled = scaler.fill(item).value_TC
+    filled = scaler.filled(item.value_TC, "a-1", "a")
     assert filled[3, 1] == scaler.figures("a-1", "a")[0][1] and np.isfinite(filled).all()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad.detect.members import Arrays, Member
+from amad.detect.members import Arrays, TrainedMember
 from amad.model.batches import measured
 from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.sampler import WindowIndex
@@ -23,11 +23,10 @@ CLIP = 1.0  # the largest norm of a step's gradient
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class NetworkMember(Member, Generic[Network]):
+class NetworkMember(TrainedMember, Generic[Network]):
     """A member with one network for all owners of figures.
 
-    As with AMAD, the network has seen the rows of the train residuals: they are not cross-fitted. A
-    member that is fitted by itself, outside a detector, trains on its first owner's series.
+    One that is fitted by itself, outside a detector, trains on its first owner's series.
     """
 
     def __init__(self, name: str, *, seed: int) -> None:
@@ -42,14 +41,6 @@ class NetworkMember(Member, Generic[Network]):
         The same seed gives the same weights. None where the series are too short to train on.
         """
 
-    def summarise(self, series: Series) -> Arrays:
-        """Nothing: the network learns from the rows themselves."""
-        return {}
-
-    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Nothing: the network learns from the rows themselves."""
-        return {}
-
     def fit_shared(self, train: Sequence[Series]) -> None:
         """Train the network."""
         self.network = self.train_network(train)
@@ -60,8 +51,7 @@ class NetworkMember(Member, Generic[Network]):
         """The residuals of the network as it is."""
         if self.network is None:
             self.fit_shared(train)
-        self.coefficients[owner] = {}
-        return [self._masked(series, {}) for series in train]
+        return super().fit(owner, train, folds, prior)
 
 
 @contextmanager

@@ -14,14 +14,6 @@ from amad.windows.series import Series
 class RawMember(Member):
     """The scaled value is the residual: the chain then scores the squared length of a row."""
 
-    def summarise(self, series: Series) -> Arrays:
-        """Nothing: the scaler has done it."""
-        return {}
-
-    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Nothing: the scaler has done it."""
-        return {}
-
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """The scaled values (T, C)."""
         return series.value_TC.astype(np.float32)

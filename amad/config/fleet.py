@@ -189,6 +189,10 @@ class Fleet(Strict):
             copied.__dict__.pop(name, None)
         return copied
 
+    def with_classes_of(self, other: "Fleet") -> Self:
+        """The same contract with the vehicle classes of another one."""
+        return self.model_copy(update={"vehicle_classes": other.vehicle_classes})
+
     @cached_property
     def channel_names(self) -> list[str]:
         """Channel names in column order."""

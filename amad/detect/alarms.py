@@ -27,6 +27,8 @@ RELEASE = 0.5  # of the way from the threshold back to the usual score
 LONGEST_RETURN = 1000.0  # vehicle-days; no fleet's calibration rows could tell of longer ones
 DAY_US = 86_400_000_000
 
+Row = tuple[int, int]  # number of a vehicle, and microseconds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
@@ -252,61 +254,58 @@ class _Rows(NamedTuple):
 class _GrowingIncidents:
     """The incidents of open rows and alarms that come one by one, in any order of time.
 
-    A row is opened before it becomes an alarm. Open rows within reach of each other are a stretch,
-    and a stretch with an alarm is an incident.
+    A row is a vehicle and a time, and is opened before it becomes an alarm. Open rows within reach
+    of each other are a stretch, and a stretch with an alarm is an incident.
 
     count: how many there are. counted: of these, a date of a vehicle has ``most_a_date`` at the
     most. reach_us: rows so far apart or less belong together.
     """
 
     def __init__(self, vehicles: int, *, reach_us: int, most_a_date: int) -> None:
+        from scipy.cluster.hierarchy import DisjointSet  # on demand: it takes a while
+
         self.count = self.counted = 0
         self._reach_us, self._most_a_date = reach_us, most_a_date
         self._times: list[list[int]] = [[] for _ in range(vehicles)]  # of open rows, rising
-        self._above: list[dict[int, int]] = [{} for _ in range(vehicles)]  # see ``_stretch``
-        self._first: list[dict[int, int]] = [{} for _ in range(vehicles)]  # alarm of a stretch
+        self._stretches = DisjointSet()  # of open rows; one of them stands for its stretch
+        self._first: dict[Row, Row] = {}  # the first alarm of a stretch
         self._begun: Counter[tuple[int, int]] = Counter()  # by vehicle and date
 
     def open(self, vehicle: int, time: int) -> None:
         """One more open row: a stretch of its own, or part of those beside it."""
-        times, above = self._times[vehicle], self._above[vehicle]
+        times = self._times[vehicle]
         place = bisect_left(times, time)
-        above[time] = time
+        self._stretches.add((vehicle, time))
         for other in times[max(place - 1, 0) : place + 1]:
             if abs(other - time) <= self._reach_us:
-                self._join(vehicle, self._stretch(vehicle, other), self._stretch(vehicle, time))
+                self._join((vehicle, other), (vehicle, time))
         times.insert(place, time)
 
     def add(self, vehicle: int, time: int) -> None:
         """An open row becomes an alarm: it begins an incident, or lets one begin earlier."""
-        stretch, first = self._stretch(vehicle, time), self._first[vehicle]
-        if stretch in first and first[stretch] <= time:
+        row = (vehicle, time)
+        stretch = self._stretches[row]
+        before = self._first.get(stretch)
+        if before is not None and before <= row:
             return
-        if stretch in first:
-            self._begin(vehicle, first[stretch], -1)
-        first[stretch] = time
-        self._begin(vehicle, time, 1)
+        if before is not None:
+            self._begin(before, -1)
+        self._first[stretch] = row
+        self._begin(row, 1)
 
-    def _stretch(self, vehicle: int, time: int) -> int:
-        """The row that stands for the stretch of an open row, by way of the rows above it."""
-        above = self._above[vehicle]
-        while above[time] != time:
-            above[time] = above[above[time]]
-            time = above[time]
-        return time
-
-    def _join(self, vehicle: int, one: int, other: int) -> None:
+    def _join(self, one: Row, other: Row) -> None:
         """Two stretches become one, whose incident begins where the first of theirs did."""
-        first = self._first[vehicle]
-        self._above[vehicle][other] = one
-        alarms = [first.pop(stretch) for stretch in (one, other) if stretch in first]
+        stretches = {self._stretches[one], self._stretches[other]}
+        alarms = [self._first.pop(stretch) for stretch in stretches if stretch in self._first]
+        self._stretches.merge(one, other)
         if alarms:
-            first[one] = min(alarms)
+            self._first[self._stretches[one]] = min(alarms)
         if len(alarms) == 2:
-            self._begin(vehicle, max(alarms), -1)
+            self._begin(max(alarms), -1)
 
-    def _begin(self, vehicle: int, time: int, incidents: int) -> None:
-        """Note that so many more incidents begin at this time."""
+    def _begin(self, row: Row, incidents: int) -> None:
+        """Note that so many more incidents begin at this row."""
+        vehicle, time = row
         date = (vehicle, time // DAY_US)
         before = min(self._begun[date], self._most_a_date)
         self._begun[date] += incidents

@@ -242,16 +242,10 @@ def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibra
 
 def shares(members: Sequence[Member], predictability: Predictability) -> dict[str, float]:
     """Each predicting member's share of the mean, by name; the shares sum to 1."""
-    kinds = [
-        [m for m in members if m.predicts and m.between_channels == kind] for kind in (False, True)
-    ]
-    between = predictability.between_share
-    of_kind = (1 - between, between) if all(kinds) else (1.0, 1.0)
-    return {
-        member.name: share * member.weight / sum(m.weight for m in kind)
-        for kind, share in zip(kinds, of_kind, strict=True)
-        for member in kind
-    }
+    over_time, between = _predicting(members)
+    share = predictability.between_share
+    whole = (1 - share, share) if over_time and between else (1.0, 1.0)
+    return _divided(whole[0], over_time) | _divided(whole[1], between)
 
 
 def kind_weights(members: Sequence[Member], predictability: Predictability) -> tuple[float, float]:
@@ -270,22 +264,28 @@ def excess_shares(members: Sequence[Member]) -> dict[str, float]:
 
     Empty if the members are of one kind, because then nothing dilutes their evidence.
     """
-    predicting = [m for m in members if m.predicts]
-    between = [m for m in predicting if m.between_channels]
-    over_time = [m for m in predicting if not m.between_channels]
-    if not between or not over_time:
+    over_time, between = _predicting(members)
+    if not over_time or not between:
         return {}
-    return {
-        member.name: EXCESS_WEIGHT * member.weight / sum(m.weight for m in kind)
-        for kind in (over_time, between)
-        for member in kind
-    }
+    return _divided(EXCESS_WEIGHT, over_time) | _divided(EXCESS_WEIGHT, between)
 
 
 def range_shares(members: Sequence[Member]) -> dict[str, float]:
     """The weight of the excess of each window range member, by name; they sum to 1."""
-    ranges = [m for m in members if not m.predicts]
-    return {m.name: m.weight / sum(r.weight for r in ranges) for m in ranges}
+    return _divided(1.0, [m for m in members if not m.predicts])
+
+
+def _predicting(members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
+    """The predicting members over time, and those between channels."""
+    predicting = [m for m in members if m.predicts]
+    between = [m for m in predicting if m.between_channels]
+    return [m for m in predicting if not m.between_channels], between
+
+
+def _divided(whole: float, members: Sequence[Member]) -> dict[str, float]:
+    """A weight that the members share in proportion to their own, by name."""
+    total = sum(m.weight for m in members)
+    return {m.name: whole * m.weight / total for m in members}
 
 
 def predicted(

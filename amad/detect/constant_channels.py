@@ -66,12 +66,10 @@ class Units(NamedTuple):
     codes_C: np.ndarray
 
     @classmethod
-    def of(cls, fleet: Fleet, scaler: Scaler | None, vehicle: str, vehicle_class: str) -> "Units":
-        """Those of the scaler; without one, values are not scaled."""
+    def of(cls, fleet: Fleet, scaler: Scaler, vehicle: str, vehicle_class: str) -> "Units":
+        """Those of the values that the scaler gives for a vehicle."""
         codes_C = np.array([channel.has_codes for channel in fleet.channels], bool)
-        mean_C, scale_C = np.zeros(len(codes_C)), np.ones(len(codes_C))
-        if scaler is not None:
-            mean_C, scale_C = scaler.figures(vehicle, vehicle_class)
+        mean_C, scale_C = scaler.figures(vehicle, vehicle_class)
         noise_C = DIGITS * np.abs(mean_C) / scale_C
         return cls(noise_C, -mean_C / scale_C, (1.0 - mean_C) / scale_C, codes_C)
 

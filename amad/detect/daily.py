@@ -83,8 +83,7 @@ def score_vehicle_day(
     """
     check_contract(detector, fleet)
     if day in quarantined:
-        table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
-        return ScoredRows(table=table, incidents=[])
+        return ScoredRows(table=_quarantined(lake.read_day(vehicle, day), vehicle), incidents=[])
     days = VehicleDays(detector, fleet, lake, vehicle, quarantined)
     states = {} if states is None else states
     if day not in days.dates:
@@ -113,15 +112,13 @@ def score_table(
     figures of the whole fleet.
     """
     present_fleet = present_fleet or detector.fleet
-    classes = {"vehicle_classes": present_fleet.vehicle_classes}
-    series = to_series(table, detector.fleet.model_copy(update=classes), vehicle)
+    series = to_series(table, detector.fleet.with_classes_of(present_fleet), vehicle)
     first, period = 0, detector.fleet.period_us
     if start_us is not None:
         first = int(np.searchsorted(series.timestamp_T, start_us // period * period))
         table = _since(table, start_us)
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
-    assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
     scored = detector.find_alarms(scaled)
     return _scored_rows(detector, table, series, scaled, first, scored, present_fleet)
@@ -143,10 +140,8 @@ def _scored_rows(
     deviations: Deviations | None = None,
 ) -> ScoredRows:
     """The scores and incidents of these lake rows, which lie in ``series`` from ``first`` on."""
-    classes = {"vehicle_classes": present_fleet.vehicle_classes}
-    fleet = detector.fleet.model_copy(update=classes)
+    fleet = detector.fleet.with_classes_of(present_fleet)
     now = [present_fleet.channel_by_name[name] for name in fleet.channel_names]
-    assert detector.scaler is not None, "a saved detector has its scaler"
     time_R = times_of(table)
     row_R = row_of(series, time_R, fleet.period_us)
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
@@ -186,7 +181,6 @@ def _unlearnt(detector: "Detector", series: Series) -> np.ndarray:
 
 def new_channels(detector: "Detector", fleet: Fleet) -> list[str]:
     """The channels of the fleet file of which the detector has learnt nothing; it judges none."""
-    assert detector.scaler is not None, "a saved detector has its scaler"
     known = detector.fleet.channel_by_name.keys() - set(detector.scaler.unlearnt)
     return [name for name in fleet.channel_names if name not in known]
 
@@ -282,7 +276,8 @@ def _top(
     return pa.ListArray.from_arrays(offsets, channels), pa.ListArray.from_arrays(offsets, shares)
 
 
-def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
+def _quarantined(table: pa.Table, vehicle: str) -> pa.Table:
+    """The rows of a quarantined day, none of which has a score."""
     rows = table.num_rows
     columns = {
         "vehicle": [vehicle] * rows,
@@ -291,7 +286,7 @@ def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
         "threshold": pa.nulls(rows, pa.float32()),
         "alarm": np.zeros(rows, bool),
         "imputed": np.zeros(rows, bool),
-        "status": [status] * rows,
+        "status": ["quarantined"] * rows,
         "top_channels": [[]] * rows,
         "top_shares": [[]] * rows,
     }

@@ -221,8 +221,7 @@ def _known_type(series: Series, first: int, last: int, order: Sequence[int], sco
 
 def _unseen(series: Series, first: int, last: int, channel: int, detector: Detector) -> bool:
     """Whether a categorical channel has a code in these rows that no train row had."""
-    name, scaler = detector.fleet.channel_names[channel], detector.scaler
-    if scaler is None or name not in scaler.codes:
+    if detector.fleet.channel_names[channel] not in detector.scaler.codes:
         return False
     measured_T = series.valid_TC[first:last, channel] == 1
     return bool((measured_T & is_unseen(series.value_TC[first:last, channel])).any())

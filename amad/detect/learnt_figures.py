@@ -114,17 +114,14 @@ def pooled(parts: Sequence[Part], reader: Reader = read) -> list[Series]:
 
 
 def without_history(
-    parts: Sequence[Part], owner: str, scaler: Scaler | None, reader: Reader = read
+    parts: Sequence[Part], owner: str, scaler: Scaler, reader: Reader = read
 ) -> list[Series]:
     """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
 
     The figures of a fleet with several classes also serve vehicles of an unknown class, so there a
-    vehicle is scaled as if only the other classes were known. Without a scaler nothing is scaled.
-    reader: as in ``pooled``.
+    vehicle is scaled as if only the other classes were known. reader: as in ``pooled``.
     """
     own = [part for part in parts if owner in (FLEET, f"class/{part.vehicle_class}")]
     sample = pooled(long_histories(own), reader) if own else []
-    if scaler is None:
-        return sample
     unknown = UnknownVehicles(scaler, {part.vehicle: part.vehicle_class for part in parts})
     return [unknown.of(series, whole_fleet=owner == FLEET) for series in sample]

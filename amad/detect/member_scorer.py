@@ -44,7 +44,7 @@ class MemberScorer(Scorer):
         name: str = "amad",
         bundle: "Bundle | None" = None,
     ) -> None:
-        """scaler: only saving needs it. bundle: is saved, even if its network has no vote."""
+        """scaler: as of every scorer. bundle: is saved, even if its network has no vote."""
         super().__init__(params, fleet, scaler, name)
         self.members = list(members)
         self.bundle = bundle
@@ -237,9 +237,7 @@ class MemberScorer(Scorer):
 
     def scaled_for(self, series: Series, owner: str) -> Series:
         """A scaled series; if pooled figures serve it, scaled as that of an unknown vehicle."""
-        if self.scaler is None or owner.startswith("vehicle/"):
-            return series
-        return self.scaler.as_unknown(series)
+        return series if owner.startswith("vehicle/") else self.scaler.as_unknown(series)
 
     def units_for(self, series: Series, owner: str) -> constant.Units:
         """Those of the figures that ``scaled_for`` scales the series with."""

@@ -6,7 +6,8 @@ coefficients. Both are pure functions. ``Member.fit`` cuts the train rows into f
 with all folds, for the coefficients that are kept, and once without each fold, for the residuals
 that calibrate the evidence chain.
 
-A new member is a subclass with these two methods and ``predict_error``; see ``RidgeMember``.
+A new member is a subclass with these two methods and ``predict_error``; see ``RidgeMember``. One
+that needs nothing from the rows of an owner has ``predict_error`` alone.
 
 Shape legend: T rows of a vehicle, C channels, K lags.
 """
@@ -74,13 +75,13 @@ class Member(ABC):
         """How the tail term of its evidence is made."""
         return BETWEEN if self.between_channels else OVER_TIME
 
-    @abstractmethod
     def summarise(self, series: Series) -> Arrays:
-        """What ``solve`` needs to know about the rows of a scaled series."""
+        """What ``solve`` needs to know about the rows of a scaled series; default: nothing."""
+        return {}
 
-    @abstractmethod
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Coefficients, float64, from the summaries of several stretches of rows."""
+        """Coefficients, float64, from the summaries of several stretches of rows; default: none."""
+        return {}
 
     @abstractmethod
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
@@ -253,6 +254,20 @@ class RidgeMember(Member):
         return residual_TC
 
 
+class TrainedMember(Member):
+    """A member whose network is trained before, so that nothing is learnt of an owner of figures.
+
+    The network has seen the rows of the train residuals: they are not cross-fitted.
+    """
+
+    def fit(
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
+        """Residuals of the train rows; the network stays as it is."""
+        self.coefficients[owner] = {}
+        return [self.residual(series, owner) for series in train]
+
+
 class Network(Protocol):
     """The fields of a bundle that ``AmadMember`` uses."""
 
@@ -265,40 +280,24 @@ class Network(Protocol):
         """The settings that it was trained with."""
 
 
-class AmadMember(Member):
+class AmadMember(TrainedMember):
     """The attention network of a bundle, which predicts positions while they are hidden from it.
 
-    The network serves the whole fleet and is not fitted here, so its train residuals are not
-    cross-fitted. hide: ``time`` hides blocks of rows, as long as in its training. ``channel`` hides
-    whole channels, which are then predicted from the others; the member is called ``amad_channel``
-    and can see a sensor that is stuck, late or disconnected although its own past agrees.
+    The network serves the whole fleet. hide: ``time`` hides blocks of rows, as long as in its
+    training. ``channel`` hides whole channels, which are then predicted from the others; the member
+    is called ``amad_channel`` and can see a sensor that is stuck, late or disconnected although its
+    own past agrees.
     """
 
-    def __init__(self, bundle: "Network", weight: float = 1.0, *, hide: Hide = "time") -> None:
+    def __init__(self, bundle: Network, weight: float = 1.0, *, hide: Hide = "time") -> None:
         super().__init__("amad" if hide == "time" else "amad_channel", weight)
         model, block = bundle.params.model, bundle.params.mask.block
         self.bundle, self.block, self.hide = bundle, block, hide
         self.between_channels = hide == "channel"
         self.context_rows = self.lookahead_rows = model.window
-        if (
-            model.direction == "past"
-        ):  # a hidden channel is predicted from the others up to the end of its block
+        if model.direction == "past":
+            # A hidden channel is predicted from the others up to the end of its block.
             self.lookahead_rows = 0 if hide == "time" else block - 1
-
-    def summarise(self, series: Series) -> Arrays:
-        """Nothing: the network is already trained."""
-        return {}
-
-    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Nothing: the network is already trained."""
-        return {}
-
-    def fit(
-        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
-    ) -> list[np.ndarray]:
-        """Residuals of the train rows; the network stays as it is."""
-        self.coefficients[owner] = {}
-        return [self.residual(series, owner) for series in train]
 
     def residual(self, series: Series, owner: str) -> np.ndarray:
         """As for any member; if pooled figures are used, the network is not told the vehicle."""
@@ -310,8 +309,7 @@ class AmadMember(Member):
         """Measured minus predicted value; NaN where no whole window of rows is available."""
         from amad.model.residual import hidden_residual
 
-        window = self.bundle.params.model.window
-        return hidden_residual(self.bundle.model, series, window, self.block, family=self.hide)
+        return hidden_residual(self.bundle.model, series, self.block, family=self.hide)
 
 
 def hidden_kinds(family: MaskFamily) -> list[Hide]:

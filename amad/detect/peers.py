@@ -30,7 +30,7 @@ from amad.detect.incidents import GAPS, Incident
 from amad.detect.levels import NO_LEVELS, Levels
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import measured_values
-from amad.windows.scaler import Scaler, serving
+from amad.windows.scaler import Scaler
 
 LEAST_PEERS, MOST_PEERS = 3, 50  # of a larger class, as many are read, evenly spaced by id
 MAD = 1.4826  # of a normal distribution's median absolute deviation is its standard deviation
@@ -110,13 +110,13 @@ def _with_gaps(
 ) -> Incident:
     """own: the levels of the incident's rows of the date; empty where they cannot be read."""
     gaps: dict[str, Gap] = {}
-    served, _ = serving(item.vehicle, item.vehicle_class, lambda k, n: n in scaler.tables[k])
+    has_past = item.vehicle in scaler.tables["vehicle"]
     mean_C, scale_C = scaler.figures(item.vehicle, item.vehicle_class)
     for name, level in own.items():
         at = scaler.channels.index(name)
         gaps[name] = _gap(
             level,
-            float(mean_C[at]) if served == "vehicle" else None,
+            float(mean_C[at]) if has_past else None,
             peers[name].without(item.vehicle),
             float(scale_C[at]),
         )

@@ -35,11 +35,11 @@ class Priors:
         train: Sequence[Part],
         members: Sequence[Member],
         fit: Callable[[str, list[Series]], LearntFigures],
-        scaler: Scaler | None,
+        scaler: Scaler,
     ) -> None:
         """fit: fits the figures of an owner. scaler: it knows how many rows are a long history."""
         self.train, self.members, self.fit = train, members, fit
-        self.long_rows = scaler.long_rows if scaler else {}
+        self.long_rows = scaler.long_rows
         self.known: dict[str, Prior] = {}
         self._long: dict[str | None, list[Part]] = {}  # by class; None: of the whole fleet
 

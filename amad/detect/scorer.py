@@ -122,8 +122,9 @@ class Scorer(ABC):
     def __init__(
         self, params: DetectParams, fleet: Fleet, scaler: Scaler | None, name: str
     ) -> None:
-        """scaler: the scaler of the series; only saving a detector needs it."""
-        self.params, self.fleet, self.scaler, self.name = params, fleet, scaler, name
+        """scaler: of the series that will be scored; None where they are not scaled."""
+        self.params, self.fleet, self.name = params, fleet, name
+        self.scaler = scaler or Scaler.identity(fleet.channel_names)
         self.operating_point: OperatingPoint | None = None
 
     @property

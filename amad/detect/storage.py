@@ -151,7 +151,7 @@ def _write(detector: Detector, folder: Path) -> None:
         return groups_of(detector.members, owner, detector.figures[owner].calibration)
 
     write_arrays(folder / STATE, [str(k) for k in range(len(owners))], groups)
-    assert detector.operating_point and detector.scaler, "only a fitted detector with its scaler"
+    assert detector.operating_point is not None, "fit the detector first"
     content = {
         "format": FORMAT,
         "name": detector.name,

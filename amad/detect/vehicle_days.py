@@ -7,7 +7,7 @@ Shape legend: T rows of a series' grid.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -69,8 +69,7 @@ class VehicleDays:
         quarantined: Collection[date] = (),
     ) -> None:
         self.detector, self.lake, self.vehicle = detector, lake, vehicle
-        classes = {"vehicle_classes": fleet.vehicle_classes}
-        self.fleet = detector.fleet.model_copy(update=classes)
+        self.fleet = detector.fleet.with_classes_of(fleet)
         self.quarantined = quarantined
         self.dates = [day for day in lake.dates(vehicle) if day not in quarantined]
 
@@ -80,7 +79,6 @@ class VehicleDays:
         table = self._read(day)
         series = to_series(table, self.fleet, self.vehicle)
         first, last = self._rows(series, start, end)
-        assert detector.scaler is not None, "a saved detector has its scaler"
         scaled = detector.scaler.apply(series)
         counted = {d: states[d] for d in self.dates if d < day and d in states}
         past = history(detector, counted, start)
@@ -141,14 +139,8 @@ class VehicleDays:
         shape = (narrow.rows, len(self.fleet.channels))
         value_TC, valid_TC = np.full(shape, np.nan), np.zeros(shape, np.uint8)
         value_TC[:, channels], valid_TC[:, channels] = narrow.value_TC, narrow.valid_TC
-        assert self.detector.scaler is not None, "a saved detector has its scaler"
-        return self.detector.scaler.apply(
-            Series(
-                vehicle=narrow.vehicle, vehicle_class=narrow.vehicle_class, value_TC=value_TC,
-                valid_TC=valid_TC, timestamp_T=narrow.timestamp_T, segment_T=narrow.segment_T,
-                split_T=narrow.split_T,
-            )
-        )  # fmt: skip
+        wide = replace(narrow, value_TC=value_TC, valid_TC=valid_TC)
+        return self.detector.scaler.apply(wide)
 
     def _read(self, day: date, channels: list[str] | None = None) -> pa.Table:
         """The lake rows of a day and of the context before it."""

@@ -1,4 +1,13 @@
-"""AMAD: masks from a spectral kernel, local and global attention mixed, trained without labels."""
+"""AMAD: masks from a spectral kernel, local and global attention mixed, trained without labels.
+
+Where to look for what:
+
+- the network: ``network``, ``attention`` and ``views`` (the same on a CPU), ``kernel`` (AutoMask),
+  ``skip`` (the linear prediction that its output is added to), ``owners`` (whose coefficients)
+- training: ``training`` (the loop), ``batches``, ``masks`` (what is hidden), ``losses``,
+  ``checkpoint``, ``compiled``
+- scoring: ``residual`` (the error of hidden values), ``bundle`` (the files of a trained network)
+"""
 
 from amad.model.bundle import Bundle, read_bundle, write_bundle
 from amad.model.checkpoint import Checkpoint, LocalReporter

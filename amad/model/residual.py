@@ -45,7 +45,6 @@ class Tile:
 def hidden_residual(
     model: Amad,
     series: Series,
-    window: int,
     block: int,
     batch: int = 64,
     family: Hide = "time",
@@ -65,7 +64,7 @@ def hidden_residual(
     batch: windows in one pass through the network, counting each mask. The same series gives the
     same bytes. ``tiles`` and ``past_tiles`` say which window answers for which rows.
     """
-    device = next(model.parameters()).device
+    device, window = next(model.parameters()).device, model.params.window
     residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
     direction, C = model.params.direction, series.value_TC.shape[1]
     mask_KLC = complementary_masks(window, C, block, family, direction).to(device)

@@ -20,7 +20,7 @@ Missing values are filled by ``fleet.missing``:
   are linear.)
 - A channel without an earlier value in the segment: its first value is held backwards over at most
   ``max_gap_seconds``. What is still unknown is NaN here, and later the train mean: in engineering
-  units after ``Scaler.fill``, as 0 after ``Scaler.apply``.
+  units in the store, as 0 after ``Scaler.apply``.
 
 Values are never carried backwards over a border of the split: a missing value is filled from later
 rows of its own part only.

@@ -66,6 +66,16 @@ class Scaler:
     unlearnt: list[str] = field(default_factory=list)
 
     @classmethod
+    def identity(cls, channels: Sequence[str]) -> "Scaler":
+        """A scaler for series that need none: it leaves every value as it is."""
+        same = (np.zeros(len(channels)), np.ones(len(channels)))
+        return cls(
+            channels=list(channels),
+            tables={"vehicle": {}, "class": {}, "fleet": {"": same}},
+            has_channel={},
+        )
+
+    @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
         """Learn from the measured cells of the train rows of each series.
 
@@ -163,17 +173,6 @@ class Scaler:
                 value_TC[:, c] = np.where(is_unseen(series.value_TC[:, c]), np.inf, code_T)
         return value_TC
 
-    def placed(self, series: Series, channels: Sequence[str]) -> Series:
-        """A series of these channels in engineering units, with places in the place of codes."""
-        value_TC = series.value_TC.copy()
-        mean_C, scale_C = self.figures(series.vehicle, series.vehicle_class)
-        for column, name in enumerate(channels):
-            if (codes := self.codes.get(name)) is not None:
-                c = self.channels.index(name)
-                unseen = mean_C[c] + UNSEEN * scale_C[c]
-                value_TC[:, column] = codes.placed(value_TC[:, column], unseen)
-        return series.with_values(value_TC)
-
     def unseen_codes(self, series: Series) -> dict[str, int]:
         """How many measured cells have a code that no train row had, by channel and code.
 
@@ -215,13 +214,11 @@ class Scaler:
             behaviour = replace(behaviour, still_C=still_C)
         return replace(series.with_values(value_TC), behaviour=behaviour)
 
-    def fill(self, series: Series) -> Series:
-        """The series in engineering units, with the train mean or usual code for unknown values."""
-        filled_TC = self.filled(series.value_TC, series.vehicle, series.vehicle_class)
-        return series if filled_TC is None else series.with_values(filled_TC)
-
     def filled(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray | None:
-        """``fill`` of the values (T, C) of some rows; None where they have no unknown value."""
+        """The values (T, C) of some rows, with the train mean or usual code for unknown ones.
+
+        value_TC: in engineering units. Returns None where no value is unknown.
+        """
         unknown_TC = ~np.isfinite(value_TC)
         if not unknown_TC.any():
             return None

@@ -200,9 +200,8 @@ def halved(store: WindowStore, fleet: Fleet, folder: Path) -> dict[str, Path]:
                 known = set(ordered[half::2])
                 normalise = store.meta["normalise"]
                 scaler = Scaler.fit(_half(store, known), fleet, normalise)
-                filled = (scaler.fill(series) for series in _half(store, known))
                 meta = {"normalise": normalise, "hidden": sorted(set(ordered) - known)}
-                write_store(stage / name, filled, fleet, scaler, meta)
+                write_store(stage / name, _half(store, known), fleet, scaler, meta)
     return {name: folder / name for name in HALVES}
 
 
