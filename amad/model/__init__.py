@@ -5,7 +5,7 @@ Where to look for what:
 - the network: ``network``, ``attention`` and ``views`` (the same on a CPU), ``kernel`` (AutoMask),
   ``skip`` (the linear prediction that its output is added to), ``owners`` (whose coefficients)
 - training: ``training`` (the loop), ``batches``, ``masks`` (what is hidden), ``losses``,
-  ``checkpoint``, ``compiled``
+  ``checkpoint``, ``compiled``, ``device_rows`` (the rows on a GPU)
 - scoring: ``residual`` (the error of hidden values), ``bundle`` (the files of a trained network)
 """
 

@@ -165,7 +165,6 @@ class Defender:
         # In float64: on a channel far from zero, float32 would add noise to this detector's input
         # and not to the challenger's.
         value_TC = self.theirs.unscaled(series)
-        assert self.detector.scaler is not None, "a saved detector has its scaler"
         scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
         value_TC = scaled.value_TC.astype(np.float32)
         return self.detector.score(replace(scaled, value_TC=value_TC))

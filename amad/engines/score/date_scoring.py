@@ -245,7 +245,6 @@ def _publish(
     before: what was open when it began. carried: its digest, or that of those that stay.
     """
     detector = model.detector
-    assert detector.scaler is not None, "a saved detector has its scaler"
     return partitions.publish(
         runs,
         model.version,
