@@ -125,6 +125,24 @@ def test_a_champion_that_cannot_be_scored_cannot_defend_its_place_and_the_reason
     assert decision.figures["champion_problem"] == "it has other channels"
 
 
+def test_a_channel_that_the_champion_does_not_know_is_worth_a_draw_and_no_loss():
+    def against(*theirs):
+        content = metrics([0.6, 0.7, 0.5], [0.1, 0.1, 0.1])
+        return decide(
+            content, per_unit(theirs), PARAMS, champion_version="3", unknown=["soc", "fuel"]
+        )
+
+    better, level = against(0.5, 0.5, 0.4), against(0.6, 0.71, 0.5)
+    assert better.promote and better.reasons[-1] == "promoted: it beats the champion"
+    assert level.promote and level.reasons[-1] == (
+        "promoted: it has learnt soc, fuel, of which the champion knows nothing, and the champion "
+        "is not proven better without"
+    )
+    worse = against(0.7, 0.8, 0.6)
+    assert not worse.promote and worse.figures["champion_high"] < 0
+    assert worse.reasons[-1].endswith("knows nothing, but the champion is better without")
+
+
 def found(events, found, chance=0.01):
     return {"events": events, "events_found": found, "chance_recall": chance}
 

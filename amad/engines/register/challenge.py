@@ -1,14 +1,14 @@
 """What the present champion does on the challenger's test data, and what has changed since.
 
-The store's series, injected faults included, are scaled with the challenger's scaler. The champion
-has its own scaler, so each series is converted to engineering units and scaled again for it.
+The store's series, injected faults included, have the challenger's channels and are scaled with its
+scaler. The champion has its own, so each series is converted to engineering units, and the channels
+that the champion knows are scaled again for it, as in scoring.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -40,12 +40,13 @@ class Defence:
     """The champion on the challenger's test data.
 
     per_unit: its metrics. found: how many of the known events it finds with its own threshold, by
-    type, and of all of them under ''.
+    type, and of all of them under ''. unknown: channels that the challenger has learnt and it not.
     """
 
     detector: Detector
     per_unit: PerUnit
     found: Mapping[str, int]
+    unknown: Sequence[str] = ()
 
     def events_found(self, metrics: EvaluationMetrics) -> list[str]:
         """What it finds beside the challenger, whose metrics are given, as sentences."""
@@ -86,10 +87,8 @@ def defend(
                 return None, str(error)
     except LostError as error:
         return None, str(error)
-    if new := [c for c in new_channels(detector, fleet) if c not in store.scaler.unlearnt]:
-        return None, f"it learnt nothing of {some(new)}"
-    if detector.fleet.channel_names != fleet.channel_names:
-        return None, "its channels have another order"
+    if gone := set(detector.fleet.channel_names) - set(store.scaler.channels):
+        return None, f"the challenger was made without {some(sorted(gone))}"
     if detector.fleet.period_us != fleet.period_us:
         return None, (
             f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "
@@ -103,7 +102,8 @@ def defend(
             found[fault] += bool(scored.alarm_T[event.first : event.last].any())
 
     per_unit = per_unit_metrics(store, Defender(detector, store.scaler), fleet, events, count)
-    return Defence(detector=detector, per_unit=per_unit, found=found), None
+    unknown = [c for c in new_channels(detector, fleet) if c not in store.scaler.unlearnt]
+    return Defence(detector=detector, per_unit=per_unit, found=found, unknown=unknown), None
 
 
 def changes(
@@ -131,7 +131,7 @@ def changes(
 
 def unlike(theirs: Fleet, ours: Fleet) -> list[str]:
     """Of which channels the store holds something else than the champion learnt from."""
-    pairs = zip(theirs.channels, ours.channels, strict=True)
+    pairs = [(old, ours.channel_by_name[old.name]) for old in theirs.channels]
     return [
         f"no fair comparison: {new.name} is {new.kind} now and was {old.kind} for the champion"
         for old, new in pairs
@@ -154,18 +154,19 @@ def _origin(detector: Detector) -> dict[str, str]:
 
 
 class Defender:
-    """A fitted detector that scores series scaled by another scaler than its own."""
+    """A fitted detector that scores series scaled by another scaler, which has all its channels."""
 
     def __init__(self, detector: Detector, theirs: Scaler) -> None:
-        self.detector = detector
-        self.theirs = theirs
+        assert detector.scaler is not None, "a saved detector has its scaler"
+        self.detector, self.own, self.theirs = detector, detector.scaler, theirs
+        self.place_C = [theirs.channels.index(name) for name in self.own.channels]
 
     def score(self, series: Series) -> Scored:
         """Score a series that ``theirs`` has scaled."""
         # In float64: on a channel far from zero, float32 would add noise to this detector's input
         # and not to the challenger's.
-        value_TC = self.theirs.unscaled(series)
-        assert self.detector.scaler is not None, "a saved detector has its scaler"
-        scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
-        value_TC = scaled.value_TC.astype(np.float32)
-        return self.detector.score(replace(scaled, value_TC=value_TC))
+        value_TC = self.theirs.unscaled(series)[:, self.place_C]
+        valid_TC = series.valid_TC[:, self.place_C]
+        return self.detector.score(
+            self.own.apply(replace(series, value_TC=value_TC, valid_TC=valid_TC))
+        )
