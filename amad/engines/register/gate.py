@@ -97,8 +97,8 @@ def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | 
         ours=sum(us) / len(us),
         theirs=sum(them) / len(them),
         difference=float(mean),
-        low=float(low),
-        high=float(high),
+        low=max(float(low), -1.0),  # two figures between 0 and 1 differ by no more
+        high=min(float(high), 1.0),
     )
 
 
@@ -148,12 +148,12 @@ def decide(
     decision.reasons += remarks
     if against.wins:
         return decision.end(True, "it beats the champion")
-    if not unknown:
-        return decision.end(False, "no proven gain on the champion")
-    covers = f"it has learnt {some(unknown)}, of which the champion knows nothing"
     if against.loses:
-        return decision.end(False, f"{covers}, but the champion is better without")
-    return decision.end(True, f"{covers}, and the champion is not proven better without")
+        return decision.end(False, "the champion is proven better")
+    if unknown:
+        more = f"it has learnt {some(unknown)}, of which the champion knows nothing"
+        return decision.end(True, f"{more}, and the champion is not proven better")
+    return decision.end(False, "no proven gain on the champion")
 
 
 def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GateParams) -> bool:
@@ -167,7 +167,7 @@ def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GatePar
     _note(decision, "floor", floor)
     decision.figures["units"] = floor.units
     decision.reasons.append(
-        f"{metric} over {count(floor.units, unit)}: "
+        f"{metric} over {count(floor.units, unit)}, with {params.confidence:.0%} intervals: "
         + floor.text("challenger", f"{metrics.floor} floor")
     )
     more = ""
