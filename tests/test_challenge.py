@@ -86,11 +86,10 @@ def test_a_challenger_with_one_more_channel_meets_the_champion(place, tmp_path):
     assert problem is None and theirs.unknown == ["soc"]
     values = [figures["vus_pr"] for figures in theirs.per_unit.values()]
     assert len(values) == 9 and min(values) > 0
-    # A challenger that was made before the fleet file got the channel back.
-    narrow = WindowStore.open(folder / "store")
+    narrow = WindowStore.open(folder / "store")  # made before the fleet file got the channel back
     narrow.scaler.channels[0] = "velocity"
     assert defend(client, champion, narrow, fleet, lake.events()) == (
-        None, "the challenger was made without speed"
+        None, "it has learnt speed, which the present data lacks"
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from amad.config import DataError, Fleet
 from amad.config.number_text import number
 from amad.config.wording import some
 from amad.config.yaml_file import cut
-from amad.detect.daily import check_contract, new_channels
+from amad.detect.daily import new_channels
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
@@ -82,13 +82,13 @@ def defend(
         with fetched(client, champion) as folder:
             try:
                 detector = load_detector(folder, called=version_title(champion))
-                check_contract(detector, fleet)
-            except DataError as error:
+            except DataError as error:  # not of ``fetched``, such as a full disk
                 return None, str(error)
     except LostError as error:
         return None, str(error)
-    if gone := set(detector.fleet.channel_names) - set(store.scaler.channels):
-        return None, f"the challenger was made without {some(sorted(gone))}"
+    present = {*store.scaler.channels} & {*fleet.channel_names}
+    if gone := [name for name in detector.fleet.channel_names if name not in present]:
+        return None, f"it has learnt {some(gone)}, which the present data lacks"
     if detector.fleet.period_us != fleet.period_us:
         return None, (
             f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "
