@@ -131,7 +131,12 @@ def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> Non
     told = changes(champion, _detector({}), ours, tags | {"data_hash": "b"})
     assert told == "changed since version 3: data: other values or events in 9 rows, as before"
     without = SimpleNamespace(bundle=None, params=Params().detect, fleet=toy_fleet())
-    assert "model.window None -> 100" in changes(champion, without, ours, tags)
+    assert "model is new; prepare is new; seed None -> 7" in changes(champion, without, ours, tags)
+    wider, narrower = _detector({}), _detector({})
+    narrower.fleet = toy_fleet().model_copy(update={"channels": toy_fleet().channels[1:]})
+    name = toy_fleet().channel_names[0]
+    assert changes(champion, narrower, wider, tags).endswith(f"fleet file.channels.{name} is new")
+    assert changes(champion, wider, narrower, tags).endswith(f"fleet file.channels.{name} is gone")
     older = SimpleNamespace(version="3", tags={})
     told = changes(older, _detector({"tune": {"trials": 2}}), ours, tags)
     assert told == ("changed since version 3: data: unknown -> 9 rows; commit unknown -> 12345678")

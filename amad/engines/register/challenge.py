@@ -23,7 +23,6 @@ from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
 from amad.engines.shared.model_registry import DATA_HASH, LostError, fetched, version_title
-from amad.engines.shared.tracking import flatten
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import per_unit_metrics
 from amad.evaluation.units import Unit
@@ -110,12 +109,7 @@ def changes(
     champion: ModelVersion, theirs: Detector, ours: Detector, lineage: Mapping[str, str]
 ) -> str:
     """What differs between the champion and a challenger with these tags, in one sentence."""
-    before, after = (_origin(detector) for detector in (theirs, ours))
-    told = [
-        f"{key} {before.get(key)} -> {after.get(key)}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+    told = _differences(_origin(theirs), _origin(ours))
     tags = {key: champion.tags.get(key, "unknown") for key in (DATA, DATA_HASH, COMMIT)}
     if tags[DATA_HASH] != lineage[DATA_HASH]:
         as_many = f"other values or events in {lineage[DATA]}, as before"
@@ -139,18 +133,32 @@ def unlike(theirs: Fleet, ours: Fleet) -> list[str]:
     ]
 
 
-def _origin(detector: Detector) -> dict[str, str]:
-    """Settings of a detector and its network, and its fleet file, by name."""
+def _origin(detector: Detector) -> dict:
+    """Settings of a detector and its network, and its fleet file, with items by their names."""
     bundle, fleet = detector.bundle, detector.fleet.model_dump(mode="json")
     trained = bundle.params.model_dump(mode="json", include=SETTINGS) if bundle else {}
     fleet["order of classes"] = [item["name"] for item in fleet["vehicle_classes"]]
     for named in ("channels", "vehicle_classes"):
         fleet[named] = {item.pop("name"): item for item in fleet[named]}
-    content = trained | {"detect": detector.params.model_dump(mode="json"), "fleet file": fleet}
-    return {
-        key: number(value) if isinstance(value, float) else cut(str(value))
-        for key, value in flatten(content).items()
-    }
+    return trained | {"detect": detector.params.model_dump(mode="json"), "fleet file": fleet}
+
+
+def _differences(before: dict, after: dict, prefix: str = "") -> list[str]:
+    """``detect.floor 0.05 -> 0.1``; of a section, channel or class, that it is new or gone."""
+    told = []
+    for key in sorted(before.keys() | after.keys()):
+        name, old, new = f"{prefix}{key}", before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            told += _differences(old, new, f"{name}.")
+        elif isinstance(old, dict) or isinstance(new, dict):
+            told.append(f"{name} is {'new' if old is None else 'gone'}")
+        elif old != new:
+            told.append(f"{name} {_text(old)} -> {_text(new)}")
+    return told
+
+
+def _text(value: object) -> str:
+    return number(value) if isinstance(value, float) else cut(str(value))
 
 
 class Defender:

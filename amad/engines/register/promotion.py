@@ -55,6 +55,8 @@ def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> N
     tags = {f"gate_{key}": value for key, value in decision.figures.items()}
     tags["gate_decision"] = "promote" if decision.promote else "refuse"
     tags["gate_reasons"] = "\n".join(decision.reasons)
+    for key in [key for key in version.tags if key.startswith("gate_") and key not in tags]:
+        client.delete_model_version_tag(version.name, version.version, key)  # of one before
     set_tags(client, version, tags)
     _describe(client, version)
 
