@@ -1,19 +1,26 @@
 """The champion beside the challenger: on the same data, and in what it was made of."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from evaluation_kit import evaluation_metrics, method_figures
 from model_kit import toy_fleet
+from scoring_kit import FLEET, series_of
 
 from amad.config import Fleet, Params
-from amad.engines.register.challenge import Defence, Defender, changes, unlike
+from amad.engines.register.challenge import Defence, Defender, changes, defend, unlike
+from amad.engines.shared import model_registry
+from amad.engines.shared.tracking import connect
 from amad.evaluation.evaluation_metrics import FaultFigures
+from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
+from amad.windows.store import WindowStore, write_store
 
 
-def test_the_champion_loses_no_precision_far_from_zero() -> None:
+def test_the_champion_gets_its_own_channels_and_loses_no_precision_far_from_zero() -> None:
     """An odometer in metres: taken back to float32 it would be blurred by half a spread."""
     names = ["odometer", "speed"]
     figures = (np.full(len(names), 1e7, np.float32), np.full(len(names), 2.0, np.float32))
@@ -29,7 +36,7 @@ def test_the_champion_loses_no_precision_far_from_zero() -> None:
             self.scaler = scaler
 
         def score(self, series):
-            seen.append(series.value_TC)
+            seen.append(series)
 
     value_TC = np.random.default_rng(0).normal(size=(50, len(names))).astype(np.float32)
     rows = np.zeros(50, np.int64)
@@ -38,8 +45,52 @@ def test_the_champion_loses_no_precision_far_from_zero() -> None:
         valid_TC=np.ones_like(value_TC, np.uint8), segment_T=rows, split_T=rows,
     )  # fmt: skip
     Defender(Watched(), scaler).score(series)
-    assert seen[0].dtype == np.float32
-    assert np.array_equal(seen[0], value_TC)
+    assert seen[0].value_TC.dtype == np.float32
+    assert np.array_equal(seen[0].value_TC, value_TC)
+
+    # A challenger has one more channel, and another order.
+    wider = Scaler(
+        channels=["speed", "soc", "odometer"],
+        tables={"vehicle": {}, "class": {}, "fleet": {"": tuple(
+            np.array([row[1], 5.0, row[0]]) for row in figures)}},
+        has_channel={},
+    )  # fmt: skip
+    more_TC = np.stack([value_TC[:, 1], value_TC[:, 1], value_TC[:, 0]], axis=1)
+    valid_TC = np.zeros((50, 3), np.uint8)
+    valid_TC[:, 2] = 1
+    Defender(Watched(), wider).score(replace(series, value_TC=more_TC, valid_TC=valid_TC))
+    assert np.array_equal(seen[1].value_TC, value_TC)
+    assert np.array_equal(seen[1].valid_TC, valid_TC[:, [2, 0]])
+
+
+@pytest.mark.slow
+def test_a_challenger_with_one_more_channel_meets_the_champion(place, tmp_path):
+    """The champion is scored without it, as it is every night."""
+    fleet, settings = place
+    client, folder = connect(settings), settings.fleet_dir(FLEET)
+    champion = model_registry.champion_version(client, FLEET)
+    soc = fleet.channels[0].model_copy(update={"name": "soc"})
+    newer = fleet.model_copy(update={"channels": [soc, *fleet.channels]})
+    lake = Lake(folder / "lake", fleet)
+    whole = [
+        replace(
+            series,
+            value_TC=series.value_TC[:, [0, 0, 1, 2, 3]],
+            valid_TC=series.valid_TC[:, [0, 0, 1, 2, 3]],
+        )
+        for series in series_of(fleet, lake)
+    ]
+    write_store(tmp_path / "store", whole, newer, Scaler.fit(whole, newer, "vehicle"), {})
+    store = WindowStore.open(tmp_path / "store")
+    theirs, problem = defend(client, champion, store, newer, lake.events())
+    assert problem is None and theirs.unknown == ["soc"]
+    values = [figures["vus_pr"] for figures in theirs.per_unit.values()]
+    assert len(values) == 9 and min(values) > 0
+    narrow = WindowStore.open(folder / "store")  # made before the fleet file got the channel back
+    narrow.scaler.channels[0] = "velocity"
+    assert defend(client, champion, narrow, fleet, lake.events()) == (
+        None, "it has learnt speed, which the present data lacks"
+    )  # fmt: skip
 
 
 def test_it_says_what_each_finds_and_in_which_types_of_faults_they_differ() -> None:
@@ -80,7 +131,12 @@ def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> Non
     told = changes(champion, _detector({}), ours, tags | {"data_hash": "b"})
     assert told == "changed since version 3: data: other values or events in 9 rows, as before"
     without = SimpleNamespace(bundle=None, params=Params().detect, fleet=toy_fleet())
-    assert "model.window None -> 100" in changes(champion, without, ours, tags)
+    assert "model is new; prepare is new; seed None -> 7" in changes(champion, without, ours, tags)
+    wider, narrower = _detector({}), _detector({})
+    narrower.fleet = toy_fleet().model_copy(update={"channels": toy_fleet().channels[1:]})
+    name = toy_fleet().channel_names[0]
+    assert changes(champion, narrower, wider, tags).endswith(f"fleet file.channels.{name} is new")
+    assert changes(champion, wider, narrower, tags).endswith(f"fleet file.channels.{name} is gone")
     older = SimpleNamespace(version="3", tags={})
     told = changes(older, _detector({"tune": {"trials": 2}}), ours, tags)
     assert told == ("changed since version 3: data: unknown -> 9 rows; commit unknown -> 12345678")

@@ -29,6 +29,7 @@ def test_the_first_model_above_the_floor_becomes_champion():
     decision = decide(metrics([0.5, 0.6, 0.4], [0.1, 0.1, 0.2]), None, PARAMS)
     assert decision.promote
     assert decision.figures["floor_low"] > 0
+    assert decision.reasons[0].startswith("vus_pr over 3 vehicles, with 90% intervals: challenger")
     assert "had no champion yet" in decision.reasons[-1]
 
 
@@ -83,7 +84,9 @@ def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
     equal = decide(content, per_unit([0.6, 0.7, 0.5]), PARAMS, champion_version="3")
     assert not equal.promote and "no proven gain" in equal.reasons[-1]
     worse = decide(content, per_unit([0.7, 0.8, 0.6]), PARAMS, champion_version="3")
-    assert not worse.promote
+    assert not worse.promote and worse.reasons[-1] == "refused: the champion is proven better"
+    apart = compare(per_unit([0.1, 0.9]), per_unit([0.9, 0.1]), PARAMS)
+    assert (apart.low, apart.high) == (-1, 1), "no figure can differ by more"
 
 
 def test_a_class_that_became_worse_is_told_though_the_mean_is_better():
@@ -123,6 +126,24 @@ def test_a_champion_that_cannot_be_scored_cannot_defend_its_place_and_the_reason
     assert decision.promote
     assert "other channels" in decision.reasons[-1]
     assert decision.figures["champion_problem"] == "it has other channels"
+
+
+def test_a_channel_that_the_champion_does_not_know_is_worth_a_draw_and_no_loss():
+    def against(*theirs):
+        content = metrics([0.6, 0.7, 0.5], [0.1, 0.1, 0.1])
+        return decide(
+            content, per_unit(theirs), PARAMS, champion_version="3", unknown=["soc", "fuel"]
+        )
+
+    better, level = against(0.5, 0.5, 0.4), against(0.6, 0.71, 0.5)
+    assert better.promote and better.reasons[-1] == "promoted: it beats the champion"
+    assert level.promote and level.reasons[-1] == (
+        "promoted: it has learnt soc, fuel, of which the champion knows nothing, and the champion "
+        "is not proven better"
+    )
+    worse = against(0.7, 0.8, 0.6)
+    assert not worse.promote and worse.figures["champion_high"] < 0
+    assert worse.reasons[-1] == "refused: the champion is proven better"
 
 
 def found(events, found, chance=0.01):

@@ -1,6 +1,7 @@
 """Moves of the champion that are cut short, met by another, or led to a damaged version."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import amad
 from amad.config import DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
 from amad.engines.register.challenge import defend
+from amad.engines.register.gate import Decision
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, version_number
@@ -171,6 +173,36 @@ def make_params(settings: Settings):
     from amad.config import load_params
 
     return load_params(settings.params_file)
+
+
+def test_a_newer_decision_leaves_no_figure_of_the_one_before(place):
+    client = connect(place)
+    for figures in ({"champion_problem": "gone", "floor": 0.1}, {"floor": 0.2}):
+        version = get_version(client, FLEET, "2")
+        promotion.record(client, version, Decision(reasons=["refused"], figures=figures))
+    found = promotion.recorded(get_version(client, FLEET, "2"))
+    assert found is not None and found.figures == {"floor": 0.2}
+
+
+def test_of_two_rollbacks_at_once_one_goes_back(place, monkeypatch, capsys):
+    """The second one waits for the first, and must not go back a version more."""
+    client = connect(place)
+    promotion.promote(place, FLEET, "2", force=True, reason="a test")
+    promotion.promote(place, FLEET, "2", force=True, reason="another")
+    assert "notes no reason" in capsys.readouterr().err
+    assert "a test" in model_registry.champion_version(client, FLEET).tags["champion_why"]
+
+    @contextmanager
+    def after_another(settings: Settings, fleet: str):
+        monkeypatch.undo()
+        promotion.rollback(settings, fleet)
+        with registry_lock(settings, fleet):
+            yield
+
+    monkeypatch.setattr(promotion, "registry_lock", after_another)
+    with pytest.raises(ServiceError, match=r"version 1 the champion .* place of version 2"):
+        promotion.rollback(place, FLEET)
+    assert state(client) == (1, None)
 
 
 @pytest.mark.engine

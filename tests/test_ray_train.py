@@ -118,10 +118,14 @@ def test_a_finished_run_is_taken_as_it_is_in_the_same_mlflow_run(
 ) -> None:
     home, first = trained
     before = weights(home)
+    (run,) = runs_in(home)
     again = fit(store, home)
     assert again == first and weights(home) == before
     assert steps_of(home, first["run_id"], "loss") == [1, 2, 3]
-    assert len(runs_in(home)) == 1
+    (after,) = runs_in(home)
+    assert after.info.end_time > run.info.end_time, "the duration grows, and is no cost"
+    seconds = run.data.metrics["training_seconds"]
+    assert after.data.metrics["training_seconds"] == seconds > 0
 
 
 def test_what_is_overridden_of_ray_is_still_there(

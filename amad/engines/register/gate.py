@@ -5,13 +5,14 @@ compared on one metric of the test part with three others:
 
 - the random floor: it must win;
 - the best baseline: a shortfall is stated, and refuses it where ``gate.require_baseline`` is set;
-- the present champion, scored again on the same data: it must win.
+- the present champion, scored again on the same data: it must win. Where the champion knows nothing
+  of a channel that the challenger has learnt, it is enough not to lose.
 
 Each comparison is a bootstrap of the paired differences over the units (vehicles, or injected
 cases), so that an easy vehicle counts for both sides. To win means that the lower bound of the
-interval is above zero. With fewer than two units there is no interval, so the quality cannot be
-judged and nothing is promoted. All of this also holds for a fleet without a champion, or with one
-that cannot be scored.
+interval is above zero; to lose, that the upper one lies below it. With fewer than two units there
+is no interval, so the quality cannot be judged and nothing is promoted. All of this also holds for
+a fleet without a champion, or with one that cannot be scored.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from amad.config.params import GateParams
-from amad.config.wording import count
+from amad.config.wording import count, some
 from amad.evaluation.chance import binomial_tail
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures
 from amad.metrics import paired_bootstrap, shared_values
@@ -47,6 +48,11 @@ class Comparison:
     def wins(self) -> bool:
         """Is the whole interval above zero?"""
         return self.low > 0.0
+
+    @property
+    def loses(self) -> bool:
+        """Is the whole interval below zero?"""
+        return self.high < 0.0
 
     def text(self, ours: str, theirs: str) -> str:
         """One clause for a person."""
@@ -91,8 +97,8 @@ def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | 
         ours=sum(us) / len(us),
         theirs=sum(them) / len(them),
         difference=float(mean),
-        low=float(low),
-        high=float(high),
+        low=max(float(low), -1.0),  # two figures between 0 and 1 differ by no more
+        high=min(float(high), 1.0),
     )
 
 
@@ -103,6 +109,7 @@ def decide(
     *,
     champion_version: str | None = None,
     champion_problem: str | None = None,
+    unknown: Sequence[str] = (),
     remarks: Sequence[str] = (),
     class_of: Callable[[str], str] = lambda _: "all",
 ) -> Decision:
@@ -110,8 +117,9 @@ def decide(
 
     metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
     champion_version: None where there is no champion yet. champion_problem: why the champion cannot
-    be scored on the present data; the challenger then takes its place. remarks: sentences on
-    the two, which decide nothing. class_of: a unit's class.
+    be scored on the present data; the challenger then takes its place. unknown: channels that the
+    challenger has learnt and the champion not. remarks: sentences on the two, which decide nothing.
+    class_of: a unit's class.
     """
     decision = Decision()
     ours, unit = metrics.ours.per_unit, metrics.unit
@@ -129,6 +137,7 @@ def decide(
     if against is None:
         problem = champion_problem or f"no {unit} in common"
         decision.figures["champion_problem"] = problem
+        decision.reasons += remarks
         why = f"the champion, version {champion_version}, cannot be scored on the present data"
         return decision.end(True, f"{why} ({problem}), so the two are not compared")
     _note(decision, "champion", against)
@@ -137,10 +146,14 @@ def decide(
     )
     decision.reasons += _where(ours, champion or {}, params, unit, class_of)
     decision.reasons += remarks
-    return decision.end(
-        against.wins,
-        "it beats the champion" if against.wins else "no proven gain on the champion",
-    )
+    if against.wins:
+        return decision.end(True, "it beats the champion")
+    if against.loses:
+        return decision.end(False, "the champion is proven better")
+    if unknown:
+        more = f"it has learnt {some(unknown)}, of which the champion knows nothing"
+        return decision.end(True, f"{more}, and the champion is not proven better")
+    return decision.end(False, "no proven gain on the champion")
 
 
 def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GateParams) -> bool:
@@ -154,7 +167,7 @@ def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GatePar
     _note(decision, "floor", floor)
     decision.figures["units"] = floor.units
     decision.reasons.append(
-        f"{metric} over {count(floor.units, unit)}: "
+        f"{metric} over {count(floor.units, unit)}, with {params.confidence:.0%} intervals: "
         + floor.text("challenger", f"{metrics.floor} floor")
     )
     more = ""

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import GateError, ServiceError, Settings
+from amad.config.console import say
 from amad.config.wording import registering
 from amad.engines.register.gate import BY_HAND, Decision
 from amad.engines.register.model_card import standing_of, with_promotion
@@ -54,6 +55,8 @@ def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> N
     tags = {f"gate_{key}": value for key, value in decision.figures.items()}
     tags["gate_decision"] = "promote" if decision.promote else "refuse"
     tags["gate_reasons"] = "\n".join(decision.reasons)
+    for key in [key for key in version.tags if key.startswith("gate_") and key not in tags]:
+        client.delete_model_version_tag(version.name, version.version, key)  # of one before
     set_tags(client, version, tags)
     _describe(client, version)
 
@@ -190,6 +193,8 @@ def promote(
                 f"{version_title(candidate)} may not be champion: {last}; "
                 f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
             )
+        if version_number(standing(client, fleet, CHAMPION)) == version_number(candidate):
+            say("it was the champion before this command, which therefore notes no reason")
         with fetched(client, candidate):  # a version that cannot be loaded cannot score
             pass
         how = f"by hand, overruling the gate ({last})" if refused else "by hand"
@@ -201,27 +206,40 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
     """Make the version that the champion replaced champion again; repeat to go further back.
 
     Raises:
-        ServiceError: the champion is the first one, there is none, or the version before it cannot
-            be loaded any more.
+        ServiceError: the champion is the first one, there is none, the version before it cannot be
+            loaded any more, or another command moved the champion while this one waited for it.
     """
-    with existing_registry(settings, fleet) as client, registry_lock(settings, fleet):
-        settle(client, fleet)
-        champion = champion_version(client, fleet)
-        target = champion.tags.get("replaced")
-        if target is None:
-            raise ServiceError(
-                f"version {champion.version} is the first champion of fleet {fleet}: there is "
-                "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' makes "
-                "another one"
-            )
-        back = get_version(client, fleet, target)
-        with fetched(client, back):
-            pass
-        who = person()
-        set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
-        why = f"rolled back from version {champion.version} by {who}"
-        _move(client, fleet, champion, back, why)
-        return back
+    with existing_registry(settings, fleet) as client:
+        seen = champion_version(client, fleet)
+        with registry_lock(settings, fleet):
+            return _roll_back(client, fleet, seen)
+
+
+def _roll_back(client: MlflowClient, fleet: str, seen: ModelVersion) -> ModelVersion:
+    """Go back from the champion that was ``seen``: of two people, one has done what both want."""
+    settle(client, fleet)
+    champion = champion_version(client, fleet)
+    if version_number(champion) != version_number(seen):
+        raise ServiceError(
+            f"another command has made version {champion.version} the champion of fleet {fleet} in "
+            f"place of version {seen.version} meanwhile, so nothing was rolled back; run this one "
+            f"again to go back from version {champion.version} too"
+        )
+    target = champion.tags.get("replaced")
+    if target is None:
+        raise ServiceError(
+            f"version {champion.version} is the first champion of fleet {fleet}: there is "
+            "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' makes "
+            "another one"
+        )
+    back = get_version(client, fleet, target)
+    with fetched(client, back):
+        pass
+    who = person()
+    set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
+    why = f"rolled back from version {champion.version} by {who}"
+    _move(client, fleet, champion, back, why)
+    return back
 
 
 def _describe(client: MlflowClient, version: ModelVersion, text: str | None = None) -> None:

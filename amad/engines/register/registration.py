@@ -130,18 +130,21 @@ class _Candidate:
         store = WindowStore.checked(stage.folder / "store")
         say(f"score the champion, version {champion.version}, on the same data")
         theirs, problem = defend(self.client, champion, store, stage.fleet, self.lake.events())
-        remarks = []
         if theirs is not None:
             told = changes(champion, theirs.detector, self.detector, self.lineage)
             remarks = [*theirs.events_found(self.metrics), told]
             remarks += unlike(theirs.detector.fleet, self.detector.fleet)
+            remarks += _seen(champion, _test_start(store))
+        else:
+            remarks = _once(champion, stage.params.gate.metric)
         decision = decide(
             self.metrics,
             theirs.per_unit if theirs else None,
             stage.params.gate,
             champion_version=champion.version,
             champion_problem=problem,
-            remarks=[*remarks, *_seen(champion, _test_start(store))],
+            unknown=theirs.unknown if theirs else (),
+            remarks=remarks,
             class_of=lambda unit: stage.fleet.class_of(vehicle_of(unit, stage.fleet)),
         )
         if theirs is not None:
@@ -251,6 +254,18 @@ def _seen(champion: ModelVersion, test_start: str) -> list[str]:
     return [
         f"no fair comparison: the champion's own test part begins on {own}, so it learnt from days "
         f"of this one, which begins on {test_start}"
+    ]
+
+
+def _once(champion: ModelVersion, metric: str) -> list[str]:
+    """What the champion had when the gate judged it, for one that cannot be scored any more."""
+    tags = champion.tags
+    if tags.get("gate_metric") != metric or "gate_challenger" not in tags:
+        return []
+    began = tags.get(TEST_START, "an unknown date")
+    return [
+        f"the champion had {metric} {float(tags['gate_challenger']):.3f} when the gate judged it, "
+        f"on a test part that began on {began}"
     ]
 
 

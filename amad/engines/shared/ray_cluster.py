@@ -42,7 +42,7 @@ class NoLocalRayError(ServiceError):
         return (
             f"{self.what}; run the command again once the machine is less busy, free some memory, "
             "set RAY_TMPDIR to a short path with free space, or do without Ray (workers: 0 and "
-            "engine: process in conf/cluster/)"
+            "engine: process in conf/cluster/), which all can but the sweep"
         )
 
 

@@ -41,6 +41,7 @@ from amad.model.training import epoch_line, untrained
 from amad.windows import WindowStore, why_none_fits
 
 CODE = ("amad.model", "amad.windows")  # what the weights depend on
+FIGURES = ("parameters", "train_windows", "epoch_windows")  # of the result, for MLflow
 HEALTH_SECONDS = "0.5"  # between two looks of Ray's controller at its workers; 2 by default
 GROW_SECONDS = 60.0  # between two looks whether a training on fewer workers can have more again
 
@@ -79,9 +80,12 @@ def train_fleet(stage: Stage) -> TrainResult:
         trained, network = _trained(stage, opened, job, name, curve)
         for metrics in trained.epochs:
             curve.log(metrics)
-        client.log_metric(run.info.run_id, "parameters", trained.parameters)
-        client.log_metric(run.info.run_id, "train_windows", trained.train_windows)
-        client.log_metric(run.info.run_id, "epoch_windows", trained.epoch_windows)
+        speeds = [metrics["windows_per_second"] for metrics in trained.epochs]
+        figures = {key: getattr(trained, key) for key in FIGURES}
+        # The run's duration would count pauses, and each time that the finished run is taken again.
+        figures["training_seconds"] = sum(trained.epoch_windows / speed for speed in speeds)
+        for key, value in figures.items():
+            client.log_metric(run.info.run_id, key, value)
     meta = {
         "digest": digest,
         "code": code_digest(*CODE),
