@@ -1,6 +1,6 @@
 """A page that is made after a job that failed says so first: nobody takes old scores for all."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ from report_kit import FIRST_DAY, VERSION, an_incident, stage_of, write_data, wr
 from amad.config import Stage
 from amad.report import build_report
 from amad.report.scoring_run import ScoringRun
-from amad.scores.job_log import JobLog, job_logs, save
+from amad.scores.job_log import JobLog, job_logs, known_since, save
+from amad.telemetry.ingest_result import IngestResult
 
+UNKNOWN = "unknown: x-1"
 LATER = datetime(2026, 1, 12, 4, 30, tzinfo=UTC)
 NOTE = "Not all is done: "
 
@@ -43,6 +45,28 @@ def test_dates_that_no_job_has_come_to_are_named(stage: Stage):
     assert build_report(stage).troubles == 1
     write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
     assert NOTE not in page_of(stage) and build_report(stage).troubles == 0
+
+
+def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
+    write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
+    found = IngestResult.require(stage.folder)
+    found.model_copy(update={"vehicles_unknown": {"x-1": 7, "x-2": 7}}).write(stage.folder)
+    first = later_job(stage, findings=[UNKNOWN], dates=[FIRST_DAY], model_version=VERSION)
+    page = page_of(stage)
+    assert "Fleet health: 2 findings, 2 new</a>" in page and "known since" not in page
+    next_day = LATER + timedelta(days=1)
+    again = first.model_copy(update={"id": "again", "number": 2, "started": next_day})
+    again.health = {"unknown": ["x-1 is in no class"]}
+    save(stage.runs, again)
+    page = page_of(stage)
+    assert "Fleet health: 2 findings, 1 new</a>" in page
+    assert page.count(f"<small>known since {LATER:%Y-%m-%d}</small>") == 1
+    assert page.index("<b>x-2</b>") < page.index("<b>x-1</b>"), "what is new comes first"
+    for name in ("mended", "back"):
+        again.number += 1
+        again.id, again.findings = name, [] if name == "mended" else [UNKNOWN]
+        save(stage.runs, again)
+    assert known_since(job_logs(stage.runs)[0]) == {}, "it was mended in between"
 
 
 @pytest.mark.parametrize(
