@@ -51,7 +51,9 @@ def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
     write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
     found = IngestResult.require(stage.folder)
     found.model_copy(update={"vehicles_unknown": {"x-1": 7, "x-2": 7}}).write(stage.folder)
-    first = later_job(stage, findings=[UNKNOWN], dates=[FIRST_DAY], model_version=VERSION)
+    first = later_job(
+        stage, status="done", findings=[UNKNOWN], dates=[FIRST_DAY], model_version=VERSION
+    )
     page = page_of(stage)
     assert "Fleet health: 2 findings, 2 new</a>" in page and "known since" not in page
     next_day = LATER + timedelta(days=1)
