@@ -51,18 +51,19 @@ def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
     write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
     found = IngestResult.require(stage.folder)
     found.model_copy(update={"vehicles_unknown": {"x-1": 7, "x-2": 7}}).write(stage.folder)
+    (log,) = job_logs(stage.runs)[0]
+    save(stage.runs, log.model_copy(update={"dates": [FIRST_DAY]}))
     first = later_job(
         stage, status="done", findings=[UNKNOWN], dates=[FIRST_DAY], model_version=VERSION
     )
     page = page_of(stage)
     assert "Fleet health: 2 findings, 2 new</a>" in page and "known since" not in page
-    next_day = LATER + timedelta(days=1)
-    again = first.model_copy(update={"id": "again", "number": 2, "started": next_day})
-    again.health = {"unknown": ["x-1 is in no class"]}
+    again = first.model_copy(update={"id": "again", "number": 2})
+    again.health, again.dates = {"unknown": ["x-1 is in no class"]}, [FIRST_DAY + timedelta(days=1)]
     save(stage.runs, again)
     page = page_of(stage)
     assert "Fleet health: 2 findings, 1 new</a>" in page
-    assert page.count(f"<small>known since {LATER:%Y-%m-%d}</small>") == 1
+    assert page.count(f"<small>known since {FIRST_DAY}</small>") == 1
     assert page.index("<b>x-2</b>") < page.index("<b>x-1</b>"), "what is new comes first"
     for name in ("mended", "back"):
         again.number += 1

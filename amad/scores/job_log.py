@@ -131,7 +131,7 @@ class JobLog(RunLog):
     @property
     def named(self) -> dict[str, str]:
         """The sentence of each finding, by its id, in the order of the kinds."""
-        texts = {}
+        texts = dict[str, str]()
         for kind, sentences in self.health.items():
             own = [name for name in self.findings or [] if name.partition(": ")[0] == kind]
             own += [f"{kind}: {sentence}" for sentence in sentences[len(own) :]]
@@ -264,16 +264,17 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
 
 
 def known_since(jobs: Sequence[JobLog]) -> dict[str, date]:
-    """By id, the findings that jobs of an earlier date (UTC) named already, and the first of these.
+    """By id, the findings that jobs for earlier dates named already, and the first of these dates.
 
-    A finding that a job in between did not name is known since it came back. jobs: the newest last.
+    The date of a job is the newest one scored by then. A finding that a job in between did not name
+    is known since it came back. jobs: the newest last.
     """
-    found, today = dict[str, date](), date.min
+    found, newest = dict[str, date](), date.min
     for job in jobs:
-        if job.findings is not None:
-            today = job.started.date()
-            found = {name: found.get(name, today) for name in job.findings}
-    return {name: day for name, day in found.items() if day < today}
+        newest = max([newest, *job.dates])
+        if job.findings is not None and newest > date.min:
+            found = {name: found.get(name, newest) for name in job.findings}
+    return {name: day for name, day in found.items() if day < newest}
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
