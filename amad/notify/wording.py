@@ -92,7 +92,7 @@ def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
 
 
 def subject(notices: Sequence[Notice], fleet: str) -> str:
-    """The subject of a digest: how many causes of which state, and the worst level.
+    """The subject of a digest: how many causes of which state, and the worst level there is now.
 
     Of the new ones also how many are of the whole fleet, and how many look like faults of a sensor.
     Without notices it tells fleet health alone.
@@ -104,9 +104,9 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
                         ("withdrawn", "withdrawn")):  # fmt: skip
         own = [notice for notice in notices if notice.state == state]
         parts += [f"{len(own):,} {name}{_kinds(own) if state == 'new' else ''}"] if own else []
-    worst = max(
-        (n.level for n in notices if n.state != "withdrawn"), key=RANK.__getitem__, default=None
-    )
+    told = [notice for notice in notices if notice.state in ("new", "ongoing")]
+    told = told or [notice for notice in notices if notice.state == "over"]
+    worst = max((notice.level for notice in told), key=RANK.__getitem__, default=None)
     return f"amad {fleet}: {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
 
 
