@@ -236,7 +236,7 @@ def _page(
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, stretch, none),
             health=health,
-            known=known,
+            known_findings=known,
             new_findings=_new(health, known),
             behind=behind,
             drift=None if facts else sources.unread.read(lambda: Drift.read(stage.runs)),
@@ -244,7 +244,7 @@ def _page(
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
-            open_count=sum(any(i.open for i in own) for own in sets),
+            open_count=since.open if since else sum(any(i.open for i in own) for own in sets),
             **_trust(sources, run, incidents, coverage, window),
         )
     )
@@ -332,7 +332,9 @@ def _environment() -> Environment:
     environment.filters |= {
         name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
+    # A macro gives markup, which is escaped already: its type stays.
+    environment.filters["capitalised"] = lambda words: type(words)(capitalised(words))
+    environment.filters |= {"count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     of_incidents = (blame, broken_relation, meaning, rarity, what_to_check)
