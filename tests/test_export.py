@@ -139,6 +139,8 @@ def test_an_incident_that_was_judged_false_is_no_vehicles_worst(yard: Yard, addr
     judge(yard.runs, TYRE.incident_id, "false")
     done = export(yard.stage, address_of(address))
     assert done.dates == [DAY + timedelta(days=1)], "the date of the verdict, and no other"
+    judged = {row["incident_id"]: row["judged"] for row in content(address)["amad_incidents"]}
+    assert judged.pop(TYRE.incident_id) == "false" and set(judged.values()) == {None}
     worst = {
         row["vehicle"]: (row["severity"], row["level"], row["incidents"])
         for row in content(address)["amad_vehicle_days"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from notify_kit import DAY, Yard, an_incident
+from notify_kit import DAY, SPEED, Yard, an_incident
+from report_kit import judge
 
 from amad.export.database import address_of
 from amad.export.export import export
@@ -28,7 +29,7 @@ WIDTH = 24
 def database(database_server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tables of a fleet with a cause that goes on, one that is over, and one withdrawn.
 
-    The one that goes on is of the whole fleet.
+    The one that goes on is of the whole fleet. A worse one, which goes on too, was judged false.
     """
     yard = Yard(tmp_path_factory.mktemp("grafana") / "home")
     address = database_server.database("grafana")
@@ -37,7 +38,10 @@ def database(database_server, tmp_path_factory: pytest.TempPathFactory) -> str:
     export(yard.stage, address_of(address))
     yard.publish(0, an_incident("van-1", 0))
     roll_out = {"van-2": 80.0, "van-3": 60.0, "van-4": 30.0}
-    yard.publish(1, *(an_incident(van, 1, 23.5, severity=s) for van, s in roll_out.items()))
+    known = an_incident("van-1", 1, 18.0, 6.0, severity=90.0, channels={SPEED: 1.0})
+    found = [an_incident(van, 1, 23.5, severity=s) for van, s in roll_out.items()]
+    yard.publish(1, *found, known)
+    judge(yard.runs, known.incident_id, "false")
     export(yard.stage, address_of(address))
     return address
 
@@ -67,20 +71,22 @@ def test_each_query_gives_rows(name: str, database: str):
 def test_the_figures_are_right(database: str):
     assert rows(database, SQL["Open causes A"]) == [{"open": 1}]
     assert rows(database, SQL["of them critical A"]) == [{"critical": 1}]
-    first, second = rows(database, SQL["Causes, the worst first A"])
+    first, second, last = rows(database, SQL["Causes, the worst first A"])
     assert first["cause"].startswith("Whole fleet: 3 of 4 vehicles at the same time, on Coolant")
     assert (first["vehicles"], first["incidents"], first["ongoing"]) == (3, 3, True)
     assert (first["level"], first["severity"]) == ("critical", 80)
     assert (second["cause"], second["incidents"]) == (
         "van-1: Coolant temperature; high", 1,
     )  # fmt: skip
+    assert (last["level"], last["severity"], last["judged"]) == ("critical", 90, "false")
     all_ = rows(database, SQL["Incidents, the worst first A"])
-    assert [row["vehicle"] for row in all_] == ["van-2", "van-3", "van-4", "van-1"]
+    assert [row["vehicle"] for row in all_] == ["van-2", "van-3", "van-4", "van-1", "van-1"]
+    assert [row["judged"] for row in all_] == [None] * 4 + ["false"]
     assert all_[3]["channels"] == "Vehicle.Coolant, Vehicle.Speed"
     assert {row["cause_id"] for row in all_[:3]} == {first["cause_id"]}
     assert [row["vehicle"] for row in rows(database, SQL["Withdrawn incidents A"])] == ["van-3"]
     per_day = rows(database, SQL["Causes per day A"])
-    assert [(row["metric"], row["value"]) for row in per_day] == [("high", 1), ("critical", 1)]
+    assert [(row["metric"], row["value"]) for row in per_day] == [("high", 1), ("critical", 2)]
     worst = rows(database, SQL["Vehicles, the worst first A"])
     assert [row["vehicle"] for row in worst[:2]] == ["van-2", "van-1"] and len(worst) == 4
     assert rows(database, DASHBOARD["templating"]["list"][0]["query"]) == [{"fleet": "kit"}]

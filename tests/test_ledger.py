@@ -73,7 +73,7 @@ def test_the_ledger_follows_a_fleet_from_its_first_job_to_its_troubles(place):
     fleet, settings = place
     runs = settings.runs_dir(FLEET)
     before = ledger_of(place)
-    assert set(states(before).values()) == {"not scored"}
+    assert not before.dates and not before.behind, "the dates of the training are not awaited"
     assert not before.is_well and "no job has run yet" in before.job_trouble
     log = run_job(fleet, settings)
     after = ledger_of(place)
@@ -212,7 +212,8 @@ def test_the_commands_tell_it_with_exit_codes(place, monkeypatch, capsys):
     for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):
         monkeypatch.delenv(name, raising=False)
     assert run(["status"]) == 6
-    assert "dates are open" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "no job has run yet" in told and "not scored" not in told
     assert run(["score", "--from", str(FAULTY), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert f"nights {FAULTY}: would be scored, asked for" in told
@@ -236,6 +237,12 @@ def test_the_commands_tell_it_with_exit_codes(place, monkeypatch, capsys):
     mistyped = ["--date", str(AFTER), "--vehicle", "nobody"]
     for wrong in (["--vehicle", "a-1"], ["--to", str(AFTER)], ["--force"], mistyped):
         assert run(["score", *wrong]) == 2
+    (settings.conf_dir / "notify" / f"{FLEET}.yaml").write_text("file: {}")
+    empty = str(START - timedelta(days=400))
+    unscored = ["--date", str(START), "--vehicle", "a-1"]
+    for wrong in (["--date", empty], ["--from", "2062-01-01"], unscored):
+        assert run(["score", *wrong]) == 3
+    assert not (settings.runs_dir(FLEET) / "alerts.jsonl").exists(), "nobody else is told"
     last = job_logs(settings.runs_dir(FLEET))[0][-1]
     assert last.dates == [] and last.status == "done", "a wrong command is no job that failed"
     assert run(["status"]) == 0

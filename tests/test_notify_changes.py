@@ -338,7 +338,8 @@ def test_a_notice_says_what_a_person_acts_on():
     (told,) = notice.incidents
     assert told.past_sizes == [-5.0, 9.0]
     assert (told.past_gaps, told.class_sizes, told.peers) == ([-3.5, 9.0], [-4.0, 9.0], [3, 3])
-    assert subject([notice], "kit") == "amad kit: 1 new; worst high"
+    over = notice.model_copy(update={"state": "over", "level": "critical"})
+    assert subject([notice, over], "kit").endswith("1 new, 1 over; worst high")
 
 
 def test_a_rise_and_an_end_say_what_was_told_before():

@@ -86,6 +86,7 @@ def test_an_incident_goes_on_without_new_rows_and_says_so(home: Path):
     yard.vehicles = ["van-3"]
     yard.publish(2)
     assert states(since(yard, 2))["ongoing"] == [f"van-1 no row after {DAY}"]
+    assert since(yard, 2).open == 1, "a page of the newest date counts it"
 
 
 def test_a_page_on_a_month_counts_the_causes_of_all_its_dates(home: Path):

@@ -1,6 +1,6 @@
 """A page that is made after a job that failed says so first: nobody takes old scores for all."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ from report_kit import FIRST_DAY, VERSION, an_incident, stage_of, write_data, wr
 from amad.config import Stage
 from amad.report import build_report
 from amad.report.scoring_run import ScoringRun
-from amad.scores.job_log import JobLog, job_logs, save
+from amad.scores.job_log import JobLog, job_logs, known_since, save
+from amad.telemetry.ingest_result import IngestResult, OutsideClass
 
+UNKNOWN = "unknown: x-1"
 LATER = datetime(2026, 1, 12, 4, 30, tzinfo=UTC)
 NOTE = "Not all is done: "
 
@@ -43,6 +45,34 @@ def test_dates_that_no_job_has_come_to_are_named(stage: Stage):
     assert build_report(stage).troubles == 1
     write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
     assert NOTE not in page_of(stage) and build_report(stage).troubles == 0
+
+
+def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
+    write_run(stage.fleet, stage.settings, {}, days=[0, 1, 2])
+    found = IngestResult.require(stage.folder)
+    other = [OutsideClass(vehicle="van-1", channel="x", values=3, last="2026-01-11")]
+    lacking = {"vehicles_unknown": {"x-1": 7, "x-2": 7}, "outside_class": other}
+    found.model_copy(update=lacking).write(stage.folder)
+    (log,) = job_logs(stage.runs)[0]
+    save(stage.runs, log.model_copy(update={"dates": [FIRST_DAY]}))
+    first = later_job(
+        stage, status="done", findings=[UNKNOWN], dates=[FIRST_DAY], model_version=VERSION
+    )
+    page = page_of(stage)
+    assert "Fleet health: 3 findings, 3 new</a>" in page and "known since" not in page
+    again = first.model_copy(update={"id": "again", "number": 2})
+    again.health, again.dates = {"unknown": ["x-1 is in no class"]}, [FIRST_DAY + timedelta(days=1)]
+    save(stage.runs, again)
+    page = page_of(stage)
+    assert "Fleet health: 3 findings, 2 new</a>" in page
+    assert page.count(f"<small>known since {FIRST_DAY}</small>") == 1
+    assert "&#39;s class lacks: 1" in page and "&amp;#39;" not in page, "it is escaped once"
+    assert page.index("<b>x-2</b>") < page.index("<b>x-1</b>"), "what is new comes first"
+    for name in ("mended", "back"):
+        again.number += 1
+        again.id, again.findings = name, [] if name == "mended" else [UNKNOWN]
+        save(stage.runs, again)
+    assert known_since(job_logs(stage.runs)[0]) == {}, "it was mended in between"
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,12 @@ def test_a_night_takes_dates_for_a_backfill(stub):
     code, _, ran = stub([NIGHT, "2026-01-01", "2026-01-31", "one", "two"])
     assert code == 0 and ran[2] == "score --fleet one --from 2026-01-01 --to 2026-01-31"
     assert ran[7] == "score --fleet two --from 2026-01-01 --to 2026-01-31" and len(ran) == 10
-    for wrong in (["2026-01-01"], ["2026-01-01", "2026-01-31"]):
-        code, _, ran = stub([NIGHT, *wrong])
-        assert code != 0 and not ran, "nothing would be scored, and nobody told"
+    code, _, ran = stub([NIGHT, "2026-01-01", "one"])
+    assert code == 0 and ran[2] == "score --fleet one --from 2026-01-01 --to 2026-01-01"
+    for wrong in ("2026-01-01", "2026-01-01 2026-01-31", "one 2026-01-01", "one 2026-01-01 two"):
+        code, told, ran = stub(f"{NIGHT} {wrong} 2>&1")
+        assert code == 2 and not ran, "nothing would be scored, and nobody told"
+        assert "it takes [FIRST [LAST]] FLEET..., with dates like 2026-01-31" in told
 
 
 def test_a_command_that_takes_too_long_is_stopped_and_the_night_says_why(stub):

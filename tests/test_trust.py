@@ -1,6 +1,7 @@
 """Each tick of the page rests on what its words name; what was not measured has none."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,12 +21,13 @@ from report_kit import (
 
 from amad.config import DataError, Settings
 from amad.config.number_text import DAY
-from amad.evaluation.evaluation_metrics import Vote
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, Vote
 from amad.report import build_report
+from amad.report.evidence import Evidence
 from amad.report.promise import of_run
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
-from amad.report.trust_cards import Evidence, cards
-from amad.scores.job_log import JobLog
+from amad.report.trust_cards import cards
+from amad.scores.job_log import JobLog, job_logs, save
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.files import write_json
 from amad.telemetry.validation import Validation
@@ -289,3 +291,37 @@ def test_a_fleet_without_a_champion_has_a_page_that_says_so(home: Path):
     assert told.unscored and told.dates == []
     assert "No champion, so nothing is scored" in page and "Version 3 was refused." in page
     assert "Fleet health" in page and "VUS-PR 0.65" in page and "The fleet," not in page
+
+
+def test_the_figures_of_the_version_that_scored_stay_on_the_page_during_a_training(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    write_verdicts(fleet, settings)
+    folder, runs = settings.fleet_dir("kit"), settings.runs_dir("kit")
+    (log,) = job_logs(runs)[0]
+    save(runs, log.model_copy(update={"detector": "d"}))
+    metrics, receipt = EvaluationMetrics.require(folder), RegistrationReceipt.require(folder)
+    receipt = receipt.model_copy(update={"detector_digest": "d"})
+    receipt.write(folder)
+    metrics.model_copy(update={"detector_digest": "d"}).write(folder)
+
+    def marks() -> tuple[str, list[str]]:
+        page = build_report(stage_of(fleet, settings)).path.read_text(encoding="utf-8")
+        (row,) = re.findall(r'<ul class="verdicts".*?</ul>', page, re.S)
+        return row, re.findall(r"The last one registered is version \d", page)
+
+    before, _ = marks()
+    assert "VUS-PR 0.65: clearly above chance" in before
+    (folder / metrics.FILE).unlink()  # a training removes what it makes anew
+    assert marks() == (before, [])
+    other = metrics.model_copy(update={"detector_digest": "n", "unit": "other"})
+    other.write(folder)
+    assert marks() == (before, []), "it is evaluated, and not registered"
+    (folder / receipt.FILE).unlink()
+    assert marks() == (before, [])
+    newer = {"version": 4, "detector_digest": "n", "decision": "refuse"}
+    receipt.model_copy(update=newer).write(folder)
+    found, registered = marks()
+    assert "VUS-PR 0.65: clearly above chance" in found, "of another, which the gate refused"
+    assert registered == ["The last one registered is version 4"]

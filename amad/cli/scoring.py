@@ -1,6 +1,5 @@
 """``amad score``: what it is asked for, what it would do, and what its exit code tells."""
 
-from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from importlib import import_module
@@ -79,8 +78,8 @@ def score(
     run = import_module("pipelines.score").run
 
     def work(stage: "Stage") -> int | None:
-        if request.vehicles:
-            _check_vehicles(stage, request)
+        if request.dates:
+            _check(stage, request)
         with failure_told(stage):  # also after a job that did only a part
             receipt = run(stage.params, stage.settings, request=request)
             if receipt.blank is not None:
@@ -94,16 +93,38 @@ def score(
     for_each_fleet(context, fleet, work, cluster)
 
 
-def _check_vehicles(stage: "Stage", request: "ScoringRequest") -> None:
-    """Refuse a mistyped id before a job begins: nobody is to be told of a job that failed."""
-    from amad.config import DataError
-    from amad.engines.score.fleet_scoring import check_vehicles
-    from amad.storage import look
-    from amad.telemetry.lake import Lake
+def _check(stage: "Stage", request: "ScoringRequest") -> None:
+    """Refuse dates and vehicles that cannot be scored before a job begins.
 
+    They are the caller's mistake: no job has failed, and nobody else is to be told.
+
+    Raises:
+        ConfigError: the lake has no rows of a vehicle.
+        DataError: it has none of the dates, or none has scores that single vehicles could join.
+    """
+    from amad.config import DataError
+    from amad.config.wording import some
+    from amad.engines.score.fleet_scoring import check_vehicles
+    from amad.engines.score.lake_snapshot import take_snapshot
+    from amad.engines.score.scoring_plan import make_plan
+    from amad.scores import partitions
+    from amad.scores.job_log import job_logs, last_version
+    from amad.storage import look
+    from amad.telemetry.checksums import Checksums
+
+    assert request.dates is not None
     look(stage, "status")
-    with suppress(DataError):  # of the lake, which the job tells
-        check_vehicles(Lake(stage.folder / "lake", stage.fleet), request)
+    try:
+        snapshot = take_snapshot(stage, request.dates[1], look=True)
+    except DataError:  # of the lake, which the job tells
+        return
+    check_vehicles(snapshot.lake, request)
+    version = last_version(job_logs(stage.runs)[0]) or "0"
+    sums = Checksums(stage.runs)
+    plan = make_plan(snapshot, stage.runs, version, date.min, sums, request)
+    known = partitions.begun(stage.runs)
+    if request.vehicles and not plan.days and all(day.date not in known for day in plan.refused):
+        raise DataError(some((f"{day.date}: {day.reason}" for day in plan.refused), separator="; "))
 
 
 def _dates(

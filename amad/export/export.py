@@ -27,7 +27,7 @@ from amad.notify.published import Window, read_window
 from amad.notify.suppressed import followed, judged_none
 from amad.notify.wording import headline_of_cause
 from amad.scores import partitions
-from amad.scores.feedback import read_feedback
+from amad.scores.feedback import Judgement, read_feedback
 from amad.scores.job_log import job_logs, last_version
 
 ALL_DAYS = 1 << 20
@@ -81,12 +81,13 @@ def export(stage: Stage, url: URL) -> Exported:
     """
     runs = stage.runs
     window = read_window(runs, last_version(job_logs(runs)[0]), ALL_DAYS)
-    window = replace(window, none=judged_none(followed(read_feedback(runs), window).incidents))
+    judged = followed(read_feedback(runs), window).incidents
+    window = replace(window, none=judged_none(judged))
     done = Exported(fleet=stage.fleet.name, where=public(url), published=len(window.dates))
     done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
     with opened(url) as connection:
         _dates(connection, stage, window, done)
-        _incidents(connection, stage.fleet, window, done)
+        _incidents(connection, stage.fleet, window, judged, done)
     return done
 
 
@@ -125,14 +126,20 @@ def _replace(
             connection.execute(insert(table), rows)
 
 
-def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Exported) -> None:
-    """window: all that is published."""
+def _incidents(
+    connection: Connection,
+    fleet: Fleet,
+    window: Window,
+    judged: Mapping[str, Judgement],
+    done: Exported,
+) -> None:
+    """window: all that is published. judged: what people said, by incident."""
     published = {*window.dates, *done.removed}
     columns = select(INCIDENTS).where(INCIDENTS.c.fleet == fleet.name)
     known = {row["incident_id"]: dict(row) for row in connection.execute(columns).mappings()}
     cause_of = _causes(window, known, fleet)
     for name, item in window.incidents.items():
-        row = incident_row(fleet.name, item) | cause_of[name]
+        row = incident_row(fleet.name, item, judged.get(name)) | cause_of[name]
         before = known.pop(row["incident_id"], None)
         if before is not None and first_date(before) not in published:
             row["start_at"] = before["start_at"]  # the date on which it began was removed since

@@ -12,6 +12,7 @@ from amad.config.number_text import utc
 from amad.detect.incidents import GAPS, Incident
 from amad.notify.published import Published, Window, context_of
 from amad.scores import partitions
+from amad.scores.feedback import Judgement
 from amad.scores.partition_manifest import PartitionManifest
 
 Row = dict[str, Any]
@@ -80,8 +81,11 @@ def vehicle_day_rows(
     return rows
 
 
-def incident_row(fleet: str, published: Published) -> Row:
-    """The row of ``amad_incidents`` of an incident as it is published now, without its cause."""
+def incident_row(fleet: str, published: Published, judged: Judgement | None) -> Row:
+    """The row of ``amad_incidents`` of an incident as it is published now, without its cause.
+
+    judged: what people said of it.
+    """
     item = published.incident
     copied = (
         "incident_id", "vehicle", "vehicle_class", "peak_score", "threshold", "severity", "level",
@@ -98,6 +102,7 @@ def incident_row(fleet: str, published: Published) -> Row:
         "last_date": published.last,
         "ongoing": published.ongoing,
         "withdrawn": False,
+        "judged": judged and judged.verdict,
         "model_version": int(published.model_version),
     }
 

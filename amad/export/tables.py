@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-FORMAT = 5
+FORMAT = 6
 METADATA = MetaData()
 TIME = DateTime(timezone=True)
 
@@ -60,6 +60,7 @@ VEHICLE_DAYS = Table(
 # One row per incident, also of one that goes on over several dates. withdrawn: its dates were
 # scored again and it is no longer among their incidents; the other columns are what it was.
 # cause_id: of the first of the incidents with which it is told as one; cause: their headline.
+# judged: the newest verdict (true, false, planned), null where nobody said anything.
 INCIDENTS = Table(
     "amad_incidents",
     METADATA,
@@ -93,4 +94,5 @@ INCIDENTS = Table(
     Column("cause_id", String),
     Column("cause", String),
     Column("past_sizes", JSON),
+    Column("judged", String),
 )

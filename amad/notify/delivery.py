@@ -111,7 +111,7 @@ class News:
         findings = self.findings(ledger)
         fresh = [name for name in findings if name not in ledger.findings]
         if channel.people and look is not None:
-            common |= {"health": health_lines(look.by_kind), "findings": fresh}
+            common |= {"health": health_lines(look.texts, ledger.findings), "findings": fresh}
         parcels = []
         for first in range(0, len(groups), step):
             own = groups[first : first + step]

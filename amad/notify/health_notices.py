@@ -28,14 +28,12 @@ UNDONE = "unscored"  # the kind of what a night left undone
 class Look:
     """What is wrong with a fleet and its nights beside incidents.
 
-    seen_by: the job or the step that ran last. texts: a sentence per finding, by its id. by_kind:
-    all sentences of each kind. whole: whether a job could look at the fleet; else only what was
-    left undone is known.
+    seen_by: the job or the step that ran last. texts: a sentence per finding, by its id. whole:
+    whether a job could look at the fleet; else only what was left undone is known.
     """
 
     seen_by: str
     texts: dict[str, str]
-    by_kind: dict[str, list[str]]
     whole: bool
 
     @classmethod
@@ -44,22 +42,16 @@ class Look:
 
         jobs: all of them, the newest last.
         """
-        job, texts = last_look(jobs), dict[str, str]()
-        if job is not None:
-            for kind in KINDS:
-                own = [name for name in job.findings or [] if _kind_of(name) == kind.name]
-                said = dict(zip(own, job.health.get(kind.name, []), strict=False))
-                texts |= {name: said.get(name, name) for name in own}
-        by_kind = dict(job.health) if job else {}
+        job = last_look(jobs)
+        texts = dict(job.named) if job else {}
         for trouble in undone(jobs, runs):
             texts.setdefault(trouble.id, str(trouble))
-            by_kind.setdefault(UNDONE, []).append(str(trouble))
         ran = [(log.started, f"{log.started:%Y%m%dT%H%M%S}-{log.step}") for log in step_logs(runs)]
         ran += [(item.started, item.id) for item in jobs[-1:]]
         if not ran or not (job or texts):
             return None
         seen_by = max(ran)[1]
-        return cls(seen_by=seen_by, texts=texts, by_kind=by_kind, whole=job is not None)
+        return cls(seen_by=seen_by, texts=texts, whole=job is not None)
 
     def findings(self, known: Collection[str]) -> list[str]:
         """The ids of what is wrong now. known: those told, which last where nobody looked."""

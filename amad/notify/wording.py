@@ -1,6 +1,6 @@
 """Notices: the sentences that a reliability engineer gets, and the same facts for a program."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -92,7 +92,7 @@ def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
 
 
 def subject(notices: Sequence[Notice], fleet: str) -> str:
-    """The subject of a digest: how many causes of which state, and the worst level.
+    """The subject of a digest: how many causes of which state, and the worst level there is now.
 
     Of the new ones also how many are of the whole fleet, and how many look like faults of a sensor.
     Without notices it tells fleet health alone.
@@ -104,9 +104,9 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
                         ("withdrawn", "withdrawn")):  # fmt: skip
         own = [notice for notice in notices if notice.state == state]
         parts += [f"{len(own):,} {name}{_kinds(own) if state == 'new' else ''}"] if own else []
-    worst = max(
-        (n.level for n in notices if n.state != "withdrawn"), key=RANK.__getitem__, default=None
-    )
+    told = [notice for notice in notices if notice.state in ("new", "ongoing")]
+    told = told or [notice for notice in notices if notice.state == "over"]
+    worst = max((notice.level for notice in told), key=RANK.__getitem__, default=None)
     return f"amad {fleet}: {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
 
 
@@ -134,13 +134,19 @@ def plain_text(notices: Sequence[Notice], health: Sequence[str], report: str) ->
     return "\n\n".join([*blocks, f"Report: {report}"]) + "\n"
 
 
-def health_lines(found: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line per kind of finding of a job's log, such as silent vehicles or quarantined days."""
-    return [
-        f"{kind.title}: {some(found[kind.name], separator='; ')}."
-        for kind in KINDS
-        if found.get(kind.name)
-    ]
+def health_lines(found: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """A line per kind of finding that is new; then one that names those that were told before.
+
+    found: a sentence per finding, by its id. known: the ids of those that were told.
+    """
+    new, before = [], []
+    for kind in KINDS:
+        own = [name for name in found if name.startswith(f"{kind.name}: ")]
+        if fresh := [found[name] for name in own if name not in known]:
+            new.append(f"{kind.title}: {some(fresh, separator='; ')}.")
+        if old := [name.partition(": ")[2] for name in own if name in known]:
+            before.append(f"{kind.title.lower()} ({some(old)})")
+    return [*new, *([f"Told before, and not mended: {', '.join(before)}."] if before else [])]
 
 
 def left_out(notices: Sequence[Notice]) -> list[str]:

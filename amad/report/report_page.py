@@ -7,8 +7,9 @@ security policy allows nothing else. The same inputs give the same bytes.
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,7 @@ from amad.notify.suppressed import judged_none
 from amad.report import archive
 from amad.report.blind_spots import MEANING, blind_spots
 from amad.report.days_before import read_daily
+from amad.report.evidence import Evidence
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.glossary import Explained, glossary
 from amad.report.incident_entries import incident_entries
@@ -40,13 +42,13 @@ from amad.report.promise import of_run, table
 from amad.report.report_result import Report
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import PublishedDates, SinceLast, since_last
-from amad.report.trust_cards import Evidence, cards
+from amad.report.trust_cards import cards
 from amad.report.unread import Unread
 from amad.report.usual_context import ContextSamples, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts, of_set_aside
 from amad.scores.feedback import Feedback, read_feedback
-from amad.scores.job_log import JobLog, job_logs
+from amad.scores.job_log import JobLog, job_logs, known_since
 from amad.scores.unscored import open_troubles, undone
 from amad.telemetry.files import read_json
 from amad.telemetry.health import fleet_health
@@ -127,8 +129,12 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     newest = max((*run.dates, *sources.published.manifests), default=None)
     since = since_last(sources.published, newest, stage.fleet) if newest and run.dates else None
     links = archive.links(None, days, here) if days else ""
-    html, report = _page(sources, run, health, since, neighbours=links, behind=behind)
+    known = known_since(jobs)
+    html, report = _page(sources, run, health, since, known, neighbours=links, behind=behind)
     archive.write_page(place, html)
+    if out is None:
+        of_date = sources.published.manifests.values()
+        sources.evidence.keep(run, {item.detector for of in of_date for item in of.values()})
     return replace(report, path=place, pages=made, waiting=waiting, unread=unread.sentences)
 
 
@@ -159,7 +165,8 @@ def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
             facts = archive.facts_of(since, made_from, aside)
             # The links come with ``join_archive``, once it is known which dates have a page.
             own = archive.links(day, [day])
-            html, _ = _page(sources, run, run.health, since, neighbours=own, facts=facts)
+            known = known_since(jobs[: jobs.index(run.job) + 1]) if run.job else {}
+            html, _ = _page(sources, run, run.health, since, known, neighbours=own, facts=facts)
         except DataError as error:  # the page of the last run is needed all the same
             say(f"there is no new page of {day}: {error}")
             continue
@@ -175,6 +182,7 @@ def _page(
     run: ScoringRun,
     health: Health | None,
     since: SinceLast | None,
+    known: Mapping[str, date],
     *,
     neighbours: str,
     facts: archive.Facts | None = None,
@@ -183,7 +191,8 @@ def _page(
     """A page as HTML, and what it shows.
 
     since: what is new on the newest date; None where nothing is scored, or that date is damaged.
-    facts: of a page of the archive. behind: why newer scores may be missing.
+    known: see ``known_since``. facts: of a page of the archive. behind: why newer scores may be
+    missing.
     """
     stage, fleet = sources.stage, sources.stage.fleet
     stretch = stretch_us(len(run.dates))
@@ -227,13 +236,15 @@ def _page(
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, stretch, none),
             health=health,
+            known_findings=known,
+            new_findings=_new(health, known),
             behind=behind,
             drift=None if facts else sources.unread.read(lambda: Drift.read(stage.runs)),
             unread=[] if facts else sources.unread.sentences,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for _, level in LEVELS],
             of_causes=of_causes(len(sets), len(incidents)),
-            open_count=sum(any(i.open for i in own) for own in sets),
+            open_count=since.open if since else sum(any(i.open for i in own) for own in sets),
             **_trust(sources, run, incidents, coverage, window),
         )
     )
@@ -248,7 +259,7 @@ def _trust(
     window: Window | None,
 ) -> dict[str, Any]:
     """What the page says of itself: its blind spots, promise against achieved, the cards."""
-    evidence, published = sources.evidence, sources.published
+    evidence, published = sources.evidence.of(run, sources.unread), sources.published
     other = evidence.of_another(run) is not None
     figures = None if other else evidence.metrics
     achieved = of_run(run, incidents, coverage, evidence.metrics)
@@ -287,6 +298,12 @@ def _marked_open(
     return replace(incident, open=vehicle is not None and incident.open_until > vehicle.last > 0)
 
 
+def _new(health: Health | None, known: Mapping[str, date]) -> int:
+    """How many findings no earlier night has named; what a night left undone is always its own."""
+    troubles = health.troubles if health else []
+    return sum(item.kind != "unscored" and item.id not in known for item in troubles)
+
+
 def _class_of(fleet: Fleet, vehicle: str) -> str:
     """The class of a vehicle by the fleet file as it is; empty where it is in none any more."""
     try:
@@ -315,7 +332,9 @@ def _environment() -> Environment:
     environment.filters |= {
         name: getattr(text, name) for name in ("number", "share", "moment", "machine_time", "span")
     }
-    environment.filters |= {"capitalised": capitalised, "count": count, "range": range_of}
+    # A macro gives markup, which is escaped already: its type stays.
+    environment.filters["capitalised"] = lambda words: type(words)(capitalised(words))
+    environment.filters |= {"count": count, "range": range_of}
     environment.filters["minute"] = partial(text.moment, seconds=False)
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     of_incidents = (blame, broken_relation, meaning, rarity, what_to_check)

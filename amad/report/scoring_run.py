@@ -114,6 +114,11 @@ class ScoringRun:
         job, (_, until) = own[-1] if own else None, day_bounds(day)
         return cls(job=job, version=version, dates=[day], runs=runs, until=until)
 
+    @property
+    def detector(self) -> str:
+        """The digest of the detector that scored; empty where no job tells."""
+        return self.job.detector if self.job else ""
+
     def known(self, end: int) -> int:
         """The end of a stretch of time (us), as far as it was known."""
         return end if self.until is None else min(end, self.until)
@@ -124,9 +129,9 @@ class ScoringRun:
         if self.job is None:
             return None
         lacking = [
-            Trouble(kind=kind, subject="", text=sentence)
-            for kind, sentences in self.job.health.items()
-            for sentence in sentences
+            Trouble(kind=kind, subject="", text=sentence, name=name)
+            for found, sentence in self.job.named.items()
+            for kind, _, name in [found.partition(": ")]
         ]
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
         return Health(troubles=[*lacking, *undone], unseen=[])

@@ -69,6 +69,12 @@ class SinceLast:
         return {"new": len(self.new), "ongoing": len(self.ongoing), "over": len(self.over)}
 
     @property
+    def open(self) -> int:
+        """How many causes go on at the end of the data, those from before included."""
+        items = (*self.new, *self.ongoing)
+        return sum(any(line.incident.state == "open" for line in item.lines) for item in items)
+
+    @property
     def new_text(self) -> str:
         """``2 new incidents``, or ``1 new cause (12 incidents)``."""
         return of_causes(len(self.new), sum(len(item.lines) for item in self.new), "new")

@@ -7,19 +7,15 @@ neutral mark. ``Card.means`` says what the tick of each card means.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Self
 
 from amad.config import number_text as text
 from amad.config.wording import capitalised, count
 from amad.evaluation.chance import binomial_tail
-from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics, MethodFigures
+from amad.evaluation.evaluation_metrics import PRIMARY, MethodFigures
 from amad.metrics import paired_bootstrap, shared_values
+from amad.report.evidence import Evidence
 from amad.report.promise import CHANCE, FLOOD, Achieved
 from amad.report.scoring_run import Coverage, ScoringRun
-from amad.report.unread import Unread
-from amad.scores.receipts import RegistrationReceipt
-from amad.telemetry.validation import Validation
 
 RESAMPLES, CONFIDENCE = 2000, 0.95
 HALF = 0.5  # share of the known faults that must be found for a tick
@@ -45,30 +41,6 @@ class Card:
     headline: str
     lines: Sequence[str] = ()
     bars: Sequence[tuple[str, MethodFigures, str]] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """The artifacts of the earlier stages; None where a stage has not run."""
-
-    metrics: EvaluationMetrics | None
-    receipt: RegistrationReceipt | None
-    validation: Validation | None
-
-    @classmethod
-    def read(cls, folder: Path, unread: Unread) -> Self:
-        """From ``data/<fleet>``; None for each file that cannot be read, which ``unread`` names."""
-        return cls(
-            metrics=unread.read(lambda: EvaluationMetrics.read(folder)),
-            receipt=unread.read(lambda: RegistrationReceipt.read(folder)),
-            validation=unread.read(lambda: Validation.read(folder)),
-        )
-
-    def of_another(self, run: ScoringRun) -> str | None:
-        """The version that the figures belong to, if another one has scored; else None."""
-        if self.receipt is None or not run.version or str(self.receipt.version) == run.version:
-            return None
-        return str(self.receipt.version)
 
 
 def cards(
@@ -318,9 +290,8 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
         return card("unknown", headline)
     vote = found.metrics.vote if found.metrics else None
     votes = _sentence(vote.brief) if vote else None
-    version = found.of_another(run)
-    if version is not None:
-        registered = f"The last one registered is version {version}."
+    if str(receipt.version) != run.version:
+        registered = f"The last one registered is version {receipt.version}."
         return card("fair", headline, _said(registered, last))
     if receipt.decision == "refuse":
         overruled = "The gate refused it; a person made it champion."

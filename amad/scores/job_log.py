@@ -129,6 +129,16 @@ class JobLog(RunLog):
         )
 
     @property
+    def named(self) -> dict[str, str]:
+        """The sentence of each finding, by its id, in the order of the kinds."""
+        texts = dict[str, str]()
+        for kind, sentences in self.health.items():
+            own = [name for name in self.findings or [] if name.partition(": ")[0] == kind]
+            own += [f"{kind}: {sentence}" for sentence in sentences[len(own) :]]
+            texts |= dict(zip(own, sentences, strict=False))
+        return texts
+
+    @property
     def dates_without_score(self) -> str:
         """The dates of which no row has a score, with the reasons."""
         rows_of = self.without_score.items()
@@ -251,6 +261,20 @@ def last_version(jobs: Sequence[JobLog]) -> str | None:
 def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
     """The newest job that could look at what the fleet lacks. jobs: the newest last."""
     return next((job for job in reversed(jobs) if job.findings is not None), None)
+
+
+def known_since(jobs: Sequence[JobLog]) -> dict[str, date]:
+    """By id, the findings that jobs for earlier dates named already, and the first of these dates.
+
+    The date of a job is the newest one scored by then. A finding that a job in between did not name
+    is known since it came back. jobs: the newest last.
+    """
+    found, newest = dict[str, date](), date.min
+    for job in jobs:
+        newest = max([newest, *job.dates])
+        if job.findings is not None and newest > date.min:
+            found = {name: found.get(name, newest) for name in job.findings}
+    return {name: day for name, day in found.items() if day < newest}
 
 
 def left_undone(job: JobLog) -> list[Trouble]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What cron, systemd and the scoring RayJob run every night: night.sh FLEET..., or to score dates again
-# night.sh FIRST LAST FLEET... with two dates like 2026-01-31.
+# night.sh FIRST [LAST] FLEET... with one or two dates like 2026-01-31.
 # Each command stands in the log with its time and its exit code. A command that takes longer than
 # NIGHT_DEADLINE is stopped; what it has finished is kept. If a service does not answer (code 4), the
 # command is tried again twice, NIGHT_PAUSE later. A fleet that fails stops no other. The page and the
@@ -9,14 +9,19 @@
 # address of a database, amad export --to that address.
 # NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=...; see secrets.sh.
 set -u
+is_date() { case $1 in [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;; *) false ;; esac; }
 dates=
-case ${1:-} in
-  [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9])
-    dates="--from $1 --to ${2:?name the last date}"
-    shift 2
-    ;;
-esac
-: "${1:?name the fleets}"
+if is_date "${1:-}"; then
+  first=$1 last=$1
+  shift
+  if is_date "${1:-}"; then last=$1; shift; fi
+  dates="--from $first --to $last"
+fi
+refuse() { echo "$0: $1; it takes [FIRST [LAST]] FLEET..., with dates like 2026-01-31" >&2; exit 2; }
+[ $# != 0 ] || refuse 'no fleet is named'
+for fleet in "$@"; do
+  ! is_date "$fleet" || refuse "$fleet is a date behind a fleet, or a third one"
+done
 code=0
 . "$(dirname "$0")/secrets.sh"
 

@@ -76,9 +76,10 @@ class Ledger:
     """What is known of a fleet's dates.
 
     dates: in order of time; those before ``first`` that were never scored are left out, as no job
-    scores them without being asked. newest_row: the watermark of the lake. newest_scored: the
-    newest date with scores. behind: dates of the lake after that. unjudged: vehicle-days that the
-    next job judges before it scores. job: the last one. damaged_logs: files that are left out.
+    scores them without being asked, and before the first job, which tells ``first``, all.
+    newest_row: the watermark of the lake. newest_scored: the newest date with scores. behind: dates
+    of the lake after that. unjudged: vehicle-days that the next job judges before it scores. job:
+    the last one. damaged_logs: files that are left out.
     steps: the last run of each step of a night. failed_steps: what went wrong with them.
     """
 
@@ -175,7 +176,7 @@ def read_ledger(stage: Stage) -> Ledger:
     sums = Checksums(runs)
     entries = []
     for day in sorted({*snapshot.dates(), *found}):
-        if day not in found and first is not None and day < first:
+        if day not in found and (first is None or day < first):
             continue
         entry = _entry(snapshot, stage, day, found.get(day, {}), version, sums)
         entry.over = newest is None or is_over(day, newest)
