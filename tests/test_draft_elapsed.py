@@ -170,7 +170,9 @@ def test_a_column_of_durations_is_named(field):
         ("millis", 2**32 - 100_000, 1000, 2**32), ("Time [s]", 80_000, 60, 86_400),
     ],
 )  # fmt: skip
-def test_a_counter_of_few_bits_is_counted_on_where_it_begins_again(field, header, first, step, turn):
+def test_a_counter_of_few_bits_is_counted_on_where_it_begins_again(
+    field, header, first, step, turn
+):
     unit = {"time_ms": 1e-3, "millis": 1e-3, "time_us": 1e-6}.get(header, 1)
     fleet, told = drafted(field, header, lambda n: (first + n * step) % turn)
     assert f"begins again after {turn * unit:,.3f} s" in told

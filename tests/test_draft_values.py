@@ -399,7 +399,7 @@ def test_a_place_in_another_form_is_left_out_with_the_way_out(field, cell, why):
     [
         ([], ["s,km/h", "factor,0.1"], "'factor,0.1' makes values of the counts"),
         ([], ["Scaling,0.1"], "a line of factors: 'Scaling,0.1'"),
-        ([], ["-,km/h", ",0.1"], "a line of numbers without a time under the line of units, ',0.1'"),
+        ([], ["-,km/h", ",0.1"], "without a time under the line of units, ',0.1'"),
         ([], ["s,km/h", "scale,1", "offset,-40"], "a line of factors: 'offset,-40'"),
         (["Gain,0.25"], [], "a line of factors: 'Gain,0.25'"),
     ],

@@ -325,9 +325,21 @@ def test_sparse_files_that_run_at_the_same_time_are_of_a_vehicle_each(field, sha
             [stamp(n + number), *(wave(n + 50 * number) if c == turn[n] else "" for c in range(3))]
             for n in range(3 * ROWS)
         ]
-        field.write(f"{name}.csv", [",".join(["time", *channels]), *(",".join(map(str, r)) for r in rows)])
+        field.write(
+            f"{name}.csv", [",".join(["time", *channels]), *(",".join(map(str, r)) for r in rows)]
+        )
     fleet, _ = field.draft()
     field.ingest(fleet)
     lake = field.lake(fleet)
     assert lake.vehicles() == (["north", "south"] if share else ["vans"])
-    assert sum(lake.read(v).num_rows for v in lake.vehicles()) == (6 * ROWS if share else 3 * ROWS + 1)
+    assert sum(lake.read(v).num_rows for v in lake.vehicles()) == (
+        6 * ROWS if share else 3 * ROWS + 1
+    )
+
+
+def test_a_vehicle_that_is_told_only_where_its_rows_begin_joins_no_vehicles(field):
+    rows = [
+        f"{'' if n % ROWS else f'van{n // ROWS}'},{stamp(n)},{wave(n)}" for n in range(2 * ROWS)
+    ]
+    field.write("a.csv", ["vehicle,time,speed", *rows])
+    assert "column 'vehicle' tells a vehicle only where its rows begin" in field.refusal()

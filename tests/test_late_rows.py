@@ -38,7 +38,9 @@ def counted(files, wrong):
     cut=st.integers(1, 9),
 )
 @settings(max_examples=300, deadline=None)
-def test_late_rows_are_counted_time_by_time_whatever_the_batches(tmp_path_factory, files, wrong, cut):
+def test_late_rows_are_counted_time_by_time_whatever_the_batches(
+    tmp_path_factory, files, wrong, cut
+):
     lateness = Lateness({}, tmp_path_factory.getbasetemp() / "late")
     days = {f"v{v}": {20_000 + d for w, d in wrong if w == v} for v in range(3)}
     for rows in files:

@@ -78,7 +78,9 @@ class Trial:
         told_NC = pd.DataFrame(~np.isnan(self.value_NC))
         fills_NC = told_NC.groupby(self.file_N).transform("max")[several_N]
         once_N = ~pd.DataFrame({"time": number_N, "file": self.file_N[several_N]}).duplicated()
-        if not _twice(fills_NC[once_N.to_numpy()], number_N[once_N]):  # the files complete each other
+        if not _twice(
+            fills_NC[once_N.to_numpy()], number_N[once_N]
+        ):  # the files complete each other
             return True
         again = min(again, _twice(told_NC[several_N], number_N))
         return again >= FEWEST_AGAIN and self.repeats <= MOST_CONTRADICT * again

@@ -98,7 +98,7 @@ class Lateness:
         """The batches of the current file again, by vehicle, without the wrong days of its clock.
 
         Of each: the vehicle, the times (int64) that are older than one before them, and those that
-        are newer than all before them, which rise over all batches. only: these vehicles; None: all.
+        are newer than all before them, which rise over all batches. only: these vehicles, or all.
         """
         vehicles, newest = list(self._numbers), dict[str, int]()
         wanted = [n for n, vehicle in enumerate(vehicles) if only is None or vehicle in only]
