@@ -357,7 +357,9 @@ def test_json_that_holds_columns_or_times_as_keys_is_refused_also_in_several_fil
         assert told in field.refusal()
 
 
-@pytest.mark.parametrize("cell", [json.dumps({"speed": 50.5, "rpm": 900}), "[50.5, 51, 52.5]"])
+@pytest.mark.parametrize(
+    "cell", [json.dumps({"speed": 50.5, "rpm": 900, "temp": 80}), "[50.5, 51, 52.5]"]
+)
 def test_a_file_whose_values_stand_in_cells_of_json_is_refused(field, cell):
     rows = [json.dumps({"time": stamp(n), "qos": n % 3, "payload": cell}) for n in range(ROWS)]
     field.write("mqtt.json", rows)

@@ -151,3 +151,11 @@ def test_days_since_the_year_0_under_a_short_name_are_named_before_times_are_mad
     rows = [f"{739_987 + n / 86_400:.8f},{wave(n)}" for n in range(ROWS)]
     field.write("van.csv", ["t,speed", *rows])
     assert "column 't' has the name of a time" in field.refusal()
+
+
+@pytest.mark.parametrize("header", ["time_ms", "Time [ms]"])
+@pytest.mark.parametrize("cell", [lambda n: n * 20_000 % 65_536, lambda n: n % 9 * 1000])
+def test_a_time_that_begins_again_too_often_is_named_before_times_are_made_up(field, header, cell):
+    rows = [f"{cell(n)},{wave(n)}" for n in range(ROWS)]
+    field.write("log_20260105_080000.csv", [f"{header},speed", *rows])
+    assert f"column '{header}' has the name of a time" in field.refusal()

@@ -415,3 +415,10 @@ def test_factors_that_change_nothing_and_tenths_of_a_unit_are_lines_of_units(fie
     channels, told = drafted(field, [*lines, *(f"{stamp(n)},{wave(n)}" for n in range(ROWS))])
     assert channels["speed"].unit == "0.1 km/h" and "240 rows of 1 vehicle read, 0 refused" in told
     assert are_different("0.1 km/h", "km/h") and not are_different("[0.1 kph]", "0.1 km/h")
+
+
+@pytest.mark.parametrize("before", [["Offset,60", "Scale,0.1"], []])
+def test_a_setting_above_the_header_and_a_row_without_a_time_are_no_factors(field, before):
+    rows = [f"{stamp(n)},{wave(n)},{n}" for n in range(ROWS)]
+    channels, told = drafted(field, [*before, "time,speed,level", ",km/h,", ",12.5,900", *rows])
+    assert len(channels) == 2 and "240 rows of 1 vehicle read, 1 refused" in told

@@ -159,7 +159,8 @@ def _draft(
     )
     nested = {h: w for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)}
     within = sum(_numbers_in(samples[0].column(header)) for header in nested)
-    if nested and (clock.take == "index" or within > len(plan.columns.measured)):
+    read = set(plan.columns.measured) - plan.columns.codes.keys()
+    if nested and (clock.take == "index" or within > 2 * len(read)):
         why = "; ".join(f"{h!r}: {w}" for h, w in [*nested.items()][:SHOWN])
         what = "tells the time" if clock.take == "index" else "holds most of what is told"
         raise DataError(f"{root}: no column of {samples[0].path} {what} ({why})")

@@ -9,7 +9,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
-from amad.draft.undated import is_named_elapsed
+from amad.draft.undated import BARE, is_named_elapsed
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
 
@@ -26,6 +26,7 @@ PART_OF_TIME = re.compile(
 )
 # A date of digits or with a year, and a time of day behind it.
 DATED = re.compile(r"(?:(?:\d{1,4}[-/.]){2}\d{1,4}|\b(?:19|20)\d\d\b)\D{1,12}\d{1,2} ?[:h.]\d\d")
+MOSTLY = 0.6  # share of the steps of a time that begins again, but not of a quantity named t
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
@@ -168,15 +169,17 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
     """Headers that are nothing but the name of a time, above numbers that run one way, or stand.
 
     The days of a year, or years, must run: a year that stands may be that of the vehicle. What may
-    be another quantity by its name, such as t, must run in each row.
+    be a time since a start by its name rises in most rows: it may begin again too often to be read.
+    A bare t or second, which may be another quantity or of a minute, rises in all.
     """
     found = set()
     for header, cells in columns.items():
         name, step = name_and_unit(header)[0].strip(), steps_of(cells[0])
-        runs = (OF_YEAR.fullmatch(name.lower()) and step.any()) or (
-            is_named_elapsed(name) and len(step) > 1 and step.all()
-        )
-        if (runs or TIME.fullmatch(name)) and go_one_way(step):
+        runs = OF_YEAR.fullmatch(name.lower()) and step.any()
+        least = MOSTLY if TIME.fullmatch(name) or not BARE.fullmatch(name) else 1 - 1e-9
+        rises = len(step) > 1 and (step > 0).mean() > least
+        named = TIME.fullmatch(name) or is_named_elapsed(name)
+        if (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
             found.add(header)
     return found
 

@@ -69,7 +69,7 @@ def read_csv(
         line.decode(errors="replace") for n, line in enumerate(first[:at]) if n not in early
     ]
     for line in preamble:
-        layout.tells_factors(texts_of(line, source.delimiter) or [])
+        layout.tells_factors(texts_of(line, source.delimiter) or [], below_units=None)
     after = sum(len(line) + 1 for line in first[: at + 1])
     reader = _Reader(source, resolve, layout, preamble, plain)
     if early:

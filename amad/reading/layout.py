@@ -132,10 +132,11 @@ class Layout:
             return not any(VALUE.match(text) for text in told if len(text) > 1 or text.isdigit())
         return bool(told) and not any(VALUE.match(text) for text in told)
 
-    def tells_factors(self, fields: list[str], *, below_units: bool = False) -> bool:
+    def tells_factors(self, fields: list[str], *, below_units: bool | None) -> bool:
         """Does a line beside the header tell factors or offsets of its columns that change nothing?
 
-        below_units: it is the next line after one of units, where factors may have no name.
+        below_units: it is the next line after one of units, where factors may have no name; None:
+        it stands above the header, where a line of fewer fields is a setting of another kind.
 
         Raises:
             FileRefusedError: it tells some, and they change the values.
@@ -147,10 +148,12 @@ class Layout:
         rest = [text for n, text in enumerate(told) if n != at and text and text not in names]
         if not rest or not all(map(_is_number, rest)):
             return False
-        if not names and below_units and not told[at] and len(rest) == self.named - 1:
+        number_C = [float(text.replace(",", ".")) for text in rest]
+        whole = len(rest) == self.named - 1
+        if below_units and whole and not told[at] and all(map(_is_part, number_C)):
             raise FileRefusedError(MAY_BE_FACTORS.format(shown(",".join(told))))
         nothing = float(not any("offset" in name.lower() for name in names))
-        if names and any(float(text.replace(",", ".")) != nothing for text in rest):
+        if names and (whole or below_units is not None) and set(number_C) != {nothing}:
             raise FileRefusedError(FACTORS.format(shown(",".join(told))))
         return bool(names)
 
@@ -314,6 +317,11 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _tidied(fields: list[str]) -> list[str]:
     return without_empty_end([tidy(text) for text in fields])
+
+
+def _is_part(number: float) -> bool:
+    """Is it 1 / n, as factors are and values seldom?"""
+    return 0 < number <= 1 and math.isclose(1 / number, round(1 / number), rel_tol=1e-6)
 
 
 def _is_number(text: str) -> bool:
