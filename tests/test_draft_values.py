@@ -9,7 +9,6 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.config import load_fleet
 from amad.ingest.ingestion import sentences
-from amad.reading.units import are_different
 
 
 def drafted(field, lines):
@@ -392,33 +391,3 @@ def test_files_that_are_left_out_for_one_reason_are_told_in_one_line(field):
 def test_a_place_in_another_form_is_left_out_with_the_way_out(field, cell, why):
     field.write("a.csv", log(lat=cell))
     assert why in field.draft()[1]
-
-
-@pytest.mark.parametrize(
-    ("before", "below", "why"),
-    [
-        ([], ["s,km/h", "factor,0.1"], "'factor,0.1' makes values of the counts"),
-        ([], ["Scaling,0.1"], "a line of factors: 'Scaling,0.1'"),
-        ([], ["-,km/h", ",0.1"], "without a time under the line of units, ',0.1'"),
-        ([], ["s,km/h", "scale,1", "offset,-40"], "a line of factors: 'offset,-40'"),
-        (["Gain,0.25"], [], "a line of factors: 'Gain,0.25'"),
-    ],
-)  # fmt: skip
-def test_a_line_of_factors_is_never_left_unapplied(field, before, below, why):
-    lines = [*before, "time,speed", *below]
-    field.write("van.csv", [*lines, *(f"{stamp(n)},{wave(n)}" for n in range(ROWS))])
-    assert why in field.refusal()
-
-
-def test_factors_that_change_nothing_and_tenths_of_a_unit_are_lines_of_units(field):
-    lines = ["time,speed", "s,0.1 km/h", "factor,1", "offset,0"]
-    channels, told = drafted(field, [*lines, *(f"{stamp(n)},{wave(n)}" for n in range(ROWS))])
-    assert channels["speed"].unit == "0.1 km/h" and "240 rows of 1 vehicle read, 0 refused" in told
-    assert are_different("0.1 km/h", "km/h") and not are_different("[0.1 kph]", "0.1 km/h")
-
-
-@pytest.mark.parametrize("before", [["Offset,60", "Scale,0.1"], []])
-def test_a_setting_above_the_header_and_a_row_without_a_time_are_no_factors(field, before):
-    rows = [f"{stamp(n)},{wave(n)},{n}" for n in range(ROWS)]
-    channels, told = drafted(field, [*before, "time,speed,level", ",km/h,", ",12.5,900", *rows])
-    assert len(channels) == 2 and "240 rows of 1 vehicle read, 1 refused" in told

@@ -38,8 +38,8 @@ TIME = re.compile(r"(?!\s*[^\W\d]\w*\s*$).*\d")  # has a digit, and is no name s
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 # What a line of numbers begins with that make values of the counts in the rows.
 FACTOR = re.compile(
-    r"\W*(scal(e|ing)|factor|faktor|gain|multiplier|slope|resolution|lsb|offset)"
-    r"([ _-]?(factor|faktor))?\W*",
+    r"\W*(scal(e|ing)|fa[ck]tor|gain|multiplier|slope|resolution|lsb|offset)"
+    r"([ _-]?fa[ck]tor)?\W*",
     re.I,
 )
 FACTORS = (
