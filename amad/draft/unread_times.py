@@ -150,7 +150,7 @@ def of_signals(columns: dict[str, list[pa.Array]], clock: Clock | None = None) -
         for found in [OF_SIGNAL.fullmatch(name_and_unit(header)[0].strip().lower())]
         if found and ((found[1] or found[2]) in names or _is_x_of(found[3], header, columns, names))
     ]
-    if clock is not None and clock.keys.get("column") not in map(str.strip, own):
+    if clock is not None and clock.keys.get("column") not in [*map(str.strip, own)]:
         return []
     if len(own) < 2 or (clock and all(columns[h] == columns[own[0]] for h in own)):
         return []
@@ -161,7 +161,9 @@ def _is_x_of(
     name: str | None, header: str, columns: dict[str, list[pa.Array]], names: set[str]
 ) -> bool:
     """Does the column run as a time, and is it named speed_X where another is speed_Y?"""
-    step = steps_of(columns[header][0]) if {f"{name}_y", f"{name} y"} & names else []
+    if not {f"{name}_y", f"{name} y"} & names:
+        return False
+    step = steps_of(columns[header][0])
     return len(step) > 0 and bool((step > 0).all())
 
 
