@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.ingest.clock_errors import wrong_days
-from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
+from amad.reading.clocks import (
+    REGISTERS_US,
+    RESTART_US,
+    DayCounter,
+    LocalClock,
+    Stopwatch,
+    local_to_utc,
+)
 from amad.reading.times import DAY_US
 
 SECOND = 1_000_000
@@ -143,12 +150,41 @@ def test_the_hour_that_spring_leaves_out_is_no_time():
 
 def test_a_stopwatch_that_is_started_again_is_noticed():
     watch = Stopwatch()
-    assert not watch.follow(np.array([0, 100, 90, 5000]) * 1000).any()
-    assert watch.follow(np.array([6000, 0, 100]) * 1000).tolist() == [False, True, True]
-    assert watch.follow(np.array([9000]) * 1000).all()
+    assert not watch.follow(np.array([0, 100, 90, 5000]) * 1000)[1].any()
+    assert watch.follow(np.array([6000, 0, 100]) * 1000)[1].tolist() == [False, True, True]
+    assert watch.follow(np.array([9000]) * 1000)[1].all()
     late = Stopwatch()
-    assert not late.follow(np.array([10, 11, 30, 28, 31]) * SECOND).any()
-    assert late.follow(np.array([20]) * SECOND).all()
+    assert not late.follow(np.array([10, 11, 30, 28, 31]) * SECOND)[1].any()
+    assert late.follow(np.array([20]) * SECOND)[1].all()
+
+
+@given(
+    register=st.sampled_from(REGISTERS_US),
+    start=st.floats(0, 0.99),
+    steps=st.lists(st.floats(0.02, 0.04), min_size=30, max_size=120),
+    late=st.booleans(),
+    cuts=st.lists(st.integers(0, 120), max_size=3).map(sorted),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_stopwatch_counts_on_over_the_wraps_of_its_register(register, start, steps, late, cuts):
+    true = ((start / 2 + np.cumsum([0.0, *steps])) * register).astype(np.int64)
+    if late:  # rows that changed places, also over a wrap
+        at = np.arange(30, len(true), 7)
+        step = np.minimum(true[at] - true[at - 1], RESTART_US)
+        true[at - 1], true[at] = true[at - 1] + step, true[at - 1]
+    watch = Stopwatch()
+    told, again = zip(*map(watch.follow, np.split(true % register, cuts)), strict=True)
+    assert np.concatenate(told).tolist() == true.tolist()
+    assert not np.concatenate(again).any()
+
+
+@pytest.mark.parametrize("last", [30.0, 60.0, 63.2, 70.0])
+def test_a_recording_that_ends_before_its_register_is_full_is_no_wrap(last):
+    told, again = Stopwatch().follow(np.arange(0, last * SECOND, SECOND).astype(np.int64))
+    assert not again.any()
+    watch = Stopwatch()
+    told, again = watch.follow((np.r_[0:last, 0:20] * SECOND).astype(np.int64))
+    assert again.sum() == 20 and told.max() < last * SECOND and watch.register == 0
 
 
 TODAY = day_of("2025-06-10")

@@ -161,3 +161,28 @@ def test_a_column_of_durations_is_named(field):
     table = pa.table({"time": times, "speed": [wave(n) for n in range(ROWS)]})
     pq.write_table(table, field.raw / "a.parquet")
     assert "column 'time' has the name of a time, but holds duration[ns]" in field.refusal()
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "step", "turn"),
+    [
+        ("time_ms", 40_000, 1000, 2**16), ("time_us", 2**32 - 10**8, 1_000_000, 2**32),
+        ("millis", 2**32 - 100_000, 1000, 2**32), ("Time [s]", 80_000, 60, 86_400),
+    ],
+)  # fmt: skip
+def test_a_counter_of_few_bits_is_counted_on_where_it_begins_again(
+    field, header, first, step, turn
+):
+    unit = {"time_ms": 1e-3, "millis": 1e-3, "time_us": 1e-6}.get(header, 1)
+    fleet, told = drafted(field, header, lambda n: (first + n * step) % turn)
+    assert f"begins again after {turn * unit:,.3f} s" in told
+    start = MONDAY.replace(tzinfo=UTC) + timedelta(seconds=first * unit)
+    assert span(field, fleet) == (start, (ROWS - 1) * step * unit)
+    assert field.lake(fleet).rows() == ROWS
+
+
+def test_rows_after_a_counter_that_was_set_back_are_refused_and_not_counted_on(field):
+    fleet, told = drafted(field, "time_ms", lambda n: n % 60 * 1000)
+    assert "begins again after" not in told
+    assert "elapsed time starts again: a second recording" in told
+    assert field.ingest(fleet).rows_rejected == ROWS - 60

@@ -1,6 +1,7 @@
 """Shapes of files that loggers write, and what a draft must say of those that it cannot read."""
 
 import gzip
+import json
 from datetime import datetime, timedelta
 
 import pyarrow.parquet as pq
@@ -204,6 +205,10 @@ def test_slow_rows_pass_the_limits_of_their_draft(field, hours):
         ([f"(1741075200.{n:06d}) can0 123#00{n:02X}" for n in range(60)], "raw CAN frames"),
         ([f"   0.{n:06d} 1  123x       Rx   d 8 00 11" for n in range(60)], "raw CAN frames"),
         ([f"  can0  123   [2]  {n:02X} 00" for n in range(60)], "raw CAN frames"),
+        (
+            ["timestamp,arbitration_id,dlc,data", *(f"{n},0x1,8,AAEC" for n in range(60))],
+            "raw CAN frames",
+        ),
         (["Time;ID;DLC;Data0", *(f"{n};1;1;{n}" for n in range(60))], "raw CAN frames"),
         ([f"{n:6d})  {n}0.1  Rx  0100  2  00 11" for n in range(60)], "raw CAN frames"),
         ([f'ts={stamp(n)} speed={n} msg="all good"' for n in range(60)], "a log of key=value"),
@@ -333,3 +338,29 @@ def test_a_file_that_is_left_out_is_told_by_how_it_differs(field, line, encoding
         field.write(f"{day}.csv", log(start=MONDAY + timedelta(days=day), **{"Öl": wave}))
     field.write("2.csv", log(mark=line, **{"Öl": wave}), encoding)
     assert f"left out: 2.csv: it is written otherwise than most: {differs};" in field.draft()[1]
+
+
+def test_json_that_holds_columns_or_times_as_keys_is_refused_also_in_several_files(field):
+    """As pandas and time series databases write it, without an object per row."""
+    ways = {
+        "columns": {
+            "speed": {str(n): wave(n) for n in range(ROWS)},
+            "rpm": {str(n): n for n in range(ROWS)},
+        },
+        "times": {"speed": {str(1_767_600_000 + n): wave(n) for n in range(ROWS)}},
+        "dates": {stamp(n): {"speed": wave(n)} for n in range(ROWS)},
+    }
+    for name, what in ways.items():
+        for number in range(3):
+            field.write(f"{number}.json", [json.dumps(what)])
+        told = "it holds one object of JSON" if name == "columns" else "long numbers are keys"
+        assert told in field.refusal()
+
+
+@pytest.mark.parametrize(
+    "cell", [json.dumps({"speed": 50.5, "rpm": 900, "temp": 80}), "[50.5, 51, 52.5]"]
+)
+def test_a_file_whose_values_stand_in_cells_of_json_is_refused(field, cell):
+    rows = [json.dumps({"time": stamp(n), "qos": n % 3, "payload": cell}) for n in range(ROWS)]
+    field.write("mqtt.json", rows)
+    assert "holds most of what is told ('payload': it holds JSON such as" in field.refusal()

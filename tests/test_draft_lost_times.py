@@ -116,3 +116,46 @@ def test_letters_that_are_words_too_may_be_units(field, below, units):
     fleet, _ = field.draft()
     assert [channel.unit for channel in fleet.channels] == units
     assert field.ingest(fleet).rows_rejected == 0
+
+
+def test_a_date_in_lines_between_the_rows_is_named_before_times_are_made_up(field):
+    days = [
+        [f"Date: 0{d}.01.2026,"] + [f"{stamp(n)[11:]},{wave(n)}" for n in range(ROWS)]
+        for d in (5, 6)
+    ]
+    field.write("van.csv", ["time,speed", *days[0], *days[1]])
+    assert "its date stands in the lines between the rows" in field.refusal()
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("speed time,speed,rpm time,rpm", lambda n: f"{stamp(n)},{wave(n)},{stamp(n + 3)},{n}"),
+        ("speed_X,speed_Y,rpm_X,rpm_Y", lambda n: f"{n}.0,{wave(n)},{n}.5,{wave(n + 5)}"),
+    ],
+)
+def test_times_that_each_belong_to_a_signal_are_not_taken_for_those_of_the_row(
+    field, header, cells
+):
+    field.write("van.csv", [header, *(cells(n) for n in range(ROWS))])
+    assert "tell a time for each signal, and a row is of one time" in field.refusal()
+
+
+def test_a_position_in_x_and_y_is_no_time_of_a_signal(field):
+    rows = [f"{stamp(n)},{n / 7:.3f},{wave(n)}" for n in range(ROWS)]
+    field.write("van.csv", ["time,pos_x,pos_y", *rows])
+    assert field.draft()[0].channel_names == ["pos_x", "pos_y"]
+
+
+def test_days_since_the_year_0_under_a_short_name_are_named_before_times_are_made_up(field):
+    rows = [f"{739_987 + n / 86_400:.8f},{wave(n)}" for n in range(ROWS)]
+    field.write("van.csv", ["t,speed", *rows])
+    assert "column 't' has the name of a time" in field.refusal()
+
+
+@pytest.mark.parametrize("header", ["time_ms", "Time [ms]"])
+@pytest.mark.parametrize("cell", [lambda n: n * 20_000 % 65_536, lambda n: n % 9 * 1000])
+def test_a_time_that_begins_again_too_often_is_named_before_times_are_made_up(field, header, cell):
+    rows = [f"{cell(n)},{wave(n)}" for n in range(ROWS)]
+    field.write("log_20260105_080000.csv", [f"{header},speed", *rows])
+    assert f"column '{header}' has the name of a time" in field.refusal()

@@ -311,3 +311,35 @@ def test_what_takes_turns_in_the_folders_of_vehicles_is_no_vehicle(field):
         rear = [line[:-1] for line in rear[1:]]
         field.write(f"van{van}/a.csv", [front[0], *sorted(front[1:] + rear)])
     assert "vehicle: the folder: van1, van2" in field.draft()[1]
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_sparse_files_that_run_at_the_same_time_are_of_a_vehicle_each(field, share):
+    """Rows of one time hardly ever tell the same channel; share: the files tell all channels."""
+    channels = ["speed", "rpm", "level"]
+    for number, name in enumerate(["north", "south"]):
+        turn = [n * (7 + 4 * number) // 5 % 3 for n in range(3 * ROWS)]
+        if not share:  # the one tells the speed, and the other all else, as of one vehicle
+            turn = [0 if number == 0 else 1 + n % 2 for n in range(3 * ROWS)]
+        rows = [
+            [stamp(n + number), *(wave(n + 50 * number) if c == turn[n] else "" for c in range(3))]
+            for n in range(3 * ROWS)
+        ]
+        field.write(
+            f"{name}.csv", [",".join(["time", *channels]), *(",".join(map(str, r)) for r in rows)]
+        )
+    fleet, _ = field.draft()
+    field.ingest(fleet)
+    lake = field.lake(fleet)
+    assert lake.vehicles() == (["north", "south"] if share else ["vans"])
+    assert sum(lake.read(v).num_rows for v in lake.vehicles()) == (
+        6 * ROWS if share else 3 * ROWS + 1
+    )
+
+
+def test_a_vehicle_that_is_told_only_where_its_rows_begin_joins_no_vehicles(field):
+    rows = [
+        f"{'' if n % ROWS else f'van{n // ROWS}'},{stamp(n)},{wave(n)}" for n in range(2 * ROWS)
+    ]
+    field.write("a.csv", ["vehicle,time,speed", *rows])
+    assert "column 'vehicle' tells a vehicle only where its rows begin" in field.refusal()

@@ -93,6 +93,15 @@ def test_a_line_that_is_no_row_is_refused_alone(tmp_path, line, why):
     assert not told.refused
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_that_is_cut_behind_an_object_is_told(tmp_path, indent):
+    text = json.dumps([{"id": n, "at": [1, 2]} for n in range(5)], indent=indent)
+    assert not read(tmp_path, text).broken and not read(tmp_path, f"{text}\n{text}").broken
+    told = read(tmp_path, text[: text.rindex("}") + 1])
+    assert len(told.rows) == 5 and told.broken[6].startswith("no bracket closes the list of rows")
+    assert len(read(tmp_path, text[: text.rindex("}")]).broken) == 1
+
+
 def test_each_line_of_text_between_rows_is_one_refused_row(tmp_path):
     told = read(tmp_path, f"{LINE}\nWARN 1\n  at x\n[]\nWARN 2\n{LINE}\nend")
     assert told.rows.keys() == {1, 5} and told.texts == ["WARN 1", "at x", "WARN 2", "end"]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import DataError, Settings
 from amad.config.wording import some
@@ -30,6 +32,7 @@ from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
+NUMBER_IN = re.compile(r"[\[,: ]-?\d[\d.eE+-]*(?=\s*[],}]| )")  # in a list or behind a key of JSON
 SHOWN = 8  # columns in a message
 SAME = (
     "the same content under two names: {}; if one is a copy, delete it, or its rows may count as "
@@ -154,11 +157,13 @@ def _draft(
         + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
         + [STALE.format(path) for path in listed.logs[:1]],
     )
-    nested = [f"{h!r}: {w}" for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)]
-    if nested and clock.take == "index":
-        raise DataError(
-            f"{root}: no column of {samples[0].path} tells the time ({'; '.join(nested[:SHOWN])})"
-        )
+    nested = {h: w for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)}
+    within = sum(_numbers_in(samples[0].column(header)) for header in nested)
+    read = set(plan.columns.measured) - plan.columns.codes.keys()
+    if nested and (clock.take == "index" or within > 2 * len(read)):
+        why = "; ".join(f"{h!r}: {w}" for h, w in [*nested.items()][:SHOWN])
+        what = "tells the time" if clock.take == "index" else "holds most of what is told"
+        raise DataError(f"{root}: no column of {samples[0].path} {what} ({why})")
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
@@ -289,6 +294,12 @@ def _place_recordings(plan: Plan) -> None:
         plan.clock.guesses.append(
             f"each file is a recording, {GAP_SECONDS} seconds after the one before"
         )
+
+
+def _numbers_in(column: pa.Array | None) -> int:
+    """How many numbers the first cell of a column holds in its lists and objects of JSON."""
+    told = [] if column is None else pc.drop_null(column)
+    return len(NUMBER_IN.findall(str(told[0]))) if len(told) else 0
 
 
 def _strange(samples: list[Sampled]) -> str:

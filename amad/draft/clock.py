@@ -35,7 +35,15 @@ from amad.draft.undated import (
     step_of,
     unit_of,
 )
-from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, one_way, unpadded
+from amad.draft.unread_times import (
+    beside,
+    not_read,
+    of_calendar,
+    of_receivers,
+    of_signals,
+    one_way,
+    unpadded,
+)
 from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -47,6 +55,7 @@ LEAST_STEPS = 20  # changes of a column that runs as times do
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A time at which a row was not measured, but sent, received or stored.
 RECEIVED = re.compile("receive|ingest|arriv|create|insert|update|process|enqueue|server", re.I)
+BETWEEN = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}|\b\d{8}\b")  # a date among times of day
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
@@ -76,6 +85,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
     if clock.take != "index":
         clock.guesses += beside(clock, samples)
         clock.unread += unpadded(clock, samples)
+        clock.unread += of_signals(shared_columns(samples), clock)
     if clock.local:
         take_zone(clock, samples)
     if clock.take != "index":
@@ -137,6 +147,8 @@ def _of_no_column(
     unread = not_read(samples, named, counting)
     if hours and in_preambles(samples):
         unread.append(DATE_APART.format(hours[0].strip(), "lines before the header"))
+    if hours and any(map(BETWEEN.search, _texts_of(columns[hours[0]]))):
+        unread.append(DATE_APART.format(hours[0].strip(), "lines between the rows"))
     if hours and all(SHORT.search(sample.path) for sample in samples):
         where = "path with a year of two digits, in an order that nothing shows"
         unread.append(DATE_APART.format(hours[0].strip(), where))
@@ -149,6 +161,10 @@ def _of_no_column(
         period=step_of(columns[hours[0]]) if hours else None,
         columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
     )
+
+
+def _texts_of(columns: list[pa.Array]) -> list[str]:
+    return [str(text) for column in columns for text in pc.unique(pc.drop_null(column)).to_pylist()]
 
 
 def _tell_others(

@@ -17,7 +17,7 @@ FIRST = (
     (r"\s*<[A-Za-z!?]", f"XML or HTML: {EXPORT}"),
     (r"\s*\[\s*([\d\"\[\]]|$)", "JSON without objects, in which the names of the values stand"),
     (
-        rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
+        rf"(?i)(?=.*\b(can|arbitration_)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
         FRAMES,
     ),
 )
@@ -45,11 +45,18 @@ SENML = (
     "SenML, in which names and times go on from one entry to the next: write an object for each "
     "row, with the whole time"
 )
+KEYED = (
+    "JSON in which times or other long numbers are keys: write an object for each row, with its "
+    "time as a value"
+)
+LONG_KEY = re.compile(r"(^|\.)(\d{9,19}|\d{4}-\d\d-\d\d([T ][\d:]+\S*)?)(\.|$)")
 
 
 def foreign_keys(keys: Iterable[str]) -> str | None:
     """What a file of JSON is if the keys of its objects show that it holds no rows; else None."""
     told = set(keys)
+    if sum(bool(LONG_KEY.search(key)) for key in told) > len(told) / 2:
+        return KEYED
     return SENML if {"n", "bn"} <= told and {"v", "vs", "vb"} & told else None
 
 

@@ -114,10 +114,16 @@ def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], 
             refused[name] = str(error)
         except OSError as error:
             refused[name] = (error.strerror or "not readable").lower()
-    if len(found) == 1 and found[0].rows == 1 and found[0].form[0] == "json":
-        refused[found.pop().path] = ONE_OBJECT
+    if all(s.rows == 1 and (len(found) == 1 or _is_of_columns(s)) for s in found):
+        refused |= {s.path: ONE_OBJECT for s in found if s.form[0] == "json"}
+        found = [s for s in found if s.form[0] != "json"]
     _add_keys_of_others([sample for sample in found if sample.form[0] == "json"])
     return found, refused
+
+
+def _is_of_columns(sample: Sampled) -> bool:
+    """Do most keys of the one object end in the number of a row, as where it holds columns?"""
+    return 2 * sum(key.rpartition(".")[2].isdigit() for key in sample.headers) > len(sample.headers)
 
 
 def _add_keys_of_others(found: list[Sampled]) -> None:

@@ -61,12 +61,29 @@ class Trial:
 
     @property
     def tells_twice(self) -> bool:
-        """Are rows of one time in files of different spans, and do hardly any contradict?"""
-        key = pd.DataFrame({"vehicle": self.vehicle_N, "time": self.time_N})
+        """Are rows of one time in files of different spans, and do hardly any contradict?
+
+        Of a sparse log few rows of one time tell the same channel, so these alone count, unless the
+        files have no channel in common.
+        """
+        key = pd.DataFrame({"vehicle": self.vehicle_N, "time": self.time_N, "file": self.file_N})
         of_file = key["time"].groupby(self.file_N)
         key["first"], key["last"] = of_file.transform("min"), of_file.transform("max")
-        again = key.drop_duplicates().duplicated(["vehicle", "time"]).sum()
-        return bool(again >= FEWEST_AGAIN and self.repeats <= MOST_CONTRADICT * again)
+        spans = key.drop(columns="file").drop_duplicates()
+        again = int(spans.duplicated(["vehicle", "time"]).sum())
+        if again < FEWEST_AGAIN:
+            return False
+        several_N = key.groupby(["vehicle", "time"])["file"].transform("nunique").gt(1).to_numpy()
+        number_N = key[several_N].groupby(["vehicle", "time"]).ngroup().to_numpy()
+        told_NC = pd.DataFrame(~np.isnan(self.value_NC))
+        fills_NC = told_NC.groupby(self.file_N).transform("max")[several_N]
+        once_N = ~pd.DataFrame({"time": number_N, "file": self.file_N[several_N]}).duplicated()
+        if not _twice(
+            fills_NC[once_N.to_numpy()], number_N[once_N]
+        ):  # the files complete each other
+            return True
+        again = min(again, _twice(told_NC[several_N], number_N))
+        return again >= FEWEST_AGAIN and self.repeats <= MOST_CONTRADICT * again
 
     @property
     def shows_twelve_hours(self) -> bool:
@@ -138,6 +155,11 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
         short=short,
         out_of_line=dates.sentences(),
     )
+
+
+def _twice(told_NC: pd.DataFrame, number_N: np.ndarray) -> int:
+    """In how many groups of rows, by their numbers, does a channel stand in several rows?"""
+    return int(told_NC.groupby(number_N).sum().gt(1).any(axis=1).sum())
 
 
 def _rows(

@@ -12,6 +12,7 @@ from amad.draft.figures import SENSIBLE, snapped
 from amad.draft.sample import Sampled
 from amad.draft.starts import in_paths, in_preambles, order_in_paths
 from amad.reading import times
+from amad.reading.clocks import Stopwatch
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError
 from amad.reading.time_forms import strptime
@@ -54,6 +55,10 @@ LATE_FIRST = (
     "{!r} begins at {:,.0f} s, and the rows are taken to be so long after the start: if it counts "
     "since the device was switched on, write the time of each row instead"
 )
+WRAPS = (
+    "{!r} begins again after {:,.3f} s, as a counter of few bits does, and is counted on: a longer "
+    "pause within a file shows in no number, and the times after it would be too early"
+)
 IN_SECONDS = (
     "nothing tells the unit of the whole numbers in {!r}, which are taken for seconds: if they "
     "count something else, set unit, for example to ms"
@@ -95,13 +100,17 @@ def of_elapsed(
     if not ELAPSED.fullmatch(name.strip()) or told == "":
         return None
     first: list[float] = []  # seconds, of each file
+    watches: list[Stopwatch] = []
     for column in columns:
-        us = _elapsed_us(column, name, told)
+        watches.append(Stopwatch())
+        us = _elapsed_us(column, name, told, watches[-1])
         if us is None:
             return None
         first += [float(us[0]) / 1e6] if len(us) else []
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": told or "s"}
     clock = Clock(keys=keys, seen="the time since the recording started")
+    if turn := max(watch.register for watch in watches):
+        clock.guesses.append(WRAPS.format(header.strip(), turn / 1e6))
     if told is None and all(map(_may_be_finer, columns)):
         clock.guesses.append(IN_SECONDS.format(header.strip()))
     since_midnight = bool(OF_DAY.search(name))
@@ -117,13 +126,15 @@ def of_elapsed(
     return clock
 
 
-def _elapsed_us(column: pa.Array, name: str, told: str | None) -> np.ndarray | None:
+def _elapsed_us(
+    column: pa.Array, name: str, told: str | None, watch: Stopwatch
+) -> np.ndarray | None:
     """The times of one file (microseconds) if they run as times since a start do, else None."""
     try:
         read = times.elapsed(pc.drop_null(column), told or "s")
     except NotReadableError:
         return None
-    us = read.us_R[read.good_R]
+    us, _ = watch.follow(read.us_R[read.good_R])
     if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
         return None
     of_minute = BARE.fullmatch(name.strip()) and us.max(initial=0) < MINUTE_US

@@ -9,6 +9,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
+from amad.draft.undated import BARE, is_named_elapsed
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
 
@@ -25,6 +26,7 @@ PART_OF_TIME = re.compile(
 )
 # A date of digits or with a year, and a time of day behind it.
 DATED = re.compile(r"(?:(?:\d{1,4}[-/.]){2}\d{1,4}|\b(?:19|20)\d\d\b)\D{1,12}\d{1,2} ?[:h.]\d\d")
+MOSTLY = 0.6  # share of the steps of a time that begins again, but not of a quantity named t
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
@@ -35,7 +37,13 @@ PARTS = (
     "the columns {} tell the time, which is read only from one or two columns: write it into one, "
     "as ISO 8601"
 )
-OF_SIGNAL = re.compile(r"(?:t|time|timestamp|zeit)[ _.](.+)|(.+)[ _.](?:t|time|timestamp|zeit)")
+OF_SIGNAL = re.compile(
+    r"(?:t|time|timestamp|zeit)[ _.](.+)|(.+)[ _.](?:t|time|timestamp|zeit)|(.+)[ _]x"
+)
+OF_SIGNALS = (
+    "the columns {} tell a time for each signal, and a row is of one time: write a row per value, "
+    "with the columns time, signal and value"
+)
 FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,9})(?:\D|$)"  # of a second
 WHOLE_THOUSANDTHS = pa.array([3, 6], pa.int32())  # digits that Java writes beside nine
 UNPADDED = (
@@ -68,11 +76,7 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
         )
     if parts := of_calendar(columns):
         told.append(PARTS.format(", ".join(repr(h.strip()) for h in parts)))
-    if own := _of_signals(columns):
-        told.append(
-            f"the columns {', '.join(map(repr, own))} tell a time for each signal, and a row is of "
-            "one time: write a row per value, with the columns time, signal and value"
-        )
+    told += of_signals(columns)
     told += [
         f"several columns have the name {header!r}, which is one of a time: give each its own"
         for header in samples[0].twice
@@ -134,28 +138,50 @@ def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
 
-def _of_signals(columns: dict[str, list[pa.Array]]) -> list[str]:
-    """Headers of times that each belong to another column: time_speed beside speed; several."""
+def of_signals(columns: dict[str, list[pa.Array]], clock: Clock | None = None) -> list[str]:
+    """What is told of times that each belong to another column: time_speed beside speed; several.
+
+    clock: the rule that was found; it matters then whether it reads one of them, and they differ.
+    """
     names = {name_and_unit(header)[0].strip().lower() for header in columns}
     own = [
-        header.strip()
+        header
         for header in columns
         for found in [OF_SIGNAL.fullmatch(name_and_unit(header)[0].strip().lower())]
-        if found and (found[1] or found[2]) in names
+        if found and ((found[1] or found[2]) in names or _is_x_of(found[3], header, columns, names))
     ]
-    return own if len(own) > 1 else []
+    if clock is not None and clock.keys.get("column") not in [*map(str.strip, own)]:
+        return []
+    if len(own) < 2 or (clock and all(columns[h] == columns[own[0]] for h in own)):
+        return []
+    return [OF_SIGNALS.format(", ".join(repr(header.strip()) for header in own))]
+
+
+def _is_x_of(
+    name: str | None, header: str, columns: dict[str, list[pa.Array]], names: set[str]
+) -> bool:
+    """Does the column run as a time, and is it named speed_X where another is speed_Y?"""
+    if not {f"{name}_y", f"{name} y"} & names:
+        return False
+    step = steps_of(columns[header][0])
+    return len(step) > 0 and bool((step > 0).all())
 
 
 def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
     """Headers that are nothing but the name of a time, above numbers that run one way, or stand.
 
-    The days of a year, or years, must run: a year that stands may be that of the vehicle.
+    The days of a year, or years, must run: a year that stands may be that of the vehicle. What may
+    be a time since a start by its name rises in most rows: it may begin again too often to be read.
+    A bare t or second, which may be another quantity or of a minute, rises in all.
     """
     found = set()
     for header, cells in columns.items():
         name, step = name_and_unit(header)[0].strip(), steps_of(cells[0])
         runs = OF_YEAR.fullmatch(name.lower()) and step.any()
-        if (runs or TIME.fullmatch(name)) and go_one_way(step):
+        least = MOSTLY if TIME.fullmatch(name) or not BARE.fullmatch(name) else 1 - 1e-9
+        rises = len(step) > 1 and (step > 0).mean() > least
+        named = TIME.fullmatch(name) or is_named_elapsed(name)
+        if (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
             found.add(header)
     return found
 

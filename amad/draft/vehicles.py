@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config import DataError
 from amad.config.wording import some
 from amad.draft.dialect import CLOCK
 from amad.draft.file_names import DATE, DATES, RECORDING, TO_MINUTES, common, endings, undated
@@ -46,6 +47,10 @@ NOT_READ = (
 OTHER_LINES = (
     "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
     "not read: if they name vehicles, write the vehicle into a column"
+)
+SELDOM = (
+    "{}: column {!r} tells a vehicle only where its rows begin: write it into each row (in a "
+    "spreadsheet: fill it down)"
 )
 OF_RECORDING = re.compile("id|uid|uuid|ident", re.I)  # such lines may be of a file alone
 UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
@@ -102,6 +107,9 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         if owner.keys["take"] == "constant":
             owner = _owner_by_lines(samples) or owner
         named = [h for h in named if all(map(_is_of_words, shared[h]))]
+        seldom = (h for h in named if VEHICLE.match(h.strip(" #")) and _begins_groups(shared[h]))
+        if owner.keys["take"] == "constant" and (header := next(seldom, None)):
+            raise DataError(SELDOM.format(samples[0].path, header.strip()))
         owner.unread = [_unused(header, shared[header]) for header in named]
         if owner.keys["take"] != "preamble":
             owner.unread += [NOT_READ.format(line) for line in _lines_of_ids(samples[0])[:1]]
@@ -183,6 +191,12 @@ def _unused(header: str, columns: list[pa.Array]) -> str:
     nulls = sum(column.null_count for column in columns) / max(1, sum(map(len, columns)))
     why = f"is empty in {nulls:.0%} of the rows" if nulls > MOST_NULLS else "differs in most rows"
     return f"column {header.strip()!r} has the name of a vehicle's id, but {why}, so it is not read"
+
+
+def _begins_groups(columns: list[pa.Array]) -> bool:
+    """Does it tell several ids, each once, in the first row of what is a group in a spreadsheet?"""
+    told = pa.concat_arrays([pc.cast(pc.drop_null(column), pa.string()) for column in columns])
+    return 1 < len(told) == pc.count_distinct(told).as_py() < sum(map(len, columns)) / FEWEST_ROWS
 
 
 def _is_of_words(column: pa.Array) -> bool:

@@ -6,7 +6,7 @@ one signal after the other. So a time is late if its first row is.
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -69,33 +69,42 @@ class Lateness:
         wrong_days: vehicle -> days on which its clock was wrong; they are left out.
         """
         newest: dict[str, int] = {}  # vehicle -> newest time in the file
-        late: dict[str, np.ndarray] = {}  # vehicle -> times older than another before them in it
+        late: dict[str, list[np.ndarray]] = defaultdict(list)
         older: dict[str, Counter] = defaultdict(Counter)  # times older than the files before
-        for vehicle, time_T, late_T in self._again(wrong_days):
-            late[vehicle] = np.union1d(late.get(vehicle, []), time_T[late_T]).astype(np.int64)
-            older_T = ~late_T & (time_T < self.newest.get(vehicle, -1))
-            older[vehicle].update(_per_day(vehicle, np.unique(time_T[older_T])))
-            newest[vehicle] = max(newest.get(vehicle, -1), int(time_T.max()))
-        if any(map(len, late.values())):  # but those whose first row came in order are not
-            for vehicle, time_T, late_T in self._again(wrong_days):
-                late[vehicle] = np.setdiff1d(late[vehicle], time_T[~late_T])
+        for vehicle, late_T, ordered_T in self._again(wrong_days):
+            late[vehicle].append(np.unique(late_T))
+            older_T = ordered_T[ordered_T < self.newest.get(vehicle, -1)]
+            older[vehicle].update(_per_day(vehicle, older_T))
+            newest[vehicle] = max(newest.get(vehicle, -1), int(ordered_T.max(initial=-1)))
+        times = {v: np.unique(np.concatenate(found)) for v, found in late.items()}
+        times = {vehicle: time_L for vehicle, time_L in times.items() if len(time_L)}
+        is_late = {vehicle: np.ones(len(time_L), bool) for vehicle, time_L in times.items()}
+        for vehicle, _, ordered_T in self._again(wrong_days, only=times):
+            if len(ordered_T):  # those whose first row came in order are not late
+                low, high = np.searchsorted(times[vehicle], ordered_T[[0, -1]] + [0, 1])
+                again_L = np.isin(times[vehicle][low:high], ordered_T)
+                is_late[vehicle][low:high] &= ~again_L
         for vehicle, own in newest.items():
-            self.counts.update(_per_day(vehicle, late[vehicle]))
+            if vehicle in times:
+                self.counts.update(_per_day(vehicle, times[vehicle][is_late[vehicle]]))
             if own > self.newest.get(vehicle, -1):
                 self.counts.update(older[vehicle])
                 self.newest[vehicle] = own
         self._start()
 
     def _again(
-        self, wrong_days: Mapping[str, set[int]]
+        self, wrong_days: Mapping[str, set[int]], only: Collection[str] | None = None
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """The batches of the current file again, by vehicle, without the wrong days of its clock.
 
-        Of each: the vehicle, the times (T,), and which are older than one before them, bool (T,).
+        Of each: the vehicle, the times (int64) that are older than one before them, and those that
+        are newer than all before them, which rise over all batches. only: these vehicles, or all.
         """
         vehicles, newest = list(self._numbers), dict[str, int]()
-        for number_T, time_T in self._read_back():
-            for number in np.flatnonzero(np.bincount(number_T)).tolist():
+        wanted = [n for n, vehicle in enumerate(vehicles) if only is None or vehicle in only]
+        for number_T, time_T in self._read_back() if wanted else ():
+            there_V = np.bincount(number_T, minlength=len(vehicles))
+            for number in (n for n in wanted if there_V[n]):
                 vehicle = vehicles[number]
                 of_it_T = time_T if len(vehicles) == 1 else time_T[number_T == number]
                 if days := wrong_days.get(vehicle):
@@ -105,7 +114,8 @@ class Lateness:
                 before = newest.get(vehicle, -1)
                 highest_T = np.maximum(np.maximum.accumulate(of_it_T), before)
                 newest[vehicle] = int(highest_T[-1])
-                yield vehicle, of_it_T, of_it_T < np.concatenate([[before], highest_T[:-1]])
+                before_T = np.concatenate([[before], highest_T[:-1]])
+                yield vehicle, of_it_T[of_it_T < before_T], of_it_T[of_it_T > before_T]
 
     def _read_back(self) -> Iterator[np.ndarray]:
         """The batches of the current file: (2, T), the number of the vehicle and the time."""

@@ -24,6 +24,11 @@ LATE_OVER_MIDNIGHT_US = 600_000_000  # a late row may step back over midnight by
 STEP_BACK_US = 600_000_000  # in a repeated hour, a smaller step back is a late row
 NEAR_US = 1_800_000_000  # rows that are closer than this follow each other without a break
 RESTART_US = 5_000_000  # a stopwatch that steps back further was started again
+# What counters of elapsed time hold, in microseconds: 16 bits of milliseconds, 32 of microseconds,
+# 16 of seconds, the hours of a day, 32 bits of milliseconds.
+REGISTERS_US = (65_536_000, 4_294_967_296, 65_536_000_000, DAY_US, 4_294_967_296_000)
+PACE_OF = 20  # readings that show how fast a counter counts
+FEWEST_PER_TURN = 8  # the longest step over a wrap is this part of the register
 
 
 class DayCounter:
@@ -58,23 +63,38 @@ class DayCounter:
 
 
 class Stopwatch:
-    """Follows the time since a recording began through one file."""
+    """Follows the time since a recording began through one file.
+
+    A counter of few bits begins again when its register is full. A fall is such a wrap if the
+    counter counts on from the beginning of its register, at most twice as fast as in the readings
+    before, and if these are many per turn. A longer pause than a turn shows in no reading.
+
+    register: of the counter, in microseconds; 0 if it has not wrapped.
+    """
 
     def __init__(self) -> None:
+        self.register = 0
+        self._wraps = 0
+        self._last_T = np.zeros(0, np.int64)  # the last readings, up to PACE_OF
         self._first: int | None = None
         self._highest = 0
         self._started_again = False
 
-    def follow(self, elapsed_R: np.ndarray) -> np.ndarray:
-        """Which of the next rows belong to another recording, bool (R,).
+    def follow(self, elapsed_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The time since the start, and which of the next rows belong to another recording.
 
         These are all rows from the first step back to where the file began, or by more than 5
         seconds. The start of the second recording is not known.
 
-        elapsed_R: int64 microseconds since the start.
+        Args:
+            elapsed_R: int64 microseconds that the counter shows.
+
+        Returns:
+            int64 microseconds since the start (R,), with the wraps counted; bool (R,).
         """
         if len(elapsed_R) == 0 or self._started_again:
-            return np.full(len(elapsed_R), self._started_again)
+            return elapsed_R, np.full(len(elapsed_R), self._started_again)
+        elapsed_R = self._counted_on(elapsed_R)
         if self._first is None:
             self._first = self._highest = int(elapsed_R[0])
         highest_R = np.maximum.accumulate(np.concatenate([[self._highest], elapsed_R]))
@@ -82,7 +102,35 @@ class Stopwatch:
         again_R = (back_R > RESTART_US) | ((elapsed_R <= self._first) & (back_R > 0))
         self._highest = int(highest_R[-1])
         self._started_again = bool(again_R.any())
-        return np.logical_or.accumulate(again_R)
+        return elapsed_R, np.logical_or.accumulate(again_R)
+
+    def _counted_on(self, told_R: np.ndarray) -> np.ndarray:
+        """The readings (R,) with what the wraps before them have left out."""
+        before = len(self._last_T)
+        told_T = np.concatenate([self._last_T, told_R])
+        self._last_T = told_T[-PACE_OF:]
+        step_T = np.diff(told_T, prepend=told_T[0])
+        far_T = np.abs(step_T) > REGISTERS_US[0] // 2
+        far_T[:before] = False
+        wraps_T = np.zeros(len(told_T), np.int64)
+        wraps = self._wraps
+        if wraps or np.any(step_T[far_T] < 0):
+            for at in np.flatnonzero(far_T).tolist():
+                pace = 2 * int(step_T[max(0, at - PACE_OF + 1) : at].max(initial=0))
+                wraps_T[at] = self._turn(int(told_T[at - 1]), int(step_T[at]), pace)
+                self._wraps += int(wraps_T[at])
+        return told_R + (wraps + np.cumsum(wraps_T)[before:]) * self.register
+
+    def _turn(self, last: int, step: int, pace: int) -> int:
+        """1 if the step from the last reading is a wrap, -1 if it is a late row from before one."""
+        for register in (self.register,) if self.register else REGISTERS_US:
+            near = min(pace, register // FEWEST_PER_TURN)
+            if last < register and 0 < register + step <= near:
+                self.register = register
+                return 1
+            if self._wraps and 0 < register - step <= near:
+                return -1
+        return 0
 
 
 class LocalClock:

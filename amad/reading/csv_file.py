@@ -68,6 +68,8 @@ def read_csv(
     preamble = [
         line.decode(errors="replace") for n, line in enumerate(first[:at]) if n not in early
     ]
+    for line in preamble:
+        layout.tells_factors(texts_of(line, source.delimiter) or [], below_units=None)
     after = sum(len(line) + 1 for line in first[: at + 1])
     reader = _Reader(source, resolve, layout, preamble, plain)
     if early:
@@ -212,7 +214,8 @@ class _Reader:
         if fields is None:
             return None
         if not self._layout.tells_units(fields) or self._layout.resembles(fields):
-            return None
+            below = 0 < self._unit_lines < MOST_UNIT_LINES
+            return {} if self._layout.tells_factors(fields, below_units=below) else None
         position = self._layout.position.items()
         return {name: fields[at].strip() for name, at in position if at < len(fields)}
 

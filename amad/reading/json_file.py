@@ -34,6 +34,9 @@ END = re.compile(r"\n")
 NEXT = re.compile(r"\n(?=[\s,\[]*\{)")  # where reading goes on behind what is no JSON
 WITHIN = 16  # characters before the end of a text in which an object that goes on fails
 CUT = "a cut row: the file ends in it, before its last bracket"
+OPEN = (
+    "no bracket closes the list of rows: the file was cut behind a row, and others may be missing"
+)
 TWICE = "a key stands twice in it"
 NO_TABLE = (
     "unreadable file: no object of JSON is in it, {{...}} with the names and values of a row{}"
@@ -117,6 +120,7 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
     """The rows of a file: the keys and values of each, or why it is none and its text."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, rows, twice = "", 0, []  # type: str, int, list[str]
+    why, lists, counted = "", 0, 0  # lists that have begun and not ended, up to this character
     decode = json.JSONDecoder(object_pairs_hook=partial(_joined, twice)).raw_decode
     for piece in chain(as_json(in_utf8(unpacked(path), encoding)), [None]):
         is_last = piece is None
@@ -124,6 +128,8 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
         text += decoder.decode(piece or b"", final=is_last).replace("\ufffd", "\0")
         at = 0
         while begins := BEGINS.search(text, at):
+            between = text[max(at, counted) : begins.start()]
+            lists += between.count("[") - between.count("]")
             at = begins.start()
             twice.clear()
             try:
@@ -148,10 +154,13 @@ def _rows(path: Path, encoding: str) -> Iterator[Row | Broken]:
             yield from found
             rows, at = rows + len(found), end
             if why:  # an error counts the lines before it, so text that is read is let go
-                text, at = text[end:], 0
-        text = text[at - _indent(text, at) :]
+                text, at, counted = text[end:], 0, 0
+        counted = _indent(text, at)
+        text = text[at - counted :]
         if len(text) > LONGEST_LINE_BYTES:
             raise FileRefusedError(TOO_LONG.format(rows))
+    if rows and not why and lists + text.count("[") > text.count("]"):
+        yield OPEN, text.strip()
 
 
 def _told(error: Exception, text: str, at: int) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from amad.reading.headers import tidy
 from amad.reading.json_file import JSON
 from amad.reading.lines import FIRST, refuse_bytes
 from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
-from amad.reading.units import is_known
+from amad.reading.units import TENTHS, is_known
 
 HEADER_WITHIN_LINES = 100
 EMPTY = b'""'  # a row with one empty field, because an empty line is no row
@@ -36,6 +36,20 @@ TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
 END_OF_HEADER = re.compile(r"\W*end[ _-]*of[ _-]*header\W*", re.I)  # a line above the names
 TIME = re.compile(r"(?!\s*[^\W\d]\w*\s*$).*\d")  # has a digit, and is no name such as X0
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
+# What a line of numbers begins with that make values of the counts in the rows.
+FACTOR = re.compile(
+    r"\W*(scal(e|ing)|fa[ck]tor|gain|multiplier|slope|resolution|lsb|offset)"
+    r"([ _-]?fa[ck]tor)?\W*",
+    re.I,
+)
+FACTORS = (
+    "a line of factors: {} makes values of the counts in the rows, which is not done here: write "
+    "the values, without this line"
+)
+MAY_BE_FACTORS = (
+    "a line of numbers without a time under the line of units, {}: if they are factors, write the "
+    "values that they make of the rows; if they are a row, write its time; else delete the line"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +101,7 @@ class Layout:
         a time stands where this layout has its times, no word occurs twice, and the lines below
         have times there and as many fields.
         """
-        named = (n for n, header in enumerate(self.headers) if NAMES_TIME.search(header.lower()))
-        at = self.position.get("timestamp", next(named, len(fields)))
-        told = without_empty_end([text.strip().lower() for text in fields])
+        at, told = self._time_at(), without_empty_end([text.strip().lower() for text in fields])
         if not at < len(told) > 1 or len(set(told)) < len(told) or not NAMES_TIME.search(told[at]):
             return False
         if any(text in NULL_WORDS or VALUE.match(text) for text in told):
@@ -115,9 +127,40 @@ class Layout:
             return False
         told = [text.strip().lower() for name, text in cells.items() if name not in NO_VALUES]
         told = [text for text in told if re.search(r"[^\W_]|[%°]", text) and text not in NULL_WORDS]
+        told = [TENTHS.sub("", text) if is_known(text) else text for text in told]
         if any(map(is_known, told)):  # N, T and F beside it are units, too, and not no, true, false
             return not any(VALUE.match(text) for text in told if len(text) > 1 or text.isdigit())
         return bool(told) and not any(VALUE.match(text) for text in told)
+
+    def tells_factors(self, fields: list[str], *, below_units: bool | None) -> bool:
+        """Does a line beside the header tell factors or offsets of its columns that change nothing?
+
+        below_units: it is the next line after one of units, where factors may have no name; None:
+        it stands above the header, where a line of fewer fields is a setting of another kind.
+
+        Raises:
+            FileRefusedError: it tells some, and they change the values.
+        """
+        at, told = self._time_at(), [text.strip() for text in fields]
+        if not at < len(told) or any(map(str.isdigit, told[at])):
+            return False
+        names = [text for text in told[: at + 1] if FACTOR.fullmatch(text)]
+        rest = [text for n, text in enumerate(told) if n != at and text and text not in names]
+        if not rest or not all(map(_is_number, rest)):
+            return False
+        number_C = [float(text.replace(",", ".")) for text in rest]
+        whole = len(rest) == self.named - 1
+        if below_units and whole and not told[at] and all(map(_is_part, number_C)):
+            raise FileRefusedError(MAY_BE_FACTORS.format(shown(",".join(told))))
+        nothing = float(not any("offset" in name.lower() for name in names))
+        if names and (whole or below_units is not None) and set(number_C) != {nothing}:
+            raise FileRefusedError(FACTORS.format(shown(",".join(told))))
+        return bool(names)
+
+    def _time_at(self) -> int:
+        """The position of the times, by its header where nothing else tells it."""
+        named = (n for n, header in enumerate(self.headers) if NAMES_TIME.search(header.lower()))
+        return self.position.get("timestamp", next(named, len(self.headers)))
 
     def tokens(self) -> list[bytes]:
         """Lower-case texts: each header like this one holds at least one, and few rows hold any."""
@@ -274,6 +317,11 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _tidied(fields: list[str]) -> list[str]:
     return without_empty_end([tidy(text) for text in fields])
+
+
+def _is_part(number: float) -> bool:
+    """Is it 1 / n, as factors are and values seldom?"""
+    return 0 < number <= 1 and math.isclose(1 / number, round(1 / number), rel_tol=1e-6)
 
 
 def _is_number(text: str) -> bool:

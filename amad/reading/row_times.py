@@ -169,7 +169,7 @@ class RowTimes:
             day_R[good_R] = self._days.follow(us_R[good_R])
             us_R, local_R = self._midnight + day_R * DAY_US + us_R, good_R
         elif rule.take == "elapsed":
-            us_R = us_R + self._starts(batch, us_R, good_R, refuse)
+            us_R = self._since_start(batch, us_R, good_R, refuse)
         # Times far outside of what is accepted are no evidence of when summer time ended. A local
         # time differs from UTC by less than a day, so a day more is let through here.
         near_R = good_R & (us_R >= times.EARLIEST_US - DAY_US) & (us_R < self._latest + DAY_US)
@@ -277,19 +277,19 @@ class RowTimes:
             )
         return times.day_of(date) * DAY_US
 
-    def _starts(
+    def _since_start(
         self, batch: RawBatch, us_R: np.ndarray, good_R: np.ndarray, refuse: Refuse
     ) -> np.ndarray:
-        """UTC (R,) of the recording's start; rows of a second recording are refused."""
+        """UTC (R,) of the recording's start and the time since; others' rows are refused."""
         rule = self._rule
         if rule.start_from == "column":
-            return self._starts_in_column(batch, refuse)
-        again_R = np.zeros(len(us_R), bool)
-        again_R[good_R] = self._watch.follow(us_R[good_R])
+            return us_R + self._starts_in_column(batch, refuse)
+        us_R, again_R = us_R.copy(), np.zeros(len(us_R), bool)
+        us_R[good_R], again_R[good_R] = self._watch.follow(us_R[good_R])
         refuse(again_R, f"{AGAIN}: a second recording in the file, whose start is not known")
         if self._start is None:
             self._start = self._start_us(batch)
-        return np.full(len(us_R), self._start)
+        return us_R + self._start
 
     def _start_us(self, batch: RawBatch) -> int:
         rule = self._rule
@@ -343,8 +343,8 @@ class RowTimes:
         watch, last = Stopwatch(), 0
         for batch in read_batches(self._file, self._rules, self._resolve):
             told = times.elapsed(batch.columns["timestamp"], self._rule.unit)
-            us_G = told.us_R[told.good_R]
-            if watch.follow(us_G).any():
+            us_G, again_G = watch.follow(told.us_R[told.good_R])
+            if again_G.any():
                 raise FileRefusedError(
                     "no start of the recording: the elapsed time starts again in the file, and "
                     "when it was last written tells only the end of the last recording"

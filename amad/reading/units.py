@@ -21,6 +21,8 @@ SPELLINGS = (
     ("min", "minutes"), ("h", "hours"),
 )  # fmt: skip
 
+TENTHS = re.compile(r"(?:[x*] ?)?(10+|0?[.,]0*1) ?[x*]? ?(?=\S)")  # as in 0.1 °C and x10 rpm
+
 UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
 
 IN_ANOTHER = (
@@ -34,17 +36,26 @@ OTHER_UNIT = (
 
 
 def spellings(unit: str) -> tuple[str, ...]:
-    """All known spellings of a unit, in lower case; its own if it is not known."""
+    """All known spellings of a unit, in lower case; its own if it is not known.
+
+    >>> spellings("0.1 mbar")
+    ('0.1 hpa', '0.1 mbar')
+    """
     unit = unit.strip().lower()
-    return next((group for group in SPELLINGS if unit in group), (unit,))
+    tenths = TENTHS.match(unit)
+    bare = unit[tenths.end() :] if tenths else unit
+    group = next((group for group in SPELLINGS if bare in group), None)
+    if group is None:
+        return (unit,)
+    return tuple(f"{tenths[1]} {name}" for name in group) if tenths else group
 
 
 def is_known(unit: str) -> bool:
-    """Is it a known unit, in brackets or not?"""
-    return spellings(unit.strip(" []()")) in SPELLINGS
+    """Is it a known unit, or tenths and the like of one, in brackets or not?"""
+    return spellings(TENTHS.sub("", unit.strip(" []()").lower(), count=1)) in SPELLINGS
 
 
 def are_different(unit: str, other: str) -> bool:
     """Are both known units, and not the same one?"""
-    pair = spellings(unit.strip(" []()")), spellings(other)
-    return all(group in SPELLINGS for group in pair) and pair[0] != pair[1]
+    pair = unit.strip(" []()"), other
+    return all(map(is_known, pair)) and len(set(map(spellings, pair))) > 1
