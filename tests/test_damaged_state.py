@@ -120,6 +120,7 @@ STATE: list[tuple[str, Callable[[Settings], None], str]] = [
     (RUNS + "champion.json", night, UNREAD),
     (RUNS + "jobs/*.json", night, ALL),
     (RUNS + "jobs/*.json", show, NOTHING),
+    (RUNS + "figures/*.json", show, UNREAD),
     (RUNS + f"scores/{NIGHT}_manifest.json", night, ALL),
     (RUNS + f"scores/{NIGHT}part.parquet", night, ALL),
     (RUNS + f"scores/{NIGHT}part.parquet", show, NOTHING),
