@@ -128,15 +128,14 @@ def test_residuals_of_no_more_than_two_methods_are_in_memory(
 
 
 @pytest.mark.engine
-def test_it_is_the_same_over_ray_with_one_worker_and_with_two(tmp_path: Path) -> None:
+def test_it_is_the_same_over_ray_with_two_workers(tmp_path: Path) -> None:
     fleet, params = fleet_and_params("column")
     store = store_of(tmp_path, fleet)
     expected = evaluated(store, "column")
-    for cpus in (1, 2):
-        profile = ClusterProfile(cpus=cpus, object_store_mb=100, ray_min_vehicle_days=4)
-        stage = toy_stage(tmp_path / f"{cpus}", params, profile)
-        with unit_engine(stage, scored_days=len(store.vehicles)) as over_ray:
-            assert evaluated(store, "column", over_ray) == expected
+    profile = ClusterProfile(cpus=2, object_store_mb=100, ray_min_vehicle_days=4)
+    stage = toy_stage(tmp_path, params, profile)
+    with unit_engine(stage, scored_days=len(store.vehicles)) as over_ray:
+        assert evaluated(store, "column", over_ray) == expected
 
 
 def test_what_is_sent_does_not_grow_with_the_fleet(tmp_path: Path) -> None:
