@@ -18,10 +18,9 @@ from amad.scores.job_log import JobLog, last_look
 from amad.scores.step_log import step_logs
 from amad.scores.unscored import undone
 from amad.telemetry.artifact import Entry
-from amad.telemetry.trouble import KINDS, Kind
+from amad.telemetry.trouble import KINDS, UNDONE, Kind, parts_of
 
 DIGITS = 10  # of the digest of a finding in its key
-UNDONE = "unscored"  # the kind of what a night left undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class Look:
 
     def findings(self, known: Collection[str]) -> list[str]:
         """The ids of what is wrong now. known: those told, which last where nobody looked."""
-        lasting = [name for name in known if not self.whole and _kind_of(name) != UNDONE]
+        lasting = [name for name in known if not self.whole and parts_of(name)[0] != UNDONE]
         return [*self.texts, *(name for name in lasting if name not in self.texts)]
 
 
@@ -96,11 +95,11 @@ def health_notices(
     now = look.findings(known)
     found = []
     for kind in KINDS:
-        of_kind = [name for name in now if _kind_of(name) == kind.name]
+        of_kind = [name for name in now if parts_of(name)[0] == kind.name]
         new = {name: look.texts[name] for name in of_kind if name not in known}
-        gone = sorted(name for name in known if _kind_of(name) == kind.name and name not in now)
+        gone = sorted(name for name in known if parts_of(name)[0] == kind.name and name not in now)
         end = ": nothing is left undone." if kind.name == UNDONE else " is no longer found."
-        mended = {name: f"{_subject_of(name)}{end}" for name in gone}
+        mended = {name: f"{parts_of(name)[1]}{end}" for name in gone}
         found += [_notice(look, kind, "new", new, fleet, report)] if new else []
         found += [_notice(look, kind, "mended", mended, fleet, report)] if mended else []
     return found
@@ -118,7 +117,7 @@ def _notice(
         HealthFinding(
             key=f"{look.seen_by}-{sha256_of(name)[:DIGITS]}-{state}",
             finding_id=name,
-            subject=_subject_of(name),
+            subject=parts_of(name)[1],
             text=text,
         )
         for name, text in texts.items()
@@ -136,11 +135,3 @@ def _notice(
         report=report,
         findings=findings,
     )
-
-
-def _kind_of(finding_id: str) -> str:
-    return finding_id.partition(": ")[0]
-
-
-def _subject_of(finding_id: str) -> str:
-    return finding_id.partition(": ")[2]

@@ -24,7 +24,7 @@ from amad.scores.unscored import undone
 from amad.telemetry.files import staged
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.temporary import remove_unfinished
-from amad.telemetry.trouble import KINDS
+from amad.telemetry.trouble import KINDS, UNDONE
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -70,7 +70,7 @@ def job_metrics(
         gauges.set("silent_vehicles", "Silent vehicles", len(looked.health.get("silent", [])))
         for kind in KINDS:
             many = len(looked.health.get(kind.name, []))
-            if kind.name == "unscored":  # the log has these under failed and refused
+            if kind.name == UNDONE:  # the log has these under failed and refused
                 many = len(undone(jobs, stage.runs))
             gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`

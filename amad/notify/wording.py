@@ -26,7 +26,7 @@ from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, IncidentFigures, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
-from amad.telemetry.trouble import KINDS
+from amad.telemetry.trouble import KINDS, parts_of
 
 LEAST = 0.05  # share of the blame of a sensor that is named beside others
 LISTED = 10  # incidents of a group that are listed one by one
@@ -141,10 +141,10 @@ def health_lines(found: Mapping[str, str], known: Collection[str]) -> list[str]:
     """
     new, before = [], []
     for kind in KINDS:
-        own = [name for name in found if name.startswith(f"{kind.name}: ")]
+        own = [name for name in found if parts_of(name)[0] == kind.name]
         if fresh := [found[name] for name in own if name not in known]:
             new.append(f"{kind.title}: {some(fresh, separator='; ')}.")
-        if old := [name.partition(": ")[2] for name in own if name in known]:
+        if old := [parts_of(name)[1] for name in own if name in known]:
             before.append(f"{kind.title.lower()} ({some(old)})")
     return [*new, *([f"Told before, and not mended: {', '.join(before)}."] if before else [])]
 

@@ -301,7 +301,7 @@ def _marked_open(
 def _new(health: Health | None, known: Mapping[str, date]) -> int:
     """How many findings no earlier night has named; what a night left undone is always its own."""
     troubles = health.troubles if health else []
-    return sum(item.kind != "unscored" and item.id not in known for item in troubles)
+    return sum(not item.undone and item.id not in known for item in troubles)
 
 
 def _class_of(fleet: Fleet, vehicle: str) -> str:

@@ -18,7 +18,7 @@ from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
-from amad.telemetry.trouble import Health, Trouble
+from amad.telemetry.trouble import Health, Trouble, parts_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class ScoringRun:
         lacking = [
             Trouble(kind=kind, subject="", text=sentence, name=name)
             for found, sentence in self.job.named.items()
-            for kind, _, name in [found.partition(": ")]
+            for kind, name in [parts_of(found)]
         ]
         undone = [item for item in left_undone(self.job) if item.since in self.dates]
         return Health(troubles=[*lacking, *undone], unseen=[])

@@ -24,7 +24,7 @@ from amad.scores.partition_manifest import SCORED_WITHOUT, PartitionManifest
 from amad.scores.run_log import RunLog
 from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.schemas import UNSCORED
-from amad.telemetry.trouble import Trouble
+from amad.telemetry.trouble import UNDONE, Trouble, parts_of
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
 KEPT = 1000  # logs of jobs
@@ -133,7 +133,7 @@ class JobLog(RunLog):
         """The sentence of each finding, by its id, in the order of the kinds."""
         texts = dict[str, str]()
         for kind, sentences in self.health.items():
-            own = [name for name in self.findings or [] if name.partition(": ")[0] == kind]
+            own = [name for name in self.findings or [] if parts_of(name)[0] == kind]
             own += [f"{kind}: {sentence}" for sentence in sentences[len(own) :]]
             texts |= dict(zip(own, sentences, strict=False))
         return texts
@@ -281,7 +281,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
     """A finding for a job that did not get to its end, and each day or date that has no scores."""
     whole = []
     if job.trouble:
-        whole = [Trouble(kind="unscored", subject="the last scoring job", text=job.trouble)]
+        whole = [Trouble(kind=UNDONE, subject="the last scoring job", text=job.trouble)]
     found = [(item.vehicle, item.date, f"was not scored: {item.reason}") for item in job.failed]
     found += [(str(item.date), item.date, f"was not scored: {item.reason}") for item in job.refused]
     found += [
@@ -289,8 +289,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
         for day, rows in job.without_score.items()
     ]
     return whole + [
-        Trouble(kind="unscored", subject=subject, text=text, since=day)
-        for subject, day, text in found
+        Trouble(kind=UNDONE, subject=subject, text=text, since=day) for subject, day, text in found
     ]
 
 

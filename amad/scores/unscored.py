@@ -11,7 +11,7 @@ from amad.scores.job_log import JobLog, left_undone
 from amad.scores.retention import Retention
 from amad.scores.step_log import OCCASIONAL, StepLog, step_logs
 from amad.telemetry.lake import Lake
-from amad.telemetry.trouble import Trouble
+from amad.telemetry.trouble import UNDONE, Trouble
 
 
 def first_date(jobs: Sequence[JobLog], runs: Path) -> date | None:
@@ -34,7 +34,7 @@ def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Troub
     """
     newest = jobs[-1].started if jobs else None
     return [
-        Trouble(kind="unscored", subject=f"the last 'amad {log.step}'", text=log.trouble)
+        Trouble(kind=UNDONE, subject=f"the last 'amad {log.step}'", text=log.trouble)
         for log in steps
         if log.trouble
         if not (log.step in ("score", *OCCASIONAL) and newest is not None and newest >= log.started)
@@ -63,5 +63,5 @@ def open_troubles(
     unscored = unscored_dates(lake, first_date(jobs, runs), scored)
     if dates := [day for day in unscored if day not in named]:
         text = f"of the lake {'has' if len(dates) == 1 else 'have'} no scores yet: {some(dates)}"
-        found.append(Trouble(kind="unscored", subject=count(len(dates), "date"), text=text))
+        found.append(Trouble(kind=UNDONE, subject=count(len(dates), "date"), text=text))
     return found

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+UNDONE = "unscored"  # the kind of what a night left undone
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -93,7 +95,7 @@ KINDS = (
         "the limits under quality: in the fleet file",
     ),
     Kind(
-        name="unscored",
+        name=UNDONE,
         title="Not done, or left as it was",
         remedy="mend what each one names; the next night tries again",
     ),
@@ -122,6 +124,17 @@ class Trouble:
     def id(self) -> str:
         """The same on every date on which it is found, whatever its sentence says then."""
         return f"{self.kind}: {self.name or self.subject}"
+
+    @property
+    def undone(self) -> bool:
+        """Is it what a night left undone, and no lack of the fleet?"""
+        return self.kind == UNDONE
+
+
+def parts_of(finding_id: str) -> tuple[str, str]:
+    """The kind and the subject that the id of a finding names."""
+    kind, _, subject = finding_id.partition(": ")
+    return kind, subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,10 @@ from amad.config.wording import count, some
 from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.telemetry.silence import silent_vehicles
-from amad.telemetry.trouble import KINDS
+from amad.telemetry.trouble import KINDS, UNDONE
 from amad.telemetry.validation import Validation
 
 SHOWN = 4  # findings named in one check
-LAST_JOB = "unscored"  # the check of the last scoring tells it
 VALIDATE = ("vanished", "backwards", "scale", "quarantined", "sensor")  # ingest finds the others
 ALWAYS_KNOWN = ("future", "silent", "rows")  # the lake alone tells them
 
@@ -35,7 +34,7 @@ def checks(stage: Stage) -> list[Check]:
         finding = newest_date(dates)
     found = [Check("newest row", *finding)]
     for kind in KINDS:
-        if kind.name == LAST_JOB:
+        if kind.name == UNDONE:  # the check of the last scoring tells it
             continue
         finder = "validate" if kind.name in VALIDATE else "ingest"
         troubles = [str(t) for t in health.troubles if t.kind == kind.name]
