@@ -24,13 +24,13 @@ import yaml
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
-from amad.detect.daily import day_bounds
 from amad.detect.detector import Detector
 from amad.drift.findings import Drift
 from amad.drift.inputs import Periods, vehicle_inputs
 from amad.drift.measure import assess
 from amad.drift.scores import score_drift
 from amad.reading.times import date_of
+from amad.scores.daily import day_bounds
 from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts, write_result

@@ -26,7 +26,7 @@ import numpy as np
 from amad.config import Fleet, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
-from amad.detect.incidents import Incident, incidents_of
+from amad.incidents.incident import Incident, incidents_of
 from amad.notify import learnt
 from amad.scores.feedback import Feedback, Judgement
 from amad.windows.series import TEST

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from amad.config import Settings, load_fleet, load_params
 from amad.config.params import ModelParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from bench.facts import machine_facts, write_result

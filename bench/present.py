@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 
 from amad.config import Fleet, Settings, load_params
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.windows.series import Series
 from bench.facts import machine_facts
 from bench.plain_series import plain_series

@@ -26,13 +26,13 @@ from scipy.stats import mannwhitneyu
 
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
-from amad.detect.incidents import incidents_of
 from amad.detect.scorer import Scored, Scorer, score_after
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import Finding, MethodResult
 from amad.evaluation.summary import rounded
 from amad.evaluation.typed_events import by_type, severity_order
 from amad.evaluation.units import Unit, units_of, unlabelled
+from amad.incidents.incident import incidents_of
 from amad.telemetry.files import write_json
 from amad.telemetry.schemas import EVENTS
 from amad.windows.series import TEST, Series, lead_of

@@ -22,8 +22,8 @@ import pyarrow as pa
 from amad.config import Params, Settings, load_params
 from amad.config.console import say, track
 from amad.detect.alarms import DAY_US, merge_alarms
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded

@@ -8,10 +8,10 @@ from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
-from amad.detect.members import Member, RidgeMember
+from amad.detect.members.build import build_members
+from amad.detect.members.member import Member, RidgeMember
 from amad.detect.predictability import Predictability
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler

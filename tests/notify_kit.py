@@ -24,8 +24,8 @@ import yaml
 from report_kit import publish, score_table, stage_of, write_fleet
 
 from amad.config import Fleet, Settings, Stage
-from amad.detect.incidents import Incident, incident_id
-from amad.detect.severity import level_of
+from amad.incidents.incident import Incident, incident_id
+from amad.incidents.severity import level_of
 from amad.scores.job_log import JobLog, save
 
 DAY = date(2026, 1, 10)

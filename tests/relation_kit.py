@@ -8,11 +8,11 @@ import numpy as np
 from detect_kit import VEHICLES, C, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import FLEET
-from amad.detect.members import Member, RidgeMember
-from amad.detect.relation import RelationMember
+from amad.detect.members.build import build_members
+from amad.detect.members.member import Member, RidgeMember
+from amad.detect.members.relation import RelationMember
 from amad.windows.series import Series
 
 # A score is the combined evidence. Calibration is a day and a half: with the usual budget the

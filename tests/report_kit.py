@@ -12,8 +12,8 @@ import yaml
 from evaluation_kit import evaluation_metrics, method_figures
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
-from amad.detect.incidents import Incident, incident_id
-from amad.detect.severity import level_of
+from amad.incidents.incident import Incident, incident_id
+from amad.incidents.severity import level_of
 from amad.ingest.ingestion import ingest
 from amad.scores import partitions
 from amad.scores.feedback import Judgement, Said, Verdict, keep

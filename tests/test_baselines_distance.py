@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist, mahalanobis
 from amad.baselines.kmeans import CENTRES, WINDOW, KMeansMember, sample
 from amad.baselines.knn import NEIGHBOURS, KnnMember
 from amad.baselines.mahalanobis import MahalanobisMember
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.windows.series import Series
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad.detect.change_points import ORDINARY, SEARCHED, began_and_ended
+from amad.incidents.change_points import ORDINARY, SEARCHED, began_and_ended
 
 
 def noise(rows: int, seed: int, spread: float = 1.0) -> np.ndarray:

@@ -17,7 +17,7 @@ from amad.detect.combine import (
     range_shares,
     shares,
 )
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.predictability import Predictability
 
 T, C = 4, 3
@@ -359,9 +359,9 @@ def test_noise_about_a_level_leaves_the_ranges_their_least_weight() -> None:
 
 
 def test_members_of_a_detector_have_their_shares() -> None:
-    from amad.detect.members import RidgeMember
-    from amad.detect.relation import RelationMember
-    from amad.detect.window_range import WindowRangeMember
+    from amad.detect.members.member import RidgeMember
+    from amad.detect.members.relation import RelationMember
+    from amad.detect.members.window_range import WindowRangeMember
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):

@@ -12,8 +12,8 @@ from amad.cli.__main__ import run
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
 from amad.config.params import GateParams
 from amad.config.sinks import Rule
-from amad.detect.incident_words import MEANING
 from amad.evaluation.method_result import unit_metrics
+from amad.incidents.wording import MEANING
 
 LETTERS = "abcdefghijklm"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

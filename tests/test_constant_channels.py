@@ -17,7 +17,6 @@ from windows_kit import split_series
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.constant_channels import (
     MEASURED,
     MEMORY_DAYS,
@@ -30,12 +29,13 @@ from amad.detect.constant_channels import (
     _settled_at,
     constant_channels,
 )
-from amad.detect.daily import day_bounds, score_table, score_vehicle_day
 from amad.detect.day_state import DayState, context_us, history_us
 from amad.detect.detector import Detector
-from amad.detect.incidents import incidents_of
 from amad.detect.learnt_figures import FLEET
+from amad.detect.members.build import build_members
 from amad.detect.storage import detector_digest, load_detector, save_detector
+from amad.incidents.incident import incidents_of
+from amad.scores.daily import day_bounds, score_table, score_vehicle_day
 from amad.windows import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.short_history import LONG_ROWS

@@ -22,8 +22,8 @@ from scoring_kit import (
 )
 
 from amad.config import Channel, DataError, Fleet
-from amad.detect.daily import TOP, day_bounds, new_channels, score_table, score_vehicle_day
-from amad.detect.incidents import CONTEXT_ROWS
+from amad.incidents.incident import CONTEXT_ROWS
+from amad.scores.daily import TOP, day_bounds, new_channels, score_table, score_vehicle_day
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, UNSCORED
 from amad.windows.short_history import Known

@@ -22,9 +22,9 @@ from detect_kit import (
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
 from amad.detect.build_detector import build_detector
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
+from amad.detect.members.build import build_members
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 

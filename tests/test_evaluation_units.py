@@ -7,8 +7,8 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_store
 from amad.baselines.floor import RandomScorer
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.detect.moving_threshold import usual_scores
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored

@@ -9,7 +9,7 @@ from amad.config.params import DetectParams, ModelParams
 from amad.detect.build_detector import build_detector
 from amad.detect.detector import Detector
 from amad.detect.forms import fit_forms, other_form
-from amad.detect.relation import RelationMember
+from amad.detect.members.relation import RelationMember
 from amad.detect.storage import detector_digest
 from amad.model import Amad, Bundle
 from amad.windows import Scaler

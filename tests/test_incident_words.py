@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amad.config import Channel, Fleet
-from amad.detect.incident_words import (
+from amad.incidents.wording import (
     CHECKS,
     MEANING,
     context_words,

@@ -27,9 +27,9 @@ from amad.detect.alarms import (
 )
 from amad.detect.constant_channels import MEASURED, SWITCHED
 from amad.detect.detector import Detector
-from amad.detect.incidents import continue_incident, incident_id, incidents_of
 from amad.detect.moving_threshold import USUAL_MEDIAN
 from amad.detect.scorer import RawScore, Scored
+from amad.incidents.incident import continue_incident, incident_id, incidents_of
 
 SECOND = 1_000_000
 

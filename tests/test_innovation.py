@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from windows_kit import series_of
 
-from amad.detect.innovation import InnovationMember
-from amad.detect.members import RidgeMember
+from amad.detect.members.innovation import InnovationMember
+from amad.detect.members.member import RidgeMember
 
 OWNER = "vehicle/v"
 ROWS = 4000

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 from scoring_kit import AFTER, FAULTY, fit_detector, make_lake
 
-from amad.detect.daily import score_vehicle_day
+from amad.scores.daily import score_vehicle_day
 from amad.telemetry.kept_out import WHOLE, failed_channels, kept_out
 from amad.telemetry.lake import Lake
 

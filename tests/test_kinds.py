@@ -13,10 +13,10 @@ import pytest
 from windows_kit import START, split_series
 
 from amad.config import Fleet, Params
-from amad.detect.build_members import build_members
-from amad.detect.daily import score_table
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.report.incident_plot import unseen_codes
+from amad.scores.daily import score_table
 from amad.scores.job_log import JobLog
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.schemas import TIMESTAMP

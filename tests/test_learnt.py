@@ -9,7 +9,7 @@ from notify_kit import COOLANT, SPEED, VOLTAGE, Yard, an_incident, lines
 from report_kit import judge
 
 from amad.cli.__main__ import run
-from amad.detect.incidents import Incident
+from amad.incidents.incident import Incident
 from amad.notify.delivery import preview, tell
 from amad.notify.learnt import (
     ELSEWHERE,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from detect_kit import C, waves, with_values
 
-from amad.detect.build_members import two_sided_member
-from amad.detect.members import (
+from amad.detect.members.build import two_sided_member
+from amad.detect.members.member import (
     AmadMember,
     RidgeMember,
     cut,

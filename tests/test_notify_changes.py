@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident
 
-from amad.detect.severity import level_of
+from amad.incidents.severity import level_of
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
 from amad.notify.ledger import after

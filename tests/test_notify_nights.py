@@ -8,7 +8,7 @@ import pytest
 from notify_kit import HttpServer, SmtpServer, Yard, an_incident, at, closing, patience
 
 from amad.config import NotifyError
-from amad.detect.incidents import level_of
+from amad.incidents.incident import level_of
 from amad.notify.changes import RANK
 from amad.notify.delivery import tell
 from amad.notify.ledger import Ledger

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from detect_kit import LINEAR, coupled, fleet_of, saved_and_loaded, with_values
 
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.detect.pauses import only_paused, runs_of_equal
 from amad.windows import Scaler
 from amad.windows.series import Series

@@ -9,10 +9,10 @@ import pytest
 from report_kit import FIRST_DAY, SECOND, an_incident, day_start, write_data, write_fleet
 
 from amad.config import Channel
-from amad.detect import peers
-from amad.detect.incident_words import Gap, gap_words
-from amad.detect.incidents import Incident, continue_incident, gaps_of, joined
-from amad.detect.peers import with_peers
+from amad.incidents import peers
+from amad.incidents.incident import Incident, continue_incident, gaps_of, joined
+from amad.incidents.peers import with_peers
+from amad.incidents.wording import Gap, gap_words
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import WindowStore

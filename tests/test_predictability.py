@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from windows_kit import series_of
 
-from amad.detect.members import RidgeMember
+from amad.detect.members.member import RidgeMember
+from amad.detect.members.relation import RelationMember
 from amad.detect.predictability import (
     LEAST_ROWS,
     Predictability,
     best_predictability,
     predictability_of,
 )
-from amad.detect.relation import RelationMember
 
 
 def explained(residual_TC: np.ndarray, group: list) -> float:

@@ -19,8 +19,8 @@ from relation_kit import (
 
 from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.learnt_figures import FLEET
-from amad.detect.members import cut, without_each
-from amad.detect.relation import RelationMember, silent_rows, squared_error
+from amad.detect.members.member import cut, without_each
+from amad.detect.members.relation import RelationMember, silent_rows, squared_error
 from amad.windows.series import Series
 
 LEARNT = {"peer", "own", "pairs", "product", "constant", "patience"}

@@ -8,8 +8,8 @@ from detect_kit import C, waves, with_values
 from relation_kit import PAIRS, VEHICLES, fitted, held, learnt, members_of
 
 from amad.detect.learnt_figures import FLEET
-from amad.detect.products import FACTOR_LIMIT, PRODUCT_SCALE, _Stretch, chosen_pairs
-from amad.detect.relation import RelationMember, silent_rows
+from amad.detect.members.products import FACTOR_LIMIT, PRODUCT_SCALE, _Stretch, chosen_pairs
+from amad.detect.members.relation import RelationMember, silent_rows
 from amad.windows.series import Series
 
 FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
@@ -67,11 +67,11 @@ def wide(vehicle: str, channels: int, pair: tuple[int, int], rows: int = 3000) -
 def test_the_product_that_tells_most_of_a_channel_is_chosen(
     channels: int, pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("amad.detect.products.PER_CHANNEL", 1)
+    monkeypatch.setattr("amad.detect.members.products.PER_CHANNEL", 1)
     chosen_2Q = chosen_pairs([wide(v, channels, pair) for v in ("a-1", "b-1")])
     assert pair in set(zip(*chosen_2Q.tolist(), strict=True))
     assert 1 <= chosen_2Q.shape[1] <= channels, "the best of each channel"
-    monkeypatch.setattr("amad.detect.products.BLOCK", 7)
+    monkeypatch.setattr("amad.detect.members.products.BLOCK", 7)
     parts_2Q = chosen_pairs([wide(v, channels, pair) for v in ("a-1", "b-1")])
     np.testing.assert_array_equal(parts_2Q, chosen_2Q)
 

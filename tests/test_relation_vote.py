@@ -9,7 +9,7 @@ from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_o
 
 from amad.detect.combine import EXCESS_QUANTILE, EXCESS_WEIGHT
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS
-from amad.detect.relation import RelationMember
+from amad.detect.members.relation import RelationMember
 from amad.windows.series import Series
 
 

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from amad.baselines.floor import RandomScorer
-from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
-from amad.detect.deviations import LEAST_TOLERANCE, Deviations
-from amad.detect.incidents import Incident, continue_incident, incidents_of
-from amad.detect.relation import RelationMember
-from amad.detect.root_cause import partner_of
+from amad.detect.members.relation import RelationMember
 from amad.detect.scorer import Scored
-from amad.detect.severity import effective_number, level_of, severity, worse
+from amad.incidents.blame import blame_shares, blamed
+from amad.incidents.deviations import LEAST_TOLERANCE, Deviations
+from amad.incidents.incident import Incident, continue_incident, incidents_of
+from amad.incidents.root_cause import partner_of
+from amad.incidents.severity import effective_number, level_of, severity, worse
 from amad.simulator.faults import Fault, apply_fault
 from amad.windows.series import Series
 

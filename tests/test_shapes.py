@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from detect_kit import waves
 
-from amad.detect.shapes import RIGHT, TYPES, Shape, guess_type
+from amad.incidents.shapes import RIGHT, TYPES, Shape, guess_type
 from amad.simulator.faults import FAULT_TYPES
 
 BEFORE, ROWS, TOLERANCE = 200, 80, 0.2

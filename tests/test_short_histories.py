@@ -7,9 +7,9 @@ import pytest
 from detect_kit import coupled, fleet_of, saved_and_loaded, with_values
 
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import ALLOWANCE, SHORT_ROWS, own_share, prior_rows
+from amad.detect.members.build import build_members
 from amad.windows import Scaler
 from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.short_history import (

@@ -6,12 +6,12 @@ from detect_kit import fleet_of
 from windows_kit import series_of
 
 from amad.config.params import DetectParams
-from amad.detect import tolerance as tolerance_module
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import Ensemble
 from amad.detect.learnt_figures import LearntFigures
-from amad.detect.relation import RelationMember
-from amad.detect.tolerance import (
+from amad.detect.members import tolerance as tolerance_module
+from amad.detect.members.relation import RelationMember
+from amad.detect.members.tolerance import (
     HIGHEST,
     LEAST_Z2,
     LIMIT,

@@ -17,10 +17,10 @@ from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, without_history
-from amad.detect.members import AmadMember, RidgeMember
+from amad.detect.members.build import build_members
+from amad.detect.members.member import AmadMember, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.model import Amad, Bundle
 from amad.windows import Scaler

@@ -21,10 +21,10 @@ from scoring_kit import (
 from windows_kit import lake_table, small_fleet
 
 from amad.config import Channel, Fleet
-from amad.detect.daily import score_table
 from amad.detect.detector import Detector
 from amad.engines.register.challenge import Defender
 from amad.engines.register.pyfunc_model import DetectorModel
+from amad.scores.daily import score_table
 from amad.scores.partitions import folder
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scoring_kit import NIGHTS, START, fit_detector, make_lake
 
-from amad.detect import vehicle_days
-from amad.detect.daily import score_vehicle_day
 from amad.detect.day_state import DayState, context_us, figure_days
-from amad.detect.incidents import SHAPE_ROWS
+from amad.incidents.incident import SHAPE_ROWS
+from amad.scores import vehicle_days
+from amad.scores.daily import score_vehicle_day
 from amad.scores.vehicle_state import VehicleStates
 from amad.telemetry.lake import Lake
 

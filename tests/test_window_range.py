@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from relation_kit import fitted, members_of
 
 from amad.detect.learnt_figures import FLEET
-from amad.detect.members import cut
-from amad.detect.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
+from amad.detect.members.member import cut
+from amad.detect.members.window_range import LEAST_WIDTH, LIMIT, WINDOWS, WindowRangeMember
 from amad.windows.series import Series
 
 NAMES = tuple(f"window_range_{window}" for window in WINDOWS)

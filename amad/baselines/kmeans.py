@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amad.config.threads import one_thread
-from amad.detect.members import Arrays, Member
+from amad.detect.members.member import Arrays, Member
 from amad.windows.series import Series
 
 WINDOW = 20  # rows, L

@@ -22,7 +22,7 @@ from amad.baselines.latad_network import (
 )
 from amad.baselines.network import NetworkMember
 from amad.config.threads import one_thread
-from amad.detect.members import Arrays
+from amad.detect.members.member import Arrays
 from amad.model.residual import numbered_segments
 from amad.windows.series import Series
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amad.baselines.pca import PcaMember, mean_and_covariance
-from amad.detect.members import Arrays
+from amad.detect.members.member import Arrays
 
 
 class MahalanobisMember(PcaMember):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad.detect.members import Arrays, TrainedMember
+from amad.detect.members.member import Arrays, TrainedMember
 from amad.model.batches import measured
 from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.sampler import WindowIndex

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member
+from amad.detect.members.member import Arrays, Member
 from amad.windows.series import Series
 
 

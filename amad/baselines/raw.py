@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member
+from amad.detect.members.member import Arrays, Member
 from amad.windows.series import Series
 
 

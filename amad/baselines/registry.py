@@ -11,8 +11,8 @@ from amad.baselines.raw import RangeMember, RawMember
 from amad.config import ConfigError, Fleet
 from amad.config.params import BaselineName, DetectParams, ModelParams
 from amad.detect.detector import Detector
-from amad.detect.members import Member, RidgeMember
-from amad.detect.relation import RelationMember
+from amad.detect.members.member import Member, RidgeMember
+from amad.detect.members.relation import RelationMember
 from amad.detect.scorer import Scorer
 from amad.windows.scaler import Scaler
 

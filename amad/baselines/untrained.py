@@ -3,7 +3,7 @@
 from amad.baselines.network import seeded
 from amad.config import Fleet, Params
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.members import AmadMember, Member
+from amad.detect.members.member import AmadMember, Member
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.windows.scaler import Scaler

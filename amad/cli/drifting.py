@@ -66,7 +66,6 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     Raises:
         ServiceError: the fleet has no champion, or the registry does not answer.
     """
-    from amad.detect.daily import new_channels
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
     from amad.engines.shared.lost_registry import existing_registry
@@ -76,6 +75,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
         scores_from,
         version_title,
     )
+    from amad.scores.daily import new_channels
     from amad.scores.step_log import noted
     from amad.storage import step
 

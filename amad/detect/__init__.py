@@ -1,21 +1,16 @@
-"""From residuals to alarms and incidents: the detector, and the one definition of an alarm.
+"""From residuals to alarms: the detector, and the one definition of an alarm.
 
 Where to look for what:
 
 - a method: ``scorer`` (what every method does), ``member_scorer`` and ``detector`` (one with
   members), ``build_detector``, ``forms`` (with the network and without it)
-- members: ``members`` (what a member is; ridge and network), ``innovation``, ``relation`` with
-  ``products`` and ``tolerance``, ``window_range``; ``build_members`` makes them by name, and
-  ``residual_cache`` saves predicting rows twice
+- members: ``members`` (a package; ``residual_cache`` saves predicting rows twice)
 - the score: ``chain`` (residuals to evidence), ``combine`` (evidence of all members to one score)
   with ``predictability``, ``contributions`` (of each channel), ``event_channels``; the rows around
   a row are in ``layout`` and ``sliding``
 - fitting: ``fitting`` (any method, vehicle by vehicle), ``detector_fitting``, ``learnt_figures``
   (what is learnt), ``priors`` (for short histories), ``constant_channels`` and ``pauses``
 - the threshold: ``alarms`` (its choice, and which alarms are one incident), ``moving_threshold``
-- incidents: ``incidents``, ``deviations`` (how far channels stray), ``blame``, ``root_cause``,
-  ``change_points`` (start and end), ``severity``, ``shapes`` (type), ``levels`` and ``peers``
-  (comparison with other vehicles), ``incident_words``
-- a day of a scoring job: ``daily``, ``vehicle_days``, ``day_state`` (what later days need)
+- what later days of a scoring job need: ``day_state``
 - files: ``storage``, ``figure_file``, ``array_file``
 """

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from amad.config import ConfigError
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle

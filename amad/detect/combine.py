@@ -38,7 +38,7 @@ from amad.detect.contributions import Evidence, Mixture, Rowwise
 from amad.detect.event_channels import channels_of_events
 from amad.detect.layout import Past
 from amad.detect.learnt_figures import LearntFigures, Prior
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.predictability import Predictability, predictability_of
 from amad.windows.series import Series
 

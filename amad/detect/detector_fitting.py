@@ -28,7 +28,7 @@ from amad.detect.learnt_figures import (
     without_history,
 )
 from amad.detect.member_scorer import MemberScorer
-from amad.detect.members import fit_shared
+from amad.detect.members.member import fit_shared
 from amad.detect.pauses import only_paused
 from amad.detect.predictability import Explained
 from amad.detect.priors import Priors

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from amad.detect.array_file import HELD, ArrayFile, Groups
 from amad.detect.chain import Calibration
 from amad.detect.learnt_figures import LearntFigures
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.residual_cache import Arrays
 
 COEFFICIENT, CALIBRATION = "coefficient", "calibration"  # what an array is of, in its name

@@ -11,10 +11,10 @@ chooses a threshold of its own.
 from collections.abc import Sequence
 
 from amad.config.units import RunUnits, in_process
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.detector_fitting import DetectorLearner
 from amad.detect.fitting import fit_together
+from amad.detect.members.build import build_members
 from amad.windows.series import Part
 
 

@@ -20,7 +20,7 @@ from amad.detect.chain import EvidenceChain
 from amad.detect.combine import Before, Combined, Ensemble
 from amad.detect.fitting import OfVehicle
 from amad.detect.learnt_figures import FLEET, LearntFigures
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.scorer import Judged, RawScore, Scored, Scorer
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, serving

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from amad.detect.event_channels import LEAST_ROWS, LEAST_VARIANCE, share_of_others
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.windows.series import Series
 
 EVEN_ODDS = 8.0  # R2 / (1 - R2) of the past at which both kinds of members weigh the same

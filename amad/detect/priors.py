@@ -17,7 +17,7 @@ from amad.detect.learnt_figures import (
     pooled,
     prior_rows,
 )
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.pauses import runs_of_equal
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series

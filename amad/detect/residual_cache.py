@@ -29,7 +29,7 @@ class Predictor(Protocol):
     lookahead_rows: int
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """Residual (T, C) float32, see ``amad.detect.members``."""
+        """Residual (T, C) float32, see ``amad.detect.members.member``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from amad.config.digest import file_sha256, text_digest
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
 from amad.detect.array_file import ArrayFile, Groups, write_arrays
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.figure_file import SavedCalibration, groups_of, use_file
 from amad.detect.learnt_figures import LearntFigures
+from amad.detect.members.build import build_members
 from amad.detect.predictability import Predictability
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler

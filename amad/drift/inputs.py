@@ -17,8 +17,8 @@ from datetime import date
 import numpy as np
 
 from amad.config import Fleet
-from amad.detect.daily import day_bounds
 from amad.drift.distance import RANGE_SHARE, Sample, distance, share_moved
+from amad.scores.daily import day_bounds
 from amad.windows.series import Series
 
 

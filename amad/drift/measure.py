@@ -11,7 +11,6 @@ import pyarrow as pa
 from amad.config import Fleet, Stage
 from amad.config.console import track
 from amad.detect.alarms import OperatingPoint
-from amad.detect.daily import day_bounds
 from amad.drift.findings import (
     BEYOND_OWN,
     LEAST_DISTANCE,
@@ -25,6 +24,7 @@ from amad.drift.findings import (
 from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
 from amad.drift.scores import ScoreDrift, published_scores, score_drift
 from amad.drift.unlearnt import unlearnt_channels
+from amad.scores.daily import day_bounds
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE

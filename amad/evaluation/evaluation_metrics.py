@@ -135,7 +135,7 @@ class GuessedTypes(Entry):
     """The type guessed for the events that an incident touches; empty where types are not known.
 
     confusion: true type -> guessed type -> events. recall: share of a type's events with the right
-    guess, see ``amad.detect.shapes.RIGHT``; mean_recall: over the types.
+    guess, see ``amad.incidents.shapes.RIGHT``; mean_recall: over the types.
     """
 
     mean_recall: Figure | None = None

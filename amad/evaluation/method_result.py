@@ -14,12 +14,12 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet
 from amad.detect.alarms import Run, merge_alarms, vehicle_days
-from amad.detect.blame import blame_shares
-from amad.detect.deviations import Deviations
-from amad.detect.incidents import Incident, incidents_of
 from amad.detect.scorer import Scored, Scorer
 from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.units import Event, Unit
+from amad.incidents.blame import blame_shares
+from amad.incidents.deviations import Deviations
+from amad.incidents.incident import Incident, incidents_of
 from amad.windows.series import Series
 
 RECALL_G = np.linspace(0, 1, 101)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from amad.config import DataError, Params
-from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import EXCESS_QUANTILE, Ensemble
 from amad.detect.learnt_figures import LearntFigures
-from amad.detect.members import AmadMember, Member, hidden_kinds
+from amad.detect.members.build import build_members
+from amad.detect.members.member import AmadMember, Member, hidden_kinds
 from amad.detect.predictability import Predictability, best_predictability
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.units import types_from, unlabelled

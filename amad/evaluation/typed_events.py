@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from amad.detect.shapes import RIGHT
 from amad.evaluation.evaluation_metrics import GuessedTypes, SeverityOrder
 from amad.evaluation.method_result import Finding
+from amad.incidents.shapes import RIGHT
 
 LEAST_EVENTS = 3  # of a type, for an order
 

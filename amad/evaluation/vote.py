@@ -18,7 +18,7 @@ import numpy as np
 from amad.config import DataError, Params
 from amad.config.console import say
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
+from amad.detect.members.build import build_members
 from amad.evaluation.evaluation_metrics import Vote
 from amad.evaluation.objective import InjectedObjective
 from amad.metrics import bootstrap_mean, bootstrap_nested_mean

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from amad.config.digest import json_digest
 from amad.config.number_text import utc
-from amad.detect.incidents import GAPS, Incident
+from amad.incidents.incident import GAPS, Incident
 from amad.notify.published import Published, Window, context_of
 from amad.scores import partitions
 from amad.scores.feedback import Judgement

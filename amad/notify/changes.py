@@ -12,8 +12,8 @@ from datetime import date
 from typing import Literal
 
 from amad.config.number_text import day as day_of
-from amad.detect.incidents import Incident
-from amad.detect.severity import LEVELS
+from amad.incidents.incident import Incident
+from amad.incidents.severity import LEVELS
 from amad.notify.published import DAYS, Published, Window, context_of
 from amad.scores.feedback import Judgement
 from amad.scores.partitions import fields_of

@@ -27,7 +27,7 @@ import numpy as np
 
 from amad.config.wording import count, some
 from amad.detect.alarms import TAIL_SCALE
-from amad.detect.incidents import Incident
+from amad.incidents.incident import Incident
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback, Judgement
 

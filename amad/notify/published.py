@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from amad.config import Channel
 from amad.config import number_text as text
 from amad.config.number_text import DAY
-from amad.detect.daily import day_bounds
-from amad.detect.incident_words import main_channels
-from amad.detect.incidents import Incident, joined
+from amad.incidents.incident import Incident, joined
+from amad.incidents.wording import main_channels
 from amad.scores import partitions
+from amad.scores.daily import day_bounds
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
 

@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from amad.config.number_text import day
 from amad.config.sinks import Rule
 from amad.config.wording import of_causes
-from amad.detect.incident_words import main_channels
-from amad.detect.incidents import Incident
+from amad.incidents.incident import Incident
+from amad.incidents.wording import main_channels
 from amad.notify.changes import RANK, overlap
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import Window

@@ -8,7 +8,9 @@ from pydantic import Field
 from amad.config import Fleet
 from amad.config.number_text import MINUTE, machine_time, moment, share, span
 from amad.config.wording import count, some
-from amad.detect.incident_words import (
+from amad.incidents.incident import gaps_of
+from amad.incidents.severity import LEVELS
+from amad.incidents.wording import (
     context_words,
     ended,
     gap_words,
@@ -21,8 +23,6 @@ from amad.detect.incident_words import (
     type_name,
     what_to_check,
 )
-from amad.detect.incidents import gaps_of
-from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, IncidentFigures, NotifiedIncident, State
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.detect.incident_words import OUTLIVED, context_words, gap_words, looks_like_a_sensor
-from amad.detect.incidents import gaps_of
+from amad.incidents.incident import gaps_of
+from amad.incidents.wording import OUTLIVED, context_words, gap_words, looks_like_a_sensor
 from amad.notify.published import Window, context_of
 from amad.report.days_before import daily_figures, days_before
 from amad.report.incident_plot import Plot, plot

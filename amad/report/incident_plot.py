@@ -11,7 +11,7 @@ import pyarrow as pa
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
 from amad.config.wording import some
-from amad.detect.incident_words import main_channels, named_partner
+from amad.incidents.wording import main_channels, named_partner
 from amad.notify.changes import NotifiedIncident
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line

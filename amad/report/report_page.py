@@ -23,10 +23,10 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, count, of_causes, range_of
-from amad.detect.incident_words import meaning, rarity, type_name, what_to_check
-from amad.detect.severity import LEVELS
 from amad.drift.findings import Drift
 from amad.evaluation.evaluation_metrics import PRIMARY, STRENGTHS
+from amad.incidents.severity import LEVELS
+from amad.incidents.wording import meaning, rarity, type_name, what_to_check
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.notify.suppressed import judged_none

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.config.number_text import dates
-from amad.detect import incidents
-from amad.detect.vehicle_days import day_bounds
+from amad.incidents import incident as incidents
 from amad.report.score_rows import ScoreRows
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
+from amad.scores.vehicle_days import day_bounds
 from amad.telemetry.trouble import Health, Trouble, parts_of
 
 

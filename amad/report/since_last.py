@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amad.config import Fleet
 from amad.config.wording import of_causes
-from amad.detect.incident_words import looks_like_a_sensor
+from amad.incidents.wording import looks_like_a_sensor
 from amad.notify.changes import Change, NotifiedIncident, brought_up_to_date, find_changes
 from amad.notify.grouping import LOWEST, grouped
 from amad.notify.published import Window, window_of

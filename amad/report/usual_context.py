@@ -28,8 +28,8 @@ from amad.config import Channel, DataError, Fleet
 from amad.config.console import say
 from amad.config.number_text import number, share
 from amad.config.wording import count
-from amad.detect.incidents import Incident
-from amad.detect.peers import evenly
+from amad.incidents.incident import Incident
+from amad.incidents.peers import evenly
 from amad.notify.published import DAYS, Window, context_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import is_impossible

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 from amad.config import number_text as text
 from amad.config.wording import count
-from amad.detect.incidents import Incident
-from amad.detect.severity import level_of
+from amad.incidents.incident import Incident
+from amad.incidents.severity import level_of
 from amad.notify.published import DAYS, Window
 
 SHOWN = 10  # vehicles

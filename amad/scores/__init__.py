@@ -1,1 +1,1 @@
-"""Scores, incidents and the logs of scoring jobs on disk: where they are, how they are written."""
+"""The scores of a vehicle-day; where scores, incidents and the logs of scoring jobs are on disk."""

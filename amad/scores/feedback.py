@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, cast, get_args
 from amad.config import ConfigError, DataError, ServiceError
 from amad.config.file_lock import locked
 from amad.config.settings import user_name
-from amad.detect.incidents import Incident, joined
+from amad.incidents.incident import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.run_log import Moment

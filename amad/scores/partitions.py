@@ -29,8 +29,8 @@ from amad.config.console import say
 from amad.config.digest import file_sha256
 from amad.config.number_text import utc
 from amad.config.wording import count, some
-from amad.detect.daily import day_bounds
-from amad.detect.incidents import Incident
+from amad.incidents.incident import Incident
+from amad.scores.daily import day_bounds
 from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import listed, read_table, staged

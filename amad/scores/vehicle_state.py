@@ -30,7 +30,7 @@ from amad.detect.alarms import DAY_US
 from amad.detect.constant_channels import MEMORY_DAYS
 from amad.detect.day_state import Arrays, DayState, figure_days, state_us
 from amad.detect.detector import Detector
-from amad.detect.vehicle_days import States
+from amad.scores.vehicle_days import States
 from amad.telemetry import disk
 from amad.telemetry.files import staged
 from amad.telemetry.lake import NAME_BYTES, Lake, id_in_path

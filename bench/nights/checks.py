@@ -23,9 +23,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from amad.config import Settings, load_fleet
-from amad.detect.daily import day_bounds
 from amad.notify.published import Window, read_window
 from amad.scores import partitions
+from amad.scores.daily import day_bounds
 from amad.scores.job_log import JobLog, job_logs
 from amad.telemetry.lake import Lake
 from bench.nights.fleet import (

@@ -15,8 +15,8 @@ FILES = {
 def make_artifacts(home: Path) -> int:
     """What the stages before ``register`` leave: store, detector of closed form, evaluation."""
     from amad.config import Settings, load_fleet, load_params
-    from amad.detect.build_members import build_members
     from amad.detect.detector import Detector
+    from amad.detect.members.build import build_members
     from amad.detect.storage import detector_digest, save_detector
     from amad.engines.shared.datasets import data_hash
     from amad.evaluation.harness import examine

@@ -17,7 +17,7 @@ import numpy as np
 from amad.baselines import baseline_names
 from amad.config import DataError, Fleet, Params
 from amad.detect.detector import Detector
-from amad.detect.members import Member
+from amad.detect.members.member import Member
 from amad.detect.residual_cache import ResidualCache
 from amad.detect.scorer import Scorer
 from amad.engines.shared.identity import code_digest, work_digest

@@ -12,8 +12,8 @@ from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
 from amad.config.yaml_file import parse
 from amad.detect.build_detector import build_detector
-from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
+from amad.detect.members.build import build_members
 from amad.detect.scorer import Scorer
 from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.units import fitting_parts

@@ -17,7 +17,6 @@ from amad.config import DataError, Fleet
 from amad.config.number_text import number
 from amad.config.wording import some
 from amad.config.yaml_file import cut
-from amad.detect.daily import new_channels
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
@@ -26,6 +25,7 @@ from amad.engines.shared.model_registry import DATA_HASH, LostError, fetched, ve
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import per_unit_metrics
 from amad.evaluation.units import Unit
+from amad.scores.daily import new_channels
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 from amad.windows.store import WindowStore

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from amad.config import Fleet, Params
 from amad.config.number_text import number, share, span
 from amad.config.wording import count
-from amad.detect.build_members import relation_left_out
 from amad.detect.learnt_figures import SHORT_ROWS
+from amad.detect.members.build import relation_left_out
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingFigures

@@ -17,12 +17,12 @@ from amad.config.console import track
 from amad.config.wording import count
 from amad.detect.day_state import history_us
 from amad.detect.detector import Detector
-from amad.detect.incidents import Incident, continue_incident
-from amad.detect.levels import Levels
-from amad.detect.peers import with_peers
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, score_units
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest
+from amad.incidents.incident import Incident, continue_incident
+from amad.incidents.levels import Levels
+from amad.incidents.peers import with_peers
 from amad.scores import partitions
 from amad.scores.partition_manifest import (
     SCORED_WITHOUT,

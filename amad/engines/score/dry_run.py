@@ -2,7 +2,6 @@
 
 from amad.config import Stage
 from amad.config.wording import count
-from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
@@ -16,6 +15,7 @@ from amad.engines.shared.model_registry import (
     version_title,
 )
 from amad.scores import partitions
+from amad.scores.daily import check_contract
 from amad.scores.retention import Retention
 from amad.telemetry.checksums import Checksums
 

@@ -13,7 +13,6 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.fleet import Missing
 from amad.config.wording import count, registering, some, whole_pipeline
-from amad.detect.daily import check_contract, new_channels
 from amad.detect.storage import load_detector
 from amad.engines.score.champion import Champion, champion_of
 from amad.engines.score.date_scoring import Done, Model, score_days
@@ -23,6 +22,7 @@ from amad.engines.score.watermark import unfinished
 from amad.engines.shared.unit_engines import engine_choice
 from amad.notify.grouping import causes_on, read_causes
 from amad.scores import partitions
+from amad.scores.daily import check_contract, new_channels
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.retention import first_kept
 from amad.storage import put_finished

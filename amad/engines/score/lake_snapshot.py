@@ -17,8 +17,8 @@ from amad.config.console import say
 from amad.config.digest import json_digest
 from amad.config.wording import count, some
 from amad.detect.alarms import DAY_US
-from amad.detect.daily import day_bounds
 from amad.scores import partitions
+from amad.scores.daily import day_bounds
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.partitions import VehicleDay
 from amad.telemetry.checksums import Checksums

@@ -8,12 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amad.config import ClusterProfile, usable_error
-from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.shared import unit_engines
 from amad.engines.shared.drivers_disk import reachable
 from amad.engines.shared.environment import keep_freed_memory
+from amad.scores.daily import ScoredRows, score_vehicle_day
 from amad.scores.vehicle_state import VehicleStates
 from amad.telemetry.kept_out import Day
 from amad.telemetry.lake import Lake

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from amad.detect.daily import day_bounds
+from amad.scores.daily import day_bounds
 from amad.telemetry.lake import Lake
 
 

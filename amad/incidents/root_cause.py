@@ -18,9 +18,9 @@ Shape legend: R rows of the incident, C channels, N near offsets.
 import numpy as np
 
 from amad.detect.detector import Detector
-from amad.detect.deviations import Deviations
-from amad.detect.relation import RelationMember
+from amad.detect.members.relation import RelationMember
 from amad.detect.scorer import Scorer
+from amad.incidents.deviations import Deviations
 from amad.windows.series import Series
 
 LEAST_PART = 0.1  # of the error's energy

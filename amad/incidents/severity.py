@@ -5,7 +5,7 @@
 
 - deviation: how far the channel that is blamed most strayed from what the members expect of it, at
   its largest, in tolerances. A tolerance is the error that is usual for the member, the channel and
-  the row, and at least a tenth of the channel's spread (``amad.detect.deviations``).
+  the row, and at least a tenth of the channel's spread (``amad.incidents.deviations``).
 - duration: from the start of the incident to its end. An incident of a day weighs as much as a
   short one whose deviation is 1.6 times as large.
 - channels: the effective number of channels to blame, 1 / (sum of squared shares), see Hill,

@@ -1,7 +1,7 @@
 """Which channels are to blame for some rows: one ranking for incidents, events and reports.
 
 Each channel gets a share of the blame that is in proportion to the square of the logarithm of its
-strangeness (``amad.detect.deviations``), and next to none if its errors are as usual. The
+strangeness (``amad.incidents.deviations``), and next to none if its errors are as usual. The
 logarithm bounds each channel, so that one broken sensor does not hide the others. A channel that
 never moved in the train rows has no tolerance; if it moved, it keeps its share of the evidence.
 
@@ -11,8 +11,8 @@ Shape legend: A alarm rows, C channels.
 import numpy as np
 
 from amad.detect.detector import Detector
-from amad.detect.deviations import Deviations
 from amad.detect.scorer import Scored, Scorer
+from amad.incidents.deviations import Deviations
 from amad.windows.series import Series
 
 TOP_CHANNELS = 5

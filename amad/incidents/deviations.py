@@ -8,11 +8,11 @@ a channel c in some rows:
                      sqrt(largest box mean of z2 / max(1, mean z2 of the ``BEFORE_ROWS`` before))
 
 A tolerance is the member's cross-fitted train scale of the channel, times what is ordinary in that
-row (``amad.detect.tolerance``), as in the evidence chain. It is at least ``LEAST_TOLERANCE``: many
-times a tiny error are still a small change. z is the residual divided by the scale alone, at least
-as large, which names the culprits better. A box is as wide as the widest of the chain. A channel
-that was already far off before these rows is divided by how far off it was, so that an old
-deviation does not take the blame for a new one.
+row (``amad.detect.members.tolerance``), as in the evidence chain. It is at least
+``LEAST_TOLERANCE``: many times a tiny error are still a small change. z is the residual divided by
+the scale alone, at least as large, which names the culprits better. A box is as wide as the widest
+of the chain. A channel that was already far off before these rows is divided by how far off it was,
+so that an old deviation does not take the blame for a new one.
 
 Only members that predict count. A member whose error of a channel holds the errors of the others in
 the same row, ``innovation``, tells less whose fault it is. It ranks no channel where another member
@@ -30,9 +30,9 @@ import numpy as np
 from amad.detect.constant_channels import hold
 from amad.detect.day_state import Usual
 from amad.detect.detector import Detector
-from amad.detect.innovation import InnovationMember
 from amad.detect.layout import running
-from amad.detect.members import Member
+from amad.detect.members.innovation import InnovationMember
+from amad.detect.members.member import Member
 from amad.detect.scorer import Judged, Scorer
 from amad.windows.series import Series
 
@@ -166,7 +166,7 @@ class Deviations:
     def by_row(self, share_C: np.ndarray, first: int, last: int) -> np.ndarray:
         """How far the channels with a share stray in each of these rows, (rows,).
 
-        It is x of ``amad.detect.change_points``.
+        It is x of ``amad.incidents.change_points``.
         """
         z2_RC = np.max([self._z2_of(name, first, last)[0] for name in self.ranking], axis=0)
         return np.log1p(z2_RC) @ share_C

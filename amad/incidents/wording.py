@@ -49,7 +49,7 @@ COMPARE = "Compare {first} with {partner}: one of them is wrong, or what connect
 
 
 class Gap(NamedTuple):
-    """Where one channel of an incident stands, in its unit; see ``amad.detect.peers``.
+    """Where one channel of an incident stands, in its unit; see ``amad.incidents.peers``.
 
     past: above the vehicle's mean in training; past_size: in spreads of its training. class_: above
     the level of its class's other vehicles that day; class_size: in spreads of these; peers: how

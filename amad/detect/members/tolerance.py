@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 
 from amad.config.threads import one_thread
-from amad.detect.members import Arrays, Member, cut
+from amad.detect.members.member import Arrays, Member, cut
 from amad.detect.sliding import chunks
 from amad.windows.series import Series
 

@@ -1,6 +1,6 @@
 """How far an incident's channels stand from the vehicle's own past, and from its class that day.
 
-    level      = that of the incident's rows of the date, see ``amad.detect.levels``
+    level      = that of the incident's rows of the date, see ``amad.incidents.levels``
     past gap   = level - the vehicle's mean in its train rows
     past size  = past gap / the vehicle's train spread
     class gap  = level - median of the peers' levels; a peer's level: that of all its rows
@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from amad.config import Channel, DataError
 from amad.config.console import say
-from amad.detect.incident_words import Gap
-from amad.detect.incidents import GAPS, Incident
-from amad.detect.levels import NO_LEVELS, Levels
+from amad.incidents.incident import GAPS, Incident
+from amad.incidents.levels import NO_LEVELS, Levels
+from amad.incidents.wording import Gap
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import measured_values
 from amad.windows.scaler import Scaler

@@ -13,10 +13,10 @@ from itertools import chain
 import numpy as np
 
 from amad.config.threads import one_thread
-from amad.detect.members import Arrays, rows_into_segment, without_each
-from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
+from amad.detect.members.member import Arrays, rows_into_segment, without_each
+from amad.detect.members.products import PRODUCT_SCALE, chosen_pairs, products
+from amad.detect.members.tolerance import TolerantMember
 from amad.detect.sliding import CHUNK_ROWS, chunks
-from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import SharedRidge
 from amad.windows.series import Series
 
@@ -32,8 +32,8 @@ class RelationMember(TolerantMember):
 
     Much of physics is a product, such as power, which is torque times speed. So products of two
     channels in the same row, squares included, also predict the channels that are not in them.
-    ``fit_shared`` chooses which, for the whole fleet, see ``amad.detect.products``; without it
-    there are none.
+    ``fit_shared`` chooses which, for the whole fleet, see ``amad.detect.members.products``; without
+    it there are none.
 
     The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
     few rows counts less. It is the first of ``PENALTIES``, and a lower one where rows that were
@@ -45,7 +45,7 @@ class RelationMember(TolerantMember):
     cells, there is no residual, so a failed sensor raises no alarms on other channels.
 
     Its errors count beside what is ordinary while the other channels do what they do, see
-    ``amad.detect.tolerance``.
+    ``amad.detect.members.tolerance``.
 
     trailing: look back only, for online use.
     """

@@ -26,8 +26,8 @@ from amad.detect.day_state import (
     remember,
 )
 from amad.detect.detector import Detector
-from amad.detect.deviations import Deviations
 from amad.detect.scorer import Judged
+from amad.incidents.deviations import Deviations
 from amad.telemetry.lake import Lake
 from amad.windows.resample import to_series, without_days
 from amad.windows.series import Series

@@ -1,7 +1,7 @@
 """Incidents: alarms merged in time, with a severity, the channels to blame and a guessed type.
 
 Severity is a number from 0 to 100, with one definition for every detector and fleet: see
-``amad.detect.severity``. Channels are ranked in ``amad.detect.blame``.
+``amad.incidents.severity``. Channels are ranked in ``amad.incidents.blame``.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -16,15 +16,15 @@ import numpy as np
 from amad.config import Channel
 from amad.config.digest import sha256_of
 from amad.detect.alarms import Run
-from amad.detect.blame import blame_shares, blamed
-from amad.detect.change_points import SEARCHED, began_and_ended
 from amad.detect.detector import Detector
-from amad.detect.deviations import Deviations
-from amad.detect.incident_words import Gap
-from amad.detect.root_cause import partner_of
 from amad.detect.scorer import Scored, Scorer
-from amad.detect.severity import FIRST_MOVE, effective_number, level_of, severity, worse
-from amad.detect.shapes import Shape, guess_type
+from amad.incidents.blame import blame_shares, blamed
+from amad.incidents.change_points import SEARCHED, began_and_ended
+from amad.incidents.deviations import Deviations
+from amad.incidents.root_cause import partner_of
+from amad.incidents.severity import FIRST_MOVE, effective_number, level_of, severity, worse
+from amad.incidents.shapes import Shape, guess_type
+from amad.incidents.wording import Gap
 from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
@@ -42,21 +42,21 @@ class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
     start, end: of what is out of the ordinary, which may be shorter than its alarms, see
-    ``amad.detect.change_points``.
+    ``amad.incidents.change_points``.
     threshold: of the row of the peak. return_days: vehicle-days between two incidents of normal
     rows with such a peak, see ``amad.detect.alarms``; None where nothing is known of it, as for a
     first move. channels: at most five, the largest share first. shares: their shares of the blame
     of all channels, so they sum to at most 1. deviation: how far the first channel strayed at its
     largest, in tolerances. partner: the channel that the first channel no longer fits, or empty,
-    see ``amad.detect.root_cause``. context_channels, context_values: channels that the fleet file
-    marks as ``context``, and their values when it began. continued: it began on an earlier day.
-    open_from, open_until: around the alarms, while the score was above the release level.
+    see ``amad.incidents.root_cause``. context_channels, context_values: channels that the fleet
+    file marks as ``context``, and their values when it began. continued: it began on an earlier
+    day. open_from, open_until: around the alarms, while the score was above the release level.
 
     past_gaps: how far each channel's level was above the vehicle's mean in training, in its unit;
     past_sizes: the same in spreads of its training. class_gaps: above the level of the class's
     other vehicles on its last date; class_sizes: in spreads of these; peers: how many. See
-    ``amad.detect.peers``; None where there is nothing to compare with, and all empty where nothing
-    was compared.
+    ``amad.incidents.peers``; None where there is nothing to compare with, and all empty where
+    nothing was compared.
     """
 
     incident_id: str

@@ -1,9 +1,9 @@
 """The level of a channel in some rows: the median of the values that were measured in them.
 
 The levels of a vehicle-day are found while it is scored, when its rows are in memory, so that
-``amad.detect.peers`` can compare incidents with other vehicles without reading the lake again. Only
-continuous channels have levels: codes have no distances, and where a counter or an angle stands
-says nothing.
+``amad.incidents.peers`` can compare incidents with other vehicles without reading the lake again.
+Only continuous channels have levels: codes have no distances, and where a counter or an angle
+stands says nothing.
 
 Shape legend: C channels, R rows.
 """
@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from amad.config import Channel
-from amad.detect.incidents import Incident
+from amad.incidents.incident import Incident
 
 Level = dict[str, float]  # channel -> level; NaN where nothing was measured
 

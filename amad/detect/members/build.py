@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.innovation import InnovationMember
-from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
-from amad.detect.relation import RelationMember
-from amad.detect.window_range import WINDOWS, WindowRangeMember
+from amad.detect.members.innovation import InnovationMember
+from amad.detect.members.member import AmadMember, Member, RidgeMember, hidden_kinds
+from amad.detect.members.relation import RelationMember
+from amad.detect.members.window_range import WINDOWS, WindowRangeMember
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member, rows_into_segment, rows_to_segment_end
+from amad.detect.members.member import Arrays, Member, rows_into_segment, rows_to_segment_end
 from amad.detect.sliding import Piece, pieces, sliding
 from amad.windows.series import Series
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member, RidgeMember
-from amad.detect.tolerance import root_mean_square
+from amad.detect.members.member import Arrays, Member, RidgeMember
+from amad.detect.members.tolerance import root_mean_square
 from amad.windows.series import Series
 
 
