@@ -24,14 +24,24 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
-
-from amad.config import ClusterProfile, Settings, Stage, load_cluster, load_fleet, load_params
+from amad.config import ClusterProfile, Settings, Stage, load_cluster
 from amad.config.console import say
-from amad.config.units import RunUnits, in_process
 from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
+from bench.scoring import measure as measure_scoring
+from bench.scoring import opened
+from bench.stages import (
+    FLEET,
+    evaluate,
+    fit,
+    ingest,
+    prepare,
+    profile,
+    simulate,
+    stage_of,
+    write_fleet,
+)
 
 STAGES = ("ingest", "profile", "prepare", "fit", "evaluate", "score")
 FITTED = ("fit", "evaluate", "score")  # dear stages, which end at ``--most``
@@ -44,129 +54,27 @@ DAYS, HOURS = 4, 0.25  # of a short history, with 900 rows per day
 NIGHTLY = ("ingest", "score")  # stages of a night, with a detector that learnt from other days
 CHANNELS = 25  # of the fleet demo
 LIMIT = 0.10  # that the cost per row may grow by
-NAME = "growth"
-
-
-def write_fleet(home: Path, *, vehicles: int, days: int, hours: float) -> None:
-    """A copy of the fleet file demo with other numbers."""
-    content = yaml.safe_load((Settings().conf_dir / "fleet/demo.yaml").read_text(encoding="utf-8"))
-    content["name"] = NAME
-    content["source"]["simulator"] |= {
-        "vehicles": vehicles, "days": days, "hours_per_day": hours,
-        "fault_free_days": max(1, days // 2),
-    }  # fmt: skip
-    content["quality"]["min_rows"] = 1
-    text = yaml.safe_dump(content, sort_keys=False)
-    (home / f"{NAME}.yaml").write_text(text, encoding="utf-8")
-
-
-def _stage(home: Path) -> Stage:
-    """The fleet, with its artifacts below ``home``."""
-    params = load_params(Settings().params_file, NAME)
-    fleet = load_fleet(str(home / f"{NAME}.yaml"))
-    return Stage(fleet=fleet, settings=Settings(home=home, data_dir=home / "raw"), params=params)
-
-
-def simulate(stage: Stage) -> Callable[[], int]:
-    """Make the raw files; no stage of the pipeline."""
-    from amad.ingest.raw_files import fingerprint
-
-    return lambda: len(fingerprint(stage.fleet, stage.settings).files)
-
-
-def ingest(stage: Stage) -> Callable[[], int]:
-    """Raw files into the lake."""
-    from amad.ingest.ingestion import ingest
-
-    return lambda: ingest(stage.fleet, stage.settings).rows_lake
-
-
-def profile(stage: Stage) -> Callable[[], int]:
-    """The lake measured, as ``validate`` does it."""
-    from amad.telemetry.lake import Lake
-    from amad.telemetry.profile import profile
-
-    return lambda: profile(Lake(stage.folder / "lake", stage.fleet), stage.fleet).num_rows
-
-
-def prepare(stage: Stage) -> Callable[[], int]:
-    """The lake into the window store."""
-    from amad.telemetry.lake import Lake
-    from amad.windows.build import build_store
-
-    def work() -> int:
-        lake = Lake(stage.folder / "lake", stage.fleet)
-        return len(build_store(lake, stage.fleet, "vehicle", stage.folder / "store")["vehicles"])
-
-    return work
-
-
-def fit(stage: Stage) -> Callable[[], int]:
-    """The detector of closed form, without a network."""
-    from amad.detect.storage import save_detector
-    from amad.windows.store import WindowStore
-    from bench.quality.methods import closed_form
-
-    def work() -> int:
-        store = WindowStore.open(stage.folder / "store")
-        save_detector(closed_form(store, stage.fleet, stage.params), stage.folder / "detector")
-        return len(store.vehicles)
-
-    return work
-
-
-def evaluate(stage: Stage, run: RunUnits = in_process) -> Callable[[], int]:
-    """The whole stage but MLflow: vote, both forms of the detector, baselines, judgement, pictures.
-
-    The network is not trained, which changes nothing of the time that it takes. run: what works on
-    the vehicles.
-    """
-    from amad.baselines.untrained import untrained_network
-    from amad.detect.build_detector import build_detector
-    from amad.detect.forms import fit_forms
-    from amad.detect.storage import save_detector
-    from amad.evaluation.harness import examine
-    from amad.evaluation.plots import write_plots
-    from amad.evaluation.units import fitting_parts
-    from amad.evaluation.vote import decide_vote
-    from amad.model.bundle import Bundle
-    from amad.telemetry.lake import Lake
-    from amad.windows.store import WindowStore
-
-    store, fleet, params = WindowStore.open(stage.folder / "store"), stage.fleet, stage.params
-    model = untrained_network(len(store.channels), params.model, params.seed)
-    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})
-    events, folder = Lake(stage.folder / "lake", fleet).events(), stage.folder / "evaluation"
-
-    def work() -> int:
-        detect, _ = decide_vote(store, bundle, params)
-        detector = build_detector(bundle, detect)
-        other = fit_forms(detector, *fitting_parts(store), run)
-        save_detector(detector, stage.folder / "judged_detector")
-        changed = params.model_copy(update={"detect": detect})
-        evaluation = examine(store, detector, fleet, changed, events, other, run)
-        folder.mkdir(exist_ok=True)
-        write_plots(evaluation, detector, store, fleet, events, folder)
-        return evaluation.metrics.units
-
-    return work
 
 
 def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
-    from bench.scoring import measure, opened
-
     profile = load_cluster(Settings())
 
     def work() -> int:
         snapshot, model = opened(stage)
-        return measure(snapshot, model, "process", sys.maxsize, profile)["rows"]
+        return measure_scoring(snapshot, model, "process", sys.maxsize, profile)["rows"]
 
     return work
 
 
+WORK = {
+    "simulate": simulate, "ingest": ingest, "profile": profile, "prepare": prepare, "fit": fit,
+    "evaluate": evaluate, "score": score,
+}  # fmt: skip
+
+
 def run_here(name: str, home: Path) -> dict:
-    """Run one stage in this process, and measure it. name: of a function of this module."""
+    """Run one stage in this process, and measure it. name: a key of ``WORK``."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import pandas  # noqa: F401  # Arrow imports it on its first conversion
     import pyarrow as pa
@@ -176,7 +84,7 @@ def run_here(name: str, home: Path) -> dict:
     quiet()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    work = globals()[name](_stage(home))
+    work = WORK[name](stage_of(home))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started, cpu = time.perf_counter(), time.process_time()
     work()
@@ -202,7 +110,7 @@ def measure(
         run_apart(run_here, "simulate", home)
         told = json.loads(next(home.rglob("simulation.json")).read_text(encoding="utf-8"))
         if detector is not None:
-            shutil.copytree(detector, home / "data" / NAME / "detector")
+            shutil.copytree(detector, home / "data" / FLEET / "detector")
         rows, found, done = told["rows"], {}, set[str]()
         say(f"{vehicles:,} vehicles, {days:,} days, {rows:,} rows")
         for name in stages:
@@ -221,7 +129,7 @@ def measure(
         kinds = {"raw": "raw/*/*.parquet", "lake": "lake/vehicle=*/*/part.parquet",
                  "store": "store/vehicles/*"}  # fmt: skip
         stored = {
-            kind: sum(file.stat().st_size for file in (home / "data" / NAME).glob(pattern)) / rows
+            kind: sum(file.stat().st_size for file in (home / "data" / FLEET).glob(pattern)) / rows
             for kind, pattern in kinds.items()
         }
     return {
@@ -237,7 +145,7 @@ def measure_night(vehicles: Sequence[int]) -> list[dict]:
         write_fleet(home, vehicles=FAMILY, days=DAYS, hours=HOURS)
         for name in ("simulate", "ingest", "prepare", "fit"):
             run_apart(run_here, name, home)
-        detector = home / "data" / NAME / "detector"
+        detector = home / "data" / FLEET / "detector"
         return [
             measure(NIGHTLY, sys.maxsize, vehicles=count, days=1, hours=24, detector=detector)
             for count in vehicles
@@ -250,7 +158,7 @@ def evaluate_over(home: Path, workers: int) -> float:
     from amad.engines.shared.ray_cluster import ray_session
     from amad.engines.shared.unit_engines import over_ray
 
-    stage, profile = _stage(home), ClusterProfile(cpus=workers, engine="ray")
+    stage, profile = stage_of(home), ClusterProfile(cpus=workers, engine="ray")
     with ray_session(profile), reachable(profile, [stage.folder]) as reach:
         work = evaluate(stage, lambda work, units, *, vehicle_days=0: over_ray(work, units, reach))
         started = time.perf_counter()

@@ -19,10 +19,11 @@ from pathlib import Path
 from amad.config import ClusterProfile, DataError, Settings, Stage, load_fleet, load_params
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
-from bench.growth import FAMILY, NAME, fit, ingest, prepare, simulate, write_fleet
+from bench.growth import FAMILY
 from bench.options import parser_of, positive, run
 from bench.quality.tables import table
 from bench.ray_nodes import may_hide, ray_nodes
+from bench.stages import FLEET, fit, ingest, prepare, simulate, write_fleet
 
 HOURS = 1.15  # that a vehicle reports per day
 
@@ -145,8 +146,8 @@ def main(arguments: list[str] | None = None) -> dict:
             raise DataError("this user may not hide a folder from a process (unshare)")
         write_fleet(home, vehicles=FAMILY, days=options.days, hours=HOURS)
         stage = Stage(
-            fleet=load_fleet(str(home / f"{NAME}.yaml")),
-            params=load_params(Settings().params_file, NAME),
+            fleet=load_fleet(str(home / f"{FLEET}.yaml")),
+            params=load_params(Settings().params_file, FLEET),
             settings=Settings(home=home, data_dir=home / "raw"),
         )
         for step in (simulate, ingest, prepare, fit):

@@ -32,16 +32,19 @@ from bench.data_plane import parts_of, read_parquet
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
 from bench.quality.fleets import find_fleet
+from bench.stages import fit, ingest, prepare
 
 WANTED = 50_000  # rows per second of a core, at 38 channels
 ENGINES = ("process", "ray")
 PROFILED_DATES = 8
 PARTS = {  # part -> its functions, none of which calls another
-    "residuals of the members": ("detect/members.py:residual", "detect/members.py:tolerance"),
+    "residuals of the members": (
+        "detect/members/member.py:residual", "detect/members/member.py:tolerance",
+    ),
     "the evidence chain": ("detect/chain.py:evidence",),
     "what each channel contributes": ("detect/combine.py:contributions_in",),
     "thresholds": ("detect/scorer.py:_thresholds",),
-    "incidents": ("detect/incidents.py:incidents_of",),
+    "incidents": ("incidents/incident.py:incidents_of",),
     "reading the lake": ("telemetry/lake.py:read",),
     "putting the rows on the grid": ("windows/resample.py:to_series",),
     "reading and writing the state": (
@@ -110,8 +113,6 @@ def at_period(home: Path, file: Path, fleet: Fleet, seconds: float) -> Stage:
 
 def measure_stage(stage: Stage) -> dict:
     """A scoring job over the fleet by each engine, its parts, and a bare read of its lake."""
-    from bench.growth import fit, ingest, prepare
-
     for step in (ingest, prepare, fit):
         step(stage)()
     (snapshot, model), profile = opened(stage), load_cluster(Settings())

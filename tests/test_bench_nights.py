@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.nights.__main__ import SMALL, measure
+from bench.nights.__main__ import measure
+from bench.nights.script import SMALL
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

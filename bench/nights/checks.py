@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,10 +40,8 @@ from bench.nights.fleet import (
     RawYard,
 )
 from bench.nights.process import Ended, Receiver, run
+from bench.nights.script import Script
 from bench.nights.steps import FILES, from_scratch
-
-if TYPE_CHECKING:
-    from bench.nights.__main__ import Script
 
 NAMED = 20  # violations that are written out
 REASONS = (DUPLICATE, AHEAD, CLASSLESS)
@@ -99,7 +96,7 @@ class Checks:
         }
         return hashes, len(self.receiver.got), alerts.read_bytes() if alerts.exists() else b""
 
-    def after_night(self, night: int, script: "Script") -> None:
+    def after_night(self, night: int, script: Script) -> None:
         """What holds after the job of a night."""
         lake = Lake(self.settings.fleet_dir(FLEET) / "lake", self.fleet)
         self._rows(night, lake)
@@ -113,7 +110,7 @@ class Checks:
         status = self.amad("status", "--json")
         self.expect(status.code == 0, "nothing open", f"night {night}: {status.said}")
 
-    def at_the_end(self, script: "Script") -> None:
+    def at_the_end(self, script: Script) -> None:
         """What holds in the end, and figures of the whole."""
         self._events(script)
         champion = job_logs(self.runs)[0][-1].model_version or ""
@@ -241,7 +238,7 @@ class Checks:
             bodies.setdefault(key, set()).add(body)
         self.expect(all(len(b) == 1 for b in bodies.values()), "told", f"{where}: a key reused")
 
-    def _health(self, night: int, script: "Script", job: JobLog) -> None:
+    def _health(self, night: int, script: Script, job: JobLog) -> None:
         named = {kind: {text.split()[0] for text in told} for kind, told in job.health.items()}
         gone = script.silent is not None and night >= script.silent + 2
         silent = named.get("silent", set()) == ({"van-4"} if gone else set())
@@ -259,7 +256,7 @@ class Checks:
                 own = {row["status"] for row in part if row["vehicle"] == NEW}
                 self.expect(own == {"scored"}, "where", f"night {night}: {NEW} is {own}")
 
-    def _events(self, script: "Script") -> None:
+    def _events(self, script: Script) -> None:
         """Each fault: one notice to each sink, of the right vehicles and channels."""
         champion = job_logs(self.runs)[0][-1].model_version
         published = read_window(self.runs, champion, days=1000).incidents.values()
