@@ -30,7 +30,8 @@ def span(field, fleet):
         ("Time [msec]", 1e3), ("Time [milliseconds]", 1e3), ("TimeMs", 1e3), ("Time [µs]", 1e6),
         ("Time [us]", 1e7), ("Time [usec]", 1e6), ("time_us", 1e6), ("TimeUS", 1e7),
         ("Time [ns]", 1e9), ("time_ns", 1e9), ("Time [hrs]", 1 / 3600), ("Time [minutes]", 1 / 60),
-        ("time_min", 1 / 60), ("Elapsed hours", 1 / 3600),
+        ("time_min", 1 / 60), ("Elapsed hours", 1 / 3600), ("Time (days)", 1 / 86400),
+        ("time_d", 1 / 86400),
     ],
 )  # fmt: skip
 def test_the_unit_of_a_time_is_what_its_header_tells(field, header, per_second):
@@ -38,6 +39,15 @@ def test_the_unit_of_a_time_is_what_its_header_tells(field, header, per_second):
     factor = 10 if per_second == 1e7 else 1  # more microseconds than epochs have seconds
     assert fleet.channel_names == ["speed"]
     assert span(field, fleet) == (datetime(2026, 1, 5, 8, tzinfo=UTC), factor * (ROWS - 1))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("time_days", 86_400), ("Time [d]", 86_400), ("time [h]", 3600)]
+)
+def test_days_and_hours_since_1970_are_no_times_since_a_start(field, header, seconds):
+    fleet, told = drafted(field, header, lambda n: f"{(EPOCH + n) / seconds:.9f}", "a.csv")
+    assert "since 1970" in told and fleet.channel_names == ["speed"]
+    assert span(field, fleet) == (datetime(2026, 1, 5, 8, tzinfo=UTC), ROWS - 1)
 
 
 def test_microseconds_since_power_on_are_no_epochs_in_seconds(field):

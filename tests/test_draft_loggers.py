@@ -50,11 +50,27 @@ def test_a_measurement_of_labview_is_read_below_the_end_of_its_header(field):
 
 def test_a_time_of_day_apart_from_the_date_of_the_start_is_told(field):
     rows = (f'"{n:.3f}","{wave(n)}","{30 * n}"' for n in range(ROWS))
-    apart = MOTEC.replace('"Log Time"', '"Driver","K"\n"Log Time"')
+    apart = MOTEC.replace('"Log Time"', '"Driver","K"\n"Finish"')
     field.write("a.csv", [*apart.split("\n"), *rows])
     fleet, told = field.draft()
     assert "the start's time of day apart from its date, so it is not read" in told
     assert rows_of(field, fleet)[0]["timestamp"] == datetime(2026, 1, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("between", "behind", "time", "hour"),
+    [
+        ('"Driver","K"', "", "08:00:00", 8),
+        ('"Lap Time","0:59"', ',,,"Origin Time","0.000","s"', "8:00:00 PM", 20),
+        ('"Comment",""', ',,"End Time","24","s"', "20:00", 20),
+    ],
+)
+def test_a_date_and_a_time_of_day_of_one_name_are_the_start(field, between, behind, time, hour):
+    header = [f'"Log Date","14/01/2026"{behind}', between, f'"Log Time","{time}"{behind}', ""]
+    rows = (f'"{n:.3f}","{wave(n)}"' for n in range(ROWS))
+    field.write("a.csv", [*header, '"Time","Ground Speed"', '"s","km/h"', *rows])
+    fleet, _ = field.draft()
+    assert rows_of(field, fleet)[0]["timestamp"] == datetime(2026, 1, 14, hour, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

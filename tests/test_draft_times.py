@@ -253,6 +253,18 @@ def test_a_header_with_an_offset_is_not_taken_for_utc(field, header, zone, guess
     assert ("times without an offset are taken for UTC" in told) is guessed
 
 
+@pytest.mark.parametrize(
+    ("minutes", "zone", "hour"), [(-60, "Etc/GMT-1", 7), (0, "UTC", 8), (300, "Etc/GMT+5", 13)]
+)
+def test_a_performance_monitor_tells_its_zone_and_the_month_first(field, minutes, zone, hour):
+    time = f'"(PDH-CSV 4.0) (Some Standard Time)({minutes})"'
+    rows = log("%m/%d/%Y %H:%M:%S.000")[1:]
+    field.write("perf.csv", [rf'{time},"\\HOST\Processor(_Total)\% Processor Time"', *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == zone and "the other way round" not in told
+    assert times_of(field, fleet)[0] == datetime(2026, 1, 5, hour, tzinfo=UTC)
+
+
 def test_times_with_and_without_an_offset_are_told(field):
     lines = log("%Y-%m-%dT%H:%M:%S")
     field.write("a.csv", lines[:100] + [line.replace(",", "+01:00,", 1) for line in lines[100:]])

@@ -3,7 +3,7 @@
 import pytest
 from draft_kit import ROWS, log
 
-from amad.reading.line_breaks import MOST_LINES, without_breaks
+from amad.reading.line_breaks import MOST_LINES, with_whole_names, without_breaks
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,33 @@ def test_rows_with_notes_of_several_lines_are_read(field):
     assert "column 'time', ISO 8601; a row every 1 s" in told and f"{ROWS} rows of 1" in told
     counts = field.ingest(fleet)
     assert (counts.rows_lake, counts.rows_rejected) == (ROWS, 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "read"),
+    [
+        (['"Time', '(UTC)","Speed', '[km/h]","Note"', "1,2,3"], 2),
+        (["Pump 7", 'Zeit;"Druck', "", '[bar]";Temp', "1;2;3"], 3),
+        (['"a ""x""', 'b",c', "1,2"], 2),
+        # No header: a row, a quote in the wrong place, one that is never closed, one column.
+        (['1,"a', 'b",3'], 2),
+        (['Pipe 5" wide', "time,speed", 'Pipe 6" wide'], 3),
+        (['time,"speed', "1,2", "3,4"], 3),
+        (['"time', 'speed"', "1"], 3),
+        (['"Comment: none', "time,speed", "1,2", '3,"4'], 4),
+    ],
+)
+def test_a_header_over_several_lines_is_one(lines, read):
+    found = with_whole_names([line.encode() for line in lines])
+    assert len(found) == read
+    assert b" ".join(found).decode() == " ".join(lines)
+
+
+def test_names_that_are_broken_before_their_units_are_read(field):
+    body = log(rows=ROWS, note=lambda n: "")[1:]
+    header = ['"time', '(UTC)","Speed', '[km/h]","Note"']
+    field.write("a.csv", [*header, *body, *header, *body[:9]])
+    fleet, _ = field.draft()
+    assert [(c.name, c.unit) for c in fleet.channels] == [("Speed", "km/h")]
+    counts = field.ingest(fleet)
+    assert (counts.rows_lake, counts.rows_rejected) == (ROWS, 9), "the last rows come twice"

@@ -17,13 +17,22 @@ NO_TEXT = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefine
 
 def _one_group(pattern: str) -> str:
     """A regular expression that finds one thing: its only group."""
+    return _with_groups(pattern, 1, "one group")
+
+
+def _one_or_two_groups(pattern: str) -> str:
+    """A regular expression that finds one thing, or two that belong together."""
+    return _with_groups(pattern, 2, "one group, or two,")
+
+
+def _with_groups(pattern: str, most: int, wanted: str) -> str:
     try:
         groups = re.compile(pattern).groups
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression: {error}") from None
-    if groups != 1:
+    if not 1 <= groups <= most:
         raise ValueError(
-            f"a regular expression with one group (...) is needed, not with {groups}; "
+            f"a regular expression with {wanted} (...) is needed, not with {groups}; "
             "(?:...) groups without counting"
         )
     return pattern
@@ -51,6 +60,7 @@ class FileSet(Strict):
 
 
 Pattern = Annotated[str, AfterValidator(_one_group)]
+StartPattern = Annotated[str, AfterValidator(_one_or_two_groups)]
 
 
 class VehicleRule(Strict):
@@ -98,7 +108,7 @@ class TimestampRule(Strict):
     column: str | list[str] = "timestamp"
     """Header of the column; two headers, `[Date, Time]` or `[Time, Offset]`, are read as one
     text, and with ``fraction`` a last one, as in `[secs, nsecs]`, counts parts of a second"""
-    unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
+    unit: Literal["s", "ms", "us", "ns", "min", "h", "d", "days_1900", "days_1904"] = "us"
     """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
     are the serial numbers of spreadsheets"""
     fraction: Literal["ms", "us", "ns"] | None = None
@@ -112,8 +122,9 @@ class TimestampRule(Strict):
     whole periods; by default the files are one recording"""
     start_from: Literal["constant", "path", "preamble", "column", "modified"] = "constant"
     """For `elapsed`: where the start is; `preamble` is what stands before the header"""
-    start_pattern: Pattern | None = None
-    """Finds the start in the path or in the preamble; the start is its only group"""
+    start_pattern: StartPattern | None = None
+    """Finds the start in the path or in the preamble; the start is its only group, or a date and
+    a time of day in two, which are read with a space between"""
     start_column: str | None = None
     """Header of the start; a row without one goes on from the last"""
     start_format: str | None = None

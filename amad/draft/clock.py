@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
-from amad.draft.date_order import with_order
+from amad.draft.date_order import month_first, with_order
 from amad.draft.fractions import take_fraction
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.starts import SHORT, in_paths, in_preambles
@@ -44,7 +44,7 @@ from amad.draft.unread_times import (
     one_way,
     unpadded,
 )
-from amad.draft.zones import reads, says_utc, take_zone, zone_of
+from amad.draft.zones import PERFORMANCE_MONITOR, reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
@@ -211,6 +211,9 @@ def _of_column(
     take = settings.pop("take", "column")
     unit = unit_of(header, samples) if is_number else None
     other = unit and settings.get("unit") != unit  # microseconds reach the numbers of epochs in s
+    if unit in ("min", "h", "d") and _since_1970(columns, unit):
+        seen = f"column {header.strip()!r}, a number in {unit} since 1970"
+        return Clock(keys=_column(header) | {"unit": unit}, seen=seen)
     if take == "elapsed" or (other and (told is None or median_step(columns[0]) > LONGEST_STEP)):
         since_start = of_elapsed(header, columns, samples, unit)
         if since_start is not None or take == "elapsed":
@@ -219,12 +222,21 @@ def _of_column(
         return None
     if take == "time_of_day":
         return of_day(header, samples, settings)
+    if PERFORMANCE_MONITOR.fullmatch(header.strip()):
+        told = month_first(told)
     told = with_order(told, list(map(drawn, columns)), samples)
     clock = _of_guess(header, told, texts)
     if is_number and (SATELLITE.search(header) or _seems_since_1980(columns, clock, samples)):
         clock.guesses.append(SINCE_1980.format(header.strip()))
     clock.guesses += order_guessed(told)
     return clock if reads(clock, columns) else None
+
+
+def _since_1970(columns: list[pa.Array], unit: str) -> bool:
+    """Are numbers in a unit times from 2000 on, if they count from 1970?"""
+    us = [times.elapsed(pc.drop_null(column), unit).us_R for column in columns]
+    us_R = np.concatenate(us)
+    return len(us_R) > 0 and timestamp_guess.SINCE_US < us_R.min() <= us_R.max() < times.now_us()
 
 
 def _seems_since_1980(columns: list[pa.Array], clock: Clock, samples: list[Sampled]) -> bool:

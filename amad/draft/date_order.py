@@ -12,6 +12,14 @@ from amad.reading.day_month import OtherWay, following
 from amad.reading.timestamp_guess import Guess
 
 
+def month_first(told: Guess) -> Guess:
+    """The guess of dates that are known to begin with the month, where that can be read."""
+    forms = [told.settings.get("format", ""), told.other_form]
+    first = next((form for form in forms if form.startswith("%m")), None)
+    settings = told.settings | ({"format": first} if first else {})
+    return dataclasses.replace(told, settings=settings, other_form="")
+
+
 def with_order(told: Guess, cells: list[list], samples: list[Sampled]) -> Guess:
     """The guess with the order that the files' paths and their times of writing show, if any.
 

@@ -13,6 +13,7 @@ from amad.reading.fields import texts_of, without_empty_end
 from amad.reading.headers import name_and_unit
 from amad.reading.json_file import JSON
 from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
+from amad.reading.line_breaks import with_whole_names
 from amad.reading.line_protocol import is_line
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
@@ -147,7 +148,7 @@ def _lines(path: Path) -> tuple[str, list[str]]:
         fits = (e for e in ENCODINGS if b"\0" not in _beginning(path, e))
         encoding = next(fits, ENCODINGS[0])
         data = _beginning(path, encoding)
-    lines = data.split(b"\n", LINES)[:LINES]
+    lines = with_whole_names(data.split(b"\n", LINES)[:LINES])
     return encoding, [line.decode(errors="replace") for line in lines]
 
 

@@ -46,12 +46,18 @@ EXTENTS = (
     rf"(?<=\")({QUOTED}\"[^\r\n]*[\r\n]+\"{FIELD}\"[;,\t]\"{QUOTED})(?=\")",
 )
 
+# The time of day of a start: behind its name, and in a line that begins with the name.
+TIME_OF_DAY = r"[\s\"]*(\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AP]M)?)"
+OF_DAY = re.compile(rf"([^:=;,\t\d]+[:=;,\t]){TIME_OF_DAY}[\s\";,]*($|[;,\t])")
+DATE_OR_TIME = re.compile(r"date|datum|fecha|time|uhrzeit|zeit|hora|heure", re.I)
+
 
 def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
     """Pattern and form of a start in the lines before the header of each file, and the guess.
 
     A start with a time of day comes first: in one field, in two of a line, in two lines that follow
-    each other. A date alone is a start at midnight.
+    each other, or that have the same name but for date and time. A date alone is a start at
+    midnight.
     """
     preambles = ["\n".join(sample.preamble) for sample in samples]
     dates: list[tuple[dict[str, str], timestamp_guess.Guess]] = []
@@ -73,7 +79,45 @@ def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_gues
                 if re.search("%[HI]", form) if form else all(":" in start for start in starts):
                     return found, told
                 dates.append((found, told))
+    for found, _ in dates:
+        if whole := _with_time_of_day(found["start_pattern"], samples, preambles):
+            return whole
     return dates[0] if dates else None
+
+
+def _with_time_of_day(
+    date: str, samples: list[Sampled], preambles: list[str]
+) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
+    """The start of a date and of a time of day that a later line tells, such as Log Date, Log Time.
+
+    date: pattern of the date, whose name stands in front of it.
+    """
+    for line in samples[0].preamble:
+        time = OF_DAY.match(line)
+        if time is None:
+            continue
+        name = r"\s*".join(map(re.escape, time[1].split()))
+        pattern = rf"{date}[\s\S]*?{name}{TIME_OF_DAY}"
+        matches = [re.search(pattern, preamble) for preamble in preambles]
+        if not all(matches) or _bare(time[1]) != _bare(_before(matches[0])):
+            continue
+        starts = [f"{match[1]} {match[2]}" for match in matches if match]
+        told = timestamp_guess.looks_like(starts)
+        told = told and with_order(told, [[start] for start in starts], samples)
+        if told and not told.settings.get("take") and "unit" not in told.settings:
+            form = told.settings.get("format")
+            return {"start_pattern": pattern} | ({"start_format": form} if form else {}), told
+    return None
+
+
+def _before(found: re.Match[str] | None) -> str:
+    """What stands before a date in its line."""
+    return found.string[: found.start(1)].rpartition("\n")[2] if found else ""
+
+
+def _bare(name: str) -> str:
+    """A name without the words for a date and a time, and without marks."""
+    return re.sub(r"[\W_]+", "", DATE_OR_TIME.sub("", name)).lower()
 
 
 def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:

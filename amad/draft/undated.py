@@ -27,6 +27,7 @@ WORDS = {
     "s": r"s|secs?|seconds?|sekunden?",
     "min": r"mins?|minutes?|minuten?",
     "h": r"h|hrs?|hours?|stunden?",
+    "d": r"d|days?|tagen?",
 }
 UNIT = "|".join(WORDS.values())
 ELAPSED = re.compile(

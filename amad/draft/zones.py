@@ -20,6 +20,8 @@ from amad.reading.numbers import is_text, shown
 
 UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z]| ?[+-] ?\d)", re.I)
 HOURS_AHEAD = re.compile(r"(?<![a-z])(?:utc|gmt) ?([+-]) ?0?(1[0-2]|\d)(?::?00)?(?![\d:])", re.I)
+# Windows' performance monitor: its times are local, month first, and UTC so many minutes later.
+PERFORMANCE_MONITOR = re.compile(r"\(PDH-[CT]SV [\d.]+\) ?\(.*\) ?\((-?\d+)\)")
 # A column that tells the offset of the times beside it, or one that may.
 OFFSET = re.compile(
     r"((utc|gmt|tz|time[ _]?zone)([ _]?(offset|name|id|diff))?|zeitzone)"
@@ -52,12 +54,11 @@ SHOWN = 3  # of them in a message
 def take_zone(clock: Clock, samples: list[Sampled]) -> None:
     """Complete the rule of local times with their zone, or say what is assumed or not read."""
     header = str(clock.keys.get("column"))
-    ahead = HOURS_AHEAD.search(header)
     if "timezone" in clock.keys or _is_beside(clock, samples):
         return
-    if ahead:
-        sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
-        clock.keys["timezone"] = f"Etc/GMT{sign}{ahead[2]}"
+    if (hours := _hours_ahead(header)) is not None:
+        # The names of these zones count the other way.
+        clock.keys["timezone"] = f"Etc/GMT{-hours:+d}" if hours else "UTC"
         return
     found = {"its header": _zones([header])}
     found["a line before the header"] = {z for s in samples for z in _zones(s.preamble)}
@@ -81,6 +82,15 @@ def take_zone(clock: Clock, samples: list[Sampled]) -> None:
         for h in beside
         if OFFSET.fullmatch(name_and_unit(h)[0].strip()) or "zone" in h.lower()
     ]
+
+
+def _hours_ahead(header: str) -> int | None:
+    """By how many hours times are ahead of UTC, where the header says so, and they are whole."""
+    if ahead := HOURS_AHEAD.search(header):
+        return int(ahead[1] + ahead[2])
+    monitor = PERFORMANCE_MONITOR.fullmatch(header)
+    minutes = int(monitor[1]) if monitor else 1
+    return -minutes // 60 if minutes % 60 == 0 else None
 
 
 def _is_beside(clock: Clock, samples: list[Sampled]) -> bool:

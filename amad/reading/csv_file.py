@@ -34,7 +34,7 @@ from amad.reading.batch import (
 from amad.reading.cut_rows import ROWS_BEFORE, is_cut
 from amad.reading.fields import BrokenLineError, texts_of
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
-from amad.reading.line_breaks import without_breaks
+from amad.reading.line_breaks import with_whole_names, without_breaks
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
 from amad.reading.scan import clean_lines, levelled, lines_of_words, may_hold
@@ -62,7 +62,7 @@ def read_csv(
     """Stream a CSV file; see ``readers.read_batches``."""
     blocks = text_lines.blocks(unpacked(path), source.encoding)
     head = next(blocks, Block(b""))
-    first = head.data.split(b"\n", HEADER_WITHIN_LINES)[:HEADER_WITHIN_LINES]
+    first = with_whole_names(head.data.split(b"\n", HEADER_WITHIN_LINES)[:HEADER_WITHIN_LINES])
     at, layout = find_header(first, source, resolve)
     early = dict(rows_before(first[:at], layout, source.delimiter))
     preamble = [

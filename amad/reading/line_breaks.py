@@ -1,11 +1,45 @@
-"""Rows of a CSV file that go on in the next line, as a text in quotes holds a line break."""
+"""Rows and headers of CSV files that go on in the next line: quoted texts hold line breaks."""
+
+import re
 
 import numpy as np
 
 from amad.reading.fields import texts_of
 
 MOST_LINES = 50  # that one row may have
+MOST_OF_HEADER = 20  # lines that one header may have
 LINE_FEED, QUOTE, SPACE = b'\n" '
+DELIMITERS = ",;\t|"
+OPENS = re.compile(r"(^|[,;\t|])[^\S\t]*\"(?:[^\"]|\"\")*$")  # the last quote of a line
+VALUE = re.compile(r"\s*[-+]?[.,]?\d")  # what a cell of a row begins with
+
+
+def with_whole_names(lines: list[bytes]) -> list[bytes]:
+    """The first lines of a file, of which those that a header takes with line breaks are one.
+
+    A name such as Speed [km/h] is often broken before its unit. Only a text in quotes can be, and
+    no field of the whole line may begin as a value does.
+    """
+    found: list[bytes] = []
+    at = 0
+    while at < len(lines):
+        end = _end_of_header(lines, at)
+        found.append(b" ".join(lines[at : end + 1]))
+        at = end + 1
+    return found
+
+
+def _end_of_header(lines: list[bytes], at: int) -> int:
+    """The last line of the header that begins in a line; the same line where none goes on."""
+    if lines[at].count(b'"') % 2 == 0 or not OPENS.search(lines[at].decode(errors="replace")):
+        return at
+    for end in range(at + 1, min(at + MOST_OF_HEADER, len(lines))):
+        if lines[end].count(b'"') % 2:
+            text = b" ".join(lines[at : end + 1]).decode(errors="replace")
+            told = (texts_of(text, delimiter) or [] for delimiter in DELIMITERS)
+            whole = any(len(names) > 1 and not any(map(VALUE.match, names)) for names in told)
+            return end if whole else at
+    return at
 
 
 def without_breaks(data: bytes, delimiter: str, named: int, width: int) -> bytes:

@@ -51,6 +51,7 @@ CLOCK = r"^(?P<h>\d{1,6}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
 DAY_US = 86_400_000_000
 UNIT_US = {
     "ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9,
+    "d": float(DAY_US),
     "days_1900": float(DAY_US), "days_1904": float(DAY_US),
 }  # fmt: skip
 # Day 0 of a spreadsheet's serial numbers. Those from 1900 count a 29 February 1900, which did not
@@ -350,7 +351,7 @@ def _times_of_number(column: pa.Array, unit: str, step_us: float = 1.0) -> pa.Ar
     """int64 microseconds of numbers in a unit, rounded to a step; null after the year 2200."""
     factor, zero = UNIT_US[unit], DAY_ZERO_US.get(unit, 0)
     whole = pa.types.is_integer(column.type) and not zero
-    if unit.startswith("days") or unit in ("min", "h"):
+    if unit.startswith("days") or unit in ("min", "h", "d"):
         step_us = max(step_us, 1e3) if not pa.types.is_integer(column.type) else step_us
     column = pc.cast(column, pa.int64() if whole else pa.float64(), safe=False)
     limit = (LATEST_US - zero) / factor

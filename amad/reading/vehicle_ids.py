@@ -58,8 +58,8 @@ def vehicle_of_lines(rules: Source, lines: list[str], rows: int) -> pa.Array:
 
 
 def named_by(match: re.Match[str]) -> str:
-    """What a pattern of the fleet file found: its group, or all where it has none."""
-    return (match[1] if match.groups() else match[0]) or ""
+    """What a pattern of the fleet file found: its groups with a space between, or all."""
+    return " ".join(match.groups("") or [match[0]])
 
 
 def names_of(rules: Source) -> dict[str, str]:
