@@ -42,6 +42,7 @@ def test_rows_with_notes_of_several_lines_are_read(field):
         (['"Time', '(UTC)","Speed', '[km/h]","Note"', "1,2,3"], 2),
         (["Pump 7", 'Zeit;"Druck', "", '[bar]";Temp', "1;2;3"], 3),
         (['"a ""x""', 'b",c', "1,2"], 2),
+        (['time,"1 h', 'mean"', "1,2"], 2),
         # No header: a row, a quote in the wrong place, one that is never closed, one column.
         (['1,"a', 'b",3'], 2),
         (['Pipe 5" wide', "time,speed", 'Pipe 6" wide'], 3),

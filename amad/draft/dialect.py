@@ -19,7 +19,9 @@ from amad.reading.lines import WideTextError, blocks, refuse_bytes
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|~^\x01"  # the last one is Hive's
-CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
+CLOCK = re.compile(  # a header holds no times
+    r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d|\b\d\d?([-/.])\d\d?\2(19|20)\d\d\b"
+)
 ANNOTATION = re.compile("#(group|datatype|default),")  # above the header of a table of InfluxDB
 # Under the names of a listing that SQL*Plus or sqlcmd printed.
 RULED = re.compile(r"-{2,}( +-{2,})+\s*")
@@ -180,7 +182,7 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
                 end = min(end, at)
                 timed = any(map(NAMED.search, found[0][2]))
                 most = MOST_LIKE_ROWS if timed else MOST_SETTINGS
-                if at - end >= most or any(map(CLOCK.search, told)):
+                if at - end >= most or (timed and any(map(CLOCK.search, told))):
                     break
             continue
         if at > end and not any(map(NAMED.search, told)):

@@ -11,14 +11,14 @@ MOST_OF_HEADER = 20  # lines that one header may have
 LINE_FEED, QUOTE, SPACE = b'\n" '
 DELIMITERS = ",;\t|"
 OPENS = re.compile(r"(^|[,;\t|])[^\S\t]*\"(?:[^\"]|\"\")*$")  # the last quote of a line
-VALUE = re.compile(r"\s*[-+]?[.,]?\d")  # what a cell of a row begins with
+VALUE = re.compile(r"\s*[-+]?[\d.,]+(e[-+]?\d+)?\s*|.*\d:\d\d.*", re.I)  # no name is one
 
 
 def with_whole_names(lines: list[bytes]) -> list[bytes]:
     """The first lines of a file, of which those that a header takes with line breaks are one.
 
     A name such as Speed [km/h] is often broken before its unit. Only a text in quotes can be, and
-    no field of the whole line may begin as a value does.
+    no field of the whole line may be a number or a time.
     """
     found: list[bytes] = []
     at = 0
@@ -37,7 +37,7 @@ def _end_of_header(lines: list[bytes], at: int) -> int:
         if lines[end].count(b'"') % 2:
             text = b" ".join(lines[at : end + 1]).decode(errors="replace")
             told = (texts_of(text, delimiter) or [] for delimiter in DELIMITERS)
-            whole = any(len(names) > 1 and not any(map(VALUE.match, names)) for names in told)
+            whole = any(len(names) > 1 and not any(map(VALUE.fullmatch, names)) for names in told)
             return end if whole else at
     return at
 
