@@ -234,6 +234,15 @@ def test_rows_in_the_future_are_told_until_they_are_gone(yard: Yard, monkeypatch
         "a-2 has rows of 2099-01-02, which lie in the future by the clock of this machine"
     ]
     assert "future" not in health(yard, rebuild=True).sentences()
+    yard.csv("x.csv", nights("a-1", range(3)) + nights("a-2", range(2)))
+    with monkeypatch.context() as clock:  # behind: the rows of all vehicles would be a finding each
+        yard.ingest(raw_fleet())
+        clock.setattr(times, "now_us", lambda: times.EARLIEST_US)
+        (found,) = (t for t in fleet_health(raw_fleet(), yard.settings).troubles)
+    assert str(found) == (
+        "rows of 2 of 2 vehicles lie in the future by the clock of this machine, up to 2026-01-07: "
+        "is that clock behind?"
+    )
 
 
 def test_the_doctor_names_a_file_of_the_lake_that_is_closed_to_it(yard: Yard, monkeypatch):

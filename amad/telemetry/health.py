@@ -100,6 +100,13 @@ def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
     for vehicle, day, _ in lake.days():
         if day > latest:
             ahead.setdefault(vehicle, []).append(day)
+    many = len(lake.vehicles())
+    if len(ahead) > max(1, many / 2):
+        text = (
+            f"of {len(ahead):,} of {count(many, 'vehicle')} lie in the future by the clock of this "
+            f"machine, up to {max(map(max, ahead.values()))}: is that clock behind?"
+        )
+        return [Trouble(kind="future", subject="rows", text=text)]
     return [
         Trouble(
             kind="future",
