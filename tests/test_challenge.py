@@ -117,16 +117,18 @@ def test_it_says_what_each_finds_and_in_which_types_of_faults_they_differ() -> N
     assert _defence(alike).events_found(none) == []
 
 
-def test_it_says_which_settings_data_fleet_file_and_commit_have_changed() -> None:
-    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1234567890"}
+def test_it_says_which_settings_data_fleet_file_and_code_have_changed() -> None:
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1234567890", "amad_version": "1"}
     champion = SimpleNamespace(version="3", tags=tags)
     ours = _detector({})
     assert changes(champion, _detector({}), ours, tags) == (
-        "settings, data, fleet file and commit are as they were since version 3"
+        "settings, data, fleet file and code are as they were since version 3"
     )
-    lineage = tags | {"data": "12 rows", "data_hash": "b", "git_commit": "abcdefghij"}
+    lineage = tags | {"data": "12 rows", "data_hash": "b"}
+    lineage |= {"git_commit": "abcdefghij", "amad_version": "2"}
     assert changes(champion, _detector({"seed": 6}), ours, lineage) == (
-        "changed since version 3: seed 6 -> 7; data: 9 rows -> 12 rows; commit 12345678 -> abcdefgh"
+        "changed since version 3: seed 6 -> 7; data: 9 rows -> 12 rows; amad 1 -> 2; "
+        "commit 12345678 -> abcdefgh"
     )
     told = changes(champion, _detector({}), ours, tags | {"data_hash": "b"})
     assert told == "changed since version 3: data: other values or events in 9 rows, as before"
@@ -151,7 +153,7 @@ def test_a_channel_of_another_kind_is_told_and_makes_no_fair_comparison() -> Non
     assert unlike(toy_fleet(), toy_fleet()) == []
     (told,) = unlike(toy_fleet(), now)
     assert told == "no fair comparison: two is counter now and was continuous for the champion"
-    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1"}
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1", "amad_version": "1"}
     ours = _detector({})
     ours.fleet = now
     assert changes(SimpleNamespace(version="3", tags=tags), _detector({}), ours, tags) == (
@@ -168,7 +170,7 @@ def test_a_vehicle_that_changed_its_class_is_told_by_the_names_of_the_classes() 
         found.fleet = Fleet.model_validate(content)
         return found
 
-    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1"}
+    tags = {"data": "9 rows", "data_hash": "a", "git_commit": "1", "amad_version": "1"}
     champion = SimpleNamespace(version="3", tags=tags)
     a, b = ("a", ["*"]), ("b", ["v-1", "v-2"])
     assert changes(champion, of(b, a), of(("b", ["v-2"]), a), tags) == (

@@ -155,7 +155,7 @@ def test_how_the_last_job_ended(scored: Path):
     long_ago = (datetime.now(UTC) - timedelta(days=9)).isoformat()
     next_year = (datetime.now(UTC) + timedelta(days=365)).isoformat()
     for changes, status, word in (
-        ({"ended": long_ago}, "warn", "216 h ago"),
+        ({"ended": long_ago}, "warn", "9 days ago"),
         ({"ended": next_year}, "warn", "which is in the future"),
         ({"status": "failed", "error": "DataError: no rows"}, "fail", "no rows"),
         ({"status": "killed"}, "fail", "killed"),

@@ -53,11 +53,30 @@ def test_a_vehicle_that_stopped_is_told_with_since_when_and_its_habit(yard: Yard
 
 
 def test_a_vehicle_of_a_single_date_is_held_against_the_fleet_and_has_no_habit(yard: Yard):
-    yard.csv("x.csv", [*nights("a-1", range(12)), *nights("a-2", range(1))])
+    yard.csv("x.csv", [*nights("a-1", range(12)), *nights("a-2", range(1, 2))])
     (found,) = health(yard).troubles
     assert found.text.endswith(
         "it reported on that date alone, and a vehicle of this fleet usually reports every day"
     )
+
+
+@pytest.mark.parametrize(("begins", "new", "told"), [
+    (4, ["a-7"], "a-7"), (3, ["a-7", "a-8"], "a-7 or a-8"),
+    (5, ["a-7"], None),  # it came after the other one had been missed
+    (2, ["a-7"], None),  # both reported on the same dates
+    (4, ["b-7"], None),  # of another class
+    (4, ["a-6", "a-7", "a-8", "a-9"], None),  # the fleet was enlarged
+])  # fmt: skip
+def test_a_vehicle_that_came_when_another_fell_silent_may_be_it(yard: Yard, begins, new, told):
+    """Vehicle a-1 reports daily, the last time on day 3."""
+    lines = [*nights("a-1", range(4)), *nights("a-2", range(9)), *nights("b-1", range(9))]
+    lines += [line for vehicle in new for line in nights(vehicle, range(begins, 9))]
+    yard.csv("x.csv", lines)
+    fleet = raw_fleet(vehicle_classes=[{"name": n, "vehicles": [f"{n}-*"]} for n in "ab"])
+    (found,) = (item for item in health(yard, fleet).troubles if item.kind == "silent")
+    assert (found.subject, found.since) == ("a-1", date(2026, 1, 8))
+    hint = f"; if {told}, of its class and first seen when it fell silent, is this vehicle under"
+    assert (hint in found.text) == bool(told) and ("aliases" in found.text) == bool(told)
 
 
 def test_a_channel_that_vanished_is_told_once_with_its_vehicles(yard: Yard):
@@ -215,6 +234,15 @@ def test_rows_in_the_future_are_told_until_they_are_gone(yard: Yard, monkeypatch
         "a-2 has rows of 2099-01-02, which lie in the future by the clock of this machine"
     ]
     assert "future" not in health(yard, rebuild=True).sentences()
+    yard.csv("x.csv", nights("a-1", range(3)) + nights("a-2", range(2)))
+    with monkeypatch.context() as clock:  # behind: the rows of all vehicles would be a finding each
+        yard.ingest(raw_fleet())
+        clock.setattr(times, "now_us", lambda: times.EARLIEST_US)
+        (found,) = (t for t in fleet_health(raw_fleet(), yard.settings).troubles)
+    assert str(found) == (
+        "rows of 2 of 2 vehicles lie in the future by the clock of this machine, up to 2026-01-07: "
+        "is that clock behind?"
+    )
 
 
 def test_the_doctor_names_a_file_of_the_lake_that_is_closed_to_it(yard: Yard, monkeypatch):

@@ -4,7 +4,7 @@ only look; and scoring some vehicles of a date again.
 
 import json
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ from amad.engines.score.dry_run import dry_run
 from amad.engines.score.ledger import Ledger, read_ledger
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, ScoringRequest
 from amad.ingest.ingestion import ingest
+from amad.reading import times
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_job
 from amad.telemetry.lake import Lake
@@ -69,7 +70,7 @@ def late_rows(place, vehicle: str, night) -> None:
     refresh(fleet, settings)
 
 
-def test_the_ledger_follows_a_fleet_from_its_first_job_to_its_troubles(place):
+def test_the_ledger_follows_a_fleet_from_its_first_job_to_its_troubles(place, monkeypatch):
     fleet, settings = place
     runs = settings.runs_dir(FLEET)
     before = ledger_of(place)
@@ -85,6 +86,13 @@ def test_the_ledger_follows_a_fleet_from_its_first_job_to_its_troubles(place):
     assert (last.job, last.job_status, last.attempts) == (log.id, "done", 1)
     assert last.seconds > 0 and last.scored == manifest.scored and not last.over
     assert all(item.over for item in after.dates[:-1])
+
+    with monkeypatch.context() as clock:  # the machine's clock falls behind: nothing new is told
+        midnight = datetime.combine(AFTER - timedelta(days=2), time.min, UTC)
+        clock.setattr(times, "now_us", lambda: int(1e6 * midnight.timestamp()))
+        ledger = ledger_of(place)
+        assert not ledger.is_well and not ledger.open
+        assert f"{AFTER} lies in the future by the clock of this machine" in ledger.troubles[0]
 
     late_rows(place, "a-1", FAULTY)
     ledger = ledger_of(place)

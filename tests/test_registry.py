@@ -20,7 +20,7 @@ from amad.config import Fleet, GateError, ServiceError
 from amad.detect.storage import detector_digest, load_detector
 from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import defend
-from amad.engines.register.registration import git_state
+from amad.engines.register.registration import code_state
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, version_number
 from amad.engines.shared.tracking import connect
@@ -73,7 +73,9 @@ def test_the_first_version_becomes_champion_and_says_why(place):
     assert champion.tags["gate_decision"] == "promote"
     assert float(champion.tags["gate_floor_low"]) > 0
     assert champion.tags["validation"] == "passed"
-    assert champion.tags["git_commit"] == "none"  # the home is no repository
+    assert champion.tags["amad_version"] == amad.__version__
+    commit = code_state(ROOT.parent)["git_commit"]  # of the code, while the home is no repository
+    assert champion.tags["git_commit"] == commit
     assert {"data_hash", "params_digest", "fleet_digest", "run_id", "test_start"} <= set(
         champion.tags
     )
@@ -362,18 +364,23 @@ def test_fit_detector_is_deterministic(place):
     assert detector_digest(fit_detector(fleet, lake)) == detector_digest(fit_detector(fleet, lake))
 
 
-def test_only_what_a_person_changed_makes_the_project_dirty(tmp_path: Path) -> None:
+def test_the_commit_is_of_the_code_and_only_a_person_makes_it_dirty(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
         subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
 
     git("init", "--quiet")
     (tmp_path / "params.yaml").write_text("seed: 7\n")
+    (tmp_path / "amad").mkdir()
+    (tmp_path / "amad" / "__init__.py").touch()
     git("add", "--all")
     git("commit", "--quiet", "--message", "start")
     (tmp_path / "dvc.lock").write_text("stages: {}\n")
     (tmp_path / "data" / "demo").mkdir(parents=True)
     (tmp_path / "data" / "demo" / "metrics.json").write_text("{}\n")
-    assert git_state(tmp_path)["git_dirty"] == "false"
+    assert code_state(tmp_path)["git_dirty"] == "false"
     (tmp_path / "params.yaml").write_text("seed: 8\n")
-    assert git_state(tmp_path)["git_dirty"] == "true"
+    assert code_state(tmp_path)["git_dirty"] == "true"
+    assert len(code_state(tmp_path)["git_commit"]) == 40
+    shutil.copytree(tmp_path / "amad", tmp_path / "site-packages" / "amad")  # of no repository
+    assert code_state(tmp_path / "site-packages")["git_commit"] == "none"

@@ -1,6 +1,6 @@
 """A page that is made after a job that failed says so first: nobody takes old scores for all."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,8 @@ def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
     again = first.model_copy(update={"id": "again", "number": 2})
     again.health, again.dates = {"unknown": ["x-1 is in no class"]}, [FIRST_DAY + timedelta(days=1)]
     save(stage.runs, again)
+    ahead = {"id": "ahead", "number": 0, "dates": [date(2027, 1, 9)]}  # of a wrong clock, and gone
+    save(stage.runs, first.model_copy(update=ahead))
     page = page_of(stage)
     assert "Fleet health: 3 findings, 2 new</a>" in page
     assert page.count(f"<small>known since {FIRST_DAY}</small>") == 1
@@ -72,7 +74,8 @@ def test_a_finding_is_new_on_one_night_and_then_known_since_it(stage: Stage):
         again.number += 1
         again.id, again.findings = name, [] if name == "mended" else [UNKNOWN]
         save(stage.runs, again)
-    assert known_since(job_logs(stage.runs)[0]) == {}, "it was mended in between"
+    scored = [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+    assert known_since(job_logs(stage.runs)[0], scored) == {}, "it was mended in between"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from notify_kit import Yard, an_incident
@@ -12,11 +13,13 @@ from amad.cli.__main__ import run
 from amad.cli.doctor.operation_checks import steps_of_the_night
 from amad.config import DataError, InterruptionError
 from amad.notify.delivery import tell
+from amad.scores import run_log, step_log
 from amad.scores.job_log import JobLog
 from amad.scores.step_log import StepLog, noted, step_logs
 from amad.scores.unscored import failed_steps
 from pipelines import follows_storage
 
+NEXT_YEAR = datetime.now(UTC) + timedelta(days=365)
 NOW = datetime(2026, 1, 12, 4, 30, tzinfo=UTC)
 
 
@@ -87,18 +90,20 @@ def test_nothing_is_noted_of_a_second_run_beside_the_first_nor_where_nothing_can
 
 
 @pytest.mark.parametrize(
-    ("step", "hours", "told"),
+    ("step", "after", "told"),
     [
-        ("ingest", -1, True),
-        ("score", -1, False),  # its job tells how it ended
-        ("score", 1, True),  # it failed before it began a job
-        ("export", -1, False),  # the next job came, and nobody exported again
-        ("export", 1, True),
+        ("ingest", 4, True),
+        ("score", 4, False),  # its job tells how it ended
+        ("score", 5, True),  # it failed before it began a job
+        ("export", 4, False),  # the next job came, and nobody exported again
+        ("export", 5, True),
     ],
 )
-def test_which_failures_still_count(step: str, hours: int, told: bool):
-    job = JobLog(id="1", status="done", started=NOW, ended=NOW, dates=[])
-    log = StepLog(step=step, status="failed", error="away", started=NOW + timedelta(hours=hours))
+def test_which_failures_still_count(step: str, after: int, told: bool):
+    """The clock was a year ahead when the job began, and says nothing."""
+    job = JobLog(id="1", number=5, status="done", started=NOW, ended=NOW, dates=[])
+    began = NOW - timedelta(days=365)
+    log = StepLog(step=step, after=after, status="failed", error="away", started=began)
     found = [str(item) for item in failed_steps([log], [job])]
     assert found == ([f"the last 'amad {step}' failed: away"] if told else [])
 
@@ -135,3 +140,19 @@ def test_a_fleet_whose_first_night_fails_is_told_and_keeps_what_was_told_before(
     tell(yard.stage, well=False)
     (line,) = (yard.runs / "alerts.jsonl").read_text().splitlines()
     assert "the last 'amad validate' failed: too many fail" in line
+
+
+def test_a_step_notes_the_newest_job_and_a_clock_that_was_ahead_is_told(yard: Yard, monkeypatch):
+    number = yard.log(0, number=4).number
+    with monkeypatch.context() as clock:
+        clock.setattr(step_log, "datetime", SimpleNamespace(now=lambda zone: NEXT_YEAR))
+        clock.setattr(run_log, "datetime", SimpleNamespace(now=lambda zone: NEXT_YEAR))
+        with pytest.raises(DataError), noted(yard.runs, "export"):
+            raise DataError("the database is away")
+    (log,) = step_logs(yard.runs)
+    assert log.after == number
+    with noted(yard.runs, "ingest"):
+        pass
+    yard.log(1, number=5)
+    status, told, remedy = steps_of_the_night(yard.stage)
+    assert status == "warn" and "which is in the future" in told and "clock" in remedy

@@ -56,7 +56,7 @@ def causes(window: Window) -> list[Group]:
 
     A cause is what is told as one, and what every count of incidents for people counts.
     """
-    return grouped(find_changes({}, window, LOWEST), window)
+    return sorted(_found_together(find_changes({}, window, LOWEST), window), key=_order)
 
 
 def read_causes(runs: Path, champion: str | None, dates: Collection[date]) -> list[Group]:
@@ -86,12 +86,28 @@ def causes_on(found: Collection[Group], days: Collection[date]) -> list[Group]:
 def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
     """The changes in groups, the ones to look at first in front. Each change is in one group.
 
-    Only changes to the same state are told together.
+    Changes to the same state are told together if their incidents have one cause, also where what
+    joins these has another state or is told to nobody. So the groups of one state are never more
+    than the causes. Incidents that the window does not hold have none, and are grouped anew.
     """
+    whole = causes(window)
+    cause_of = {item.incident_id: place for place, own in enumerate(whole) for item in own.changes}
+    gone = [change for change in changes if change.incident_id not in cause_of]
+    groups = _found_together(gone, window)
+    there = [change for change in changes if change.incident_id in cause_of]
+    for own in _by(there, lambda change: (cause_of[change.incident_id], change.state)):
+        reporting = whole[cause_of[own[0].incident_id]].reporting
+        several = len({change.told.vehicle for change in own}) > 1
+        groups.append(_group(own, reporting if several else 0))
+    return sorted(groups, key=_order)
+
+
+def _found_together(changes: Sequence[Change], window: Window) -> list[Group]:
+    """Changes to the same state that are near each other in groups, in any order."""
     groups, rest = _of_fleet(list(changes), window)
     for of_one in _by(rest, lambda change: (change.told.vehicle, change.state)):
         groups += [_group(own) for own in _of_one_vehicle(of_one)]
-    return sorted(groups, key=_order)
+    return groups
 
 
 def _order(group: Group) -> tuple:

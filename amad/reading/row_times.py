@@ -22,7 +22,7 @@ from amad.reading.numbers import NotReadableError, flags, is_text, shown
 from amad.reading.readers import FileRefusedError, RawBatch, Resolve, read_batches
 from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
-from amad.reading.times import DAY_US, Times
+from amad.reading.times import AHEAD, DAY_US, Times
 from amad.reading.units import are_different
 from amad.reading.vehicle_ids import named_by
 
@@ -35,7 +35,6 @@ MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
 EARLY = "timestamp lies before 1980"
-AHEAD = "timestamp lies in the future"
 REPEATED = "timestamp is in the hour that is repeated when summer time ends"
 LEFT_OUT = "timestamp is in the hour that is left out when summer time begins"
 AGAIN = "elapsed time starts again"

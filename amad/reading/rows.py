@@ -35,9 +35,9 @@ from amad.reading.numbers import (
 )
 from amad.reading.outside_class import ValuesOf, add_values, lost_values, values_of
 from amad.reading.readers import FileRefusedError, RawBatch
-from amad.reading.row_times import AHEAD, Refuse, RowTimes
+from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
-from amad.reading.times import DAY_US
+from amad.reading.times import AHEAD, DAY_US
 from amad.reading.units import OTHER_UNIT, are_different, is_known, spellings
 from amad.reading.vehicle_ids import (
     NO_CLASS,

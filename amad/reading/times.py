@@ -49,6 +49,7 @@ TO_ISO = (
 # Elapsed time, whose hours may exceed 24.
 CLOCK = r"^(?P<h>\d{1,6}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
 DAY_US = 86_400_000_000
+AHEAD = "timestamp lies in the future"  # why a row is refused
 UNIT_US = {
     "ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9,
     "d": float(DAY_US),

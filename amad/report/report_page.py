@@ -129,7 +129,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     newest = max((*run.dates, *sources.published.manifests), default=None)
     since = since_last(sources.published, newest, stage.fleet) if newest and run.dates else None
     links = archive.links(None, days, here) if days else ""
-    known = known_since(jobs)
+    known = known_since(jobs, sources.published.manifests)
     html, report = _page(sources, run, health, since, known, neighbours=links, behind=behind)
     archive.write_page(place, html)
     if out is None:
@@ -165,7 +165,8 @@ def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
             facts = archive.facts_of(since, made_from, aside)
             # The links come with ``join_archive``, once it is known which dates have a page.
             own = archive.links(day, [day])
-            known = known_since(jobs[: jobs.index(run.job) + 1]) if run.job else {}
+            before = jobs[: jobs.index(run.job) + 1] if run.job else []
+            known = known_since(before, published.manifests)
             html, _ = _page(sources, run, run.health, since, known, neighbours=own, facts=facts)
         except DataError as error:  # the page of the last run is needed all the same
             say(f"there is no new page of {day}: {error}")

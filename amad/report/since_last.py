@@ -12,7 +12,13 @@ from pathlib import Path
 from amad.config import Fleet
 from amad.config.wording import of_causes
 from amad.incidents.wording import looks_like_a_sensor
-from amad.notify.changes import Change, NotifiedIncident, brought_up_to_date, find_changes
+from amad.notify.changes import (
+    Change,
+    NotifiedIncident,
+    State,
+    brought_up_to_date,
+    find_changes,
+)
 from amad.notify.grouping import LOWEST, grouped
 from amad.notify.published import Window, window_of
 from amad.notify.wording import headline_of_cause, notice_of
@@ -160,31 +166,30 @@ def since_last(published: PublishedDates, day: date, fleet: Fleet) -> SinceLast 
         for name, item in known.items()
         if item.state == "open" and name not in changed
     ]
-    states = {state: [c for c in changes if c.state == state] for state in ("new", "over")}
-    worse = [change for change in changes if change.state == "ongoing"]
+    items = _items([*changes, *quiet], now, fleet)
     return SinceLast(
         day=day,
         before=before,
         window=now,
-        new=_items(states["new"], now, fleet),
-        ongoing=_items([*worse, *quiet], now, fleet),
-        over=_items(states["over"], now, fleet),
+        new=items["new"],
+        ongoing=items["ongoing"],
+        over=items["over"],
     )
 
 
-def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
-    """The changes as the notices group them, the ones to look at first in front."""
-    found = []
+def _items(changes: list[Change], window: Window, fleet: Fleet) -> dict[State, list[Item]]:
+    """By state, the changes as the notices group them, the ones to look at first in front."""
+    found: dict[State, list[Item]] = {"new": [], "ongoing": [], "over": [], "withdrawn": []}
     for group in grouped(changes, window):
-        headline = ""
+        headline, state = "", group.changes[0].state
         if len(group.changes) > 1:
-            goes_on = group.changes[0].state == "ongoing"  # what is new of it stands in its lines
+            goes_on = state == "ongoing"  # what is new of it stands in its lines
             headline = (
                 headline_of_cause(group, fleet) if goes_on else notice_of(group, fleet, "").headline
             )
         worst = sorted(group.changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
         lines = [_line(change, window) for change in worst]
-        found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
+        found[state].append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found
 
 

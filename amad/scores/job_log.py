@@ -7,7 +7,7 @@ shared file system without locks two jobs may overlap; even then no partition is
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
@@ -263,15 +263,16 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
     return next((job for job in reversed(jobs) if job.findings is not None), None)
 
 
-def known_since(jobs: Sequence[JobLog]) -> dict[str, date]:
+def known_since(jobs: Sequence[JobLog], scored: Collection[date]) -> dict[str, date]:
     """By id, the findings that jobs for earlier dates named already, and the first of these dates.
 
     The date of a job is the newest one scored by then. A finding that a job in between did not name
-    is known since it came back. jobs: the newest last.
+    is known since it came back. jobs: the newest last. scored: the dates with scores; others do not
+    count, such as one of a wrong clock far ahead, which was set aside since.
     """
     found, newest = dict[str, date](), date.min
     for job in jobs:
-        newest = max([newest, *job.dates])
+        newest = max([newest, *(day for day in job.dates if day in scored)])
         if job.findings is not None and newest > date.min:
             found = {name: found.get(name, newest) for name in job.findings}
     return {name: day for name, day in found.items() if day < newest}

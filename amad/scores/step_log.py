@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import ClassVar
 
 from amad.config import DataError
+from amad.scores.job_log import job_logs
 from amad.scores.run_log import RunLog
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
 OCCASIONAL = ("drift", "export")  # those that not every night has
+BESIDE_JOBS = ("score", *OCCASIONAL)  # a failure of these is told until the next job
 
 
 class StepLog(RunLog):
-    """The last run of one step."""
+    """The last run of one step. after: the number of the newest scoring job when it began."""
 
     FILE: ClassVar[str] = "steps"
     SEALED: ClassVar[bool] = True
 
     step: str
+    after: int = 0
 
 
 @contextmanager
@@ -50,7 +53,9 @@ def noted(runs: Path, step: str) -> Iterator[None]:
         yield
         return
     try:
-        with StepLog.begun(datetime.now(UTC), step=step).kept(partial(_write, runs)):
+        after = _newest_job(runs) if step in BESIDE_JOBS else 0
+        log = StepLog.begun(datetime.now(UTC), step=step, after=after)
+        with log.kept(partial(_write, runs)):
             yield
     finally:
         os.close(lock)
@@ -70,6 +75,13 @@ def step_logs(runs: Path) -> list[StepLog]:
             log.look_at(runs, _lock(runs, step))
             found.append(log)
     return found
+
+
+def _newest_job(runs: Path) -> int:
+    """The number of the newest scoring job; 0 before the first one."""
+    with suppress(OSError):
+        return max((job.number for job in job_logs(runs)[0]), default=0)
+    return 0
 
 
 def _write(runs: Path, log: StepLog) -> None:

@@ -9,7 +9,7 @@ from amad.config import DataError
 from amad.config.wording import count, some
 from amad.scores.job_log import JobLog, left_undone
 from amad.scores.retention import Retention
-from amad.scores.step_log import OCCASIONAL, StepLog, step_logs
+from amad.scores.step_log import BESIDE_JOBS, StepLog, step_logs
 from amad.telemetry.lake import Lake
 from amad.telemetry.trouble import UNDONE, Trouble
 
@@ -30,14 +30,15 @@ def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Troub
     """A finding for each step whose last run did not get to its end.
 
     jobs: the newest last. A ``score`` that began a job is told by the job's log, and a step that
-    not every night has is told until the next job.
+    not every night has is told until the next job. Jobs are compared by their numbers, since a
+    clock may have been wrong.
     """
-    newest = jobs[-1].started if jobs else None
+    newest = jobs[-1].number if jobs else 0
     return [
         Trouble(kind=UNDONE, subject=f"the last 'amad {log.step}'", text=log.trouble)
         for log in steps
         if log.trouble
-        if not (log.step in ("score", *OCCASIONAL) and newest is not None and newest >= log.started)
+        if not (log.step in BESIDE_JOBS and newest > log.after)
     ]
 
 

@@ -7,12 +7,13 @@ quarantined days, failed sensors: found in what ingest and validate left behind.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
-from amad.config import DataError, Fleet, Settings
+from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.wording import NAMED, count, some
 from amad.reading import times
 from amad.telemetry.counter_findings import CounterFinding, counter_findings
@@ -31,9 +32,10 @@ from amad.telemetry.refusals import (
 )
 from amad.telemetry.refused_files import RefusedSeries, refused_series
 from amad.telemetry.schemas import PROFILE, QUARANTINE
-from amad.telemetry.silence import silent_vehicles, vanished_channels
+from amad.telemetry.silence import Silence, silent_vehicles, vanished_channels
 from amad.telemetry.trouble import KINDS, Health, Trouble
 
+NEW_IDS = 3  # vehicles at most that are named as perhaps the same as a silent one
 RECENT = 7  # dates of a vehicle: a sensor that failed on one of them is told
 VALIDATE = "run 'amad validate' again"
 BACKWARDS = "ran backwards, which no counter can, on"
@@ -98,6 +100,13 @@ def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
     for vehicle, day, _ in lake.days():
         if day > latest:
             ahead.setdefault(vehicle, []).append(day)
+    many = len(lake.vehicles())
+    if len(ahead) > max(1, many / 2):
+        text = (
+            f"of {len(ahead):,} of {count(many, 'vehicle')} lie in the future by the clock of this "
+            f"machine, up to {max(map(max, ahead.values()))}: is that clock behind?"
+        )
+        return [Trouble(kind="future", subject="rows", text=text)]
     return [
         Trouble(
             kind="future",
@@ -111,6 +120,9 @@ def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
 def _silent(lake: Lake, fleet: Fleet, much: list[FileRefusals]) -> list[Trouble]:
     days = [(vehicle, day) for vehicle, day, _ in lake.days()]
     newest = max((day for _, day in days), default=None)
+    first: dict[str, date] = {}
+    for vehicle, day in days:
+        first[vehicle] = min(day, first.get(vehicle, day))
     return [
         Trouble(
             kind="silent",
@@ -125,11 +137,33 @@ def _silent(lake: Lake, fleet: Fleet, much: list[FileRefusals]) -> list[Trouble]
                 f"; it is not, if its rows are among those refused of {some(files)}"
                 if files
                 else ""
+            )
+            + (
+                f"; if {' or '.join(others)}, of its class and first seen when it fell silent, is "
+                "this vehicle under a new id, join the two under source: vehicle: aliases: in the "
+                "fleet file"
+                if others
+                else ""
             ),
         )
         for item in silent_vehicles(days, newest, fleet.quality.retired)
         for files in [files_of(item.vehicle, much, fleet)]
+        for others in [_successors(item, first, fleet)]
     ]
+
+
+def _successors(gone: Silence, first: dict[str, date], fleet: Fleet) -> list[str]:
+    """The vehicles of its class that came when a silent one would have reported next.
+
+    None where there are so many that the fleet was enlarged. first: by vehicle, its first date.
+    """
+    found, begin = list[str](), min(first.values())  # of the fleet: then nobody has come
+    for vehicle, day in sorted(first.items()):
+        if vehicle != gone.vehicle and day > begin and 0 <= (day - gone.last).days <= gone.usual:
+            with suppress(ConfigError):  # of a class that the fleet file has no more
+                if fleet.class_of(vehicle) == fleet.class_of(gone.vehicle):
+                    found.append(vehicle)
+    return found if len(found) <= NEW_IDS else []
 
 
 def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:

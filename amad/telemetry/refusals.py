@@ -18,6 +18,7 @@ from amad.config import DataError, Fleet
 from amad.config.wording import count, some
 from amad.reading.batch import FileRefusedError
 from amad.reading.rules import reading_rules
+from amad.reading.times import AHEAD
 from amad.reading.vehicle_ids import NO_CLASS, vehicle_of_path
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed
@@ -276,10 +277,15 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
                 f"{' and '.join(said)} were refused, most often: {reason} ({rows:,} rows)"
                 + (f"; for example {shown}" if shown else "")
                 + f". At most {_percent(limit)} may be (quality.max_refused_share); all stand in "
-                f"{rejected}. Mend the files or the source section of the fleet file, then run "
-                "'amad ingest'"
+                f"{rejected}. {_remedy(reason)}, then run 'amad ingest'"
             )
     return None
+
+
+def _remedy(reason: str) -> str:
+    if reason == AHEAD:
+        return "Set the clocks of this machine and of the loggers right"
+    return "Mend the files or the source section of the fleet file"
 
 
 def _counted(files: Mapping[str, IngestedFile]) -> Iterator[FileRefusals]:

@@ -56,7 +56,7 @@ def newest_date(dates: list[date], today: date | None = None) -> Finding:
     away = (today - dates[-1]).days
     finding = f"of {dates[-1]}, {count(away, 'day')} ago"
     if away < -1:
-        clock = "a logger's clock is ahead: find its rows, and mend or refuse them"
+        clock = "this machine's clock is behind, or a logger's is ahead: see 'rows in the future'"
         return warn(f"of {dates[-1]}, which is in the future", clock)
     if len(dates) == 1:
         silent = away > 2
@@ -65,8 +65,8 @@ def newest_date(dates: list[date], today: date | None = None) -> Finding:
     if silent:
         return warn(
             f"{finding}: the whole fleet is silent",
-            "look at the upload, the raw folder and the schedule of 'amad ingest'; leave it if "
-            "this is a finished recording",
+            "look at the upload, the raw folder, the schedule of 'amad ingest' and the clock of "
+            "this machine; leave it if this is a finished recording",
         )
     return ok(finding)
 

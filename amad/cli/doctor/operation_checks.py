@@ -50,7 +50,7 @@ def last_scoring(stage: Stage) -> Finding:
         where = f"process {last.pid} on {last.host}"
         return ok(f"job {last.id} is running, {where}")
     ended = last.ended or last.started
-    age = datetime.now(UTC) - ended
+    now = datetime.now(UTC)
     did = count(len(last.dates), "date") if last.dates else "nothing was new"
     undone = [(item.date, item.reason) for item in last.failed]
     undone += [(item.date, item.reason) for item in last.refused]
@@ -63,12 +63,11 @@ def last_scoring(stage: Stage) -> Finding:
     if last.blank:
         finding = f"job {last.id} could give no row a score of {last.dates_without_score}"
         return warn(finding, "see 'unscored quarantined days' above, and mend the data")
-    if age < -timedelta(hours=1):  # no missed night would be seen until the clock is there
+    if _is_ahead(ended, now):  # no missed night would be seen until the clock is there
         remedy = "see that the clock of this machine is right, then run 'amad score'"
-        finding = f"job {last.id} ended at {ended:%Y-%m-%d %H:%M} UTC, which is in the future"
-        return warn(finding, remedy)
-    finding = f"job {last.id} ended well {_ago(age)}, {did}"
-    if age > NIGHTLY:
+        return warn(f"job {last.id} ended {_when(ended, now)}", remedy)
+    finding = f"job {last.id} ended well {_when(ended, now)}, {did}"
+    if now - ended > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers 'amad-score@*'"
         return warn(finding, remedy)
     return ok(finding)
@@ -81,8 +80,13 @@ def steps_of_the_night(stage: Stage) -> Finding:
         named = some((str(item) for item in failed), SHOWN, "; ")
         return fail(named, "mend that and run them again, in the order of the night")
     now = datetime.now(UTC)
-    ran = (f"{log.step} {log.status} {_ago(now - (log.ended or log.started))}" for log in steps)
-    return ok(", ".join(ran) or "none has run yet")
+    last = {log.step: log.ended or log.started for log in steps}
+    ran = ", ".join(f"{log.step} {log.status} {_when(last[log.step], now)}" for log in steps)
+    if any(_is_ahead(moment, now) for moment in last.values()):
+        return warn(
+            ran, "see that the clock of this machine is right; the next night notes them anew"
+        )
+    return ok(ran or "none has run yet")
 
 
 def freshness(stage: Stage) -> Finding:
@@ -185,6 +189,15 @@ def _is_json(path: Path) -> bool:
     return True
 
 
-def _ago(age: timedelta) -> str:
-    hours = age.total_seconds() / 3600
+def _when(moment: datetime, now: datetime) -> str:
+    """How long ago a moment is, in words; it may lie ahead, where a clock was put back."""
+    hours = (now - moment).total_seconds() / 3600
+    if _is_ahead(moment, now):
+        return f"at {moment:%Y-%m-%d %H:%M} UTC, which is in the future"
+    if hours >= 48:
+        return f"{count(int(hours // 24), 'day')} ago"
     return f"{hours:.0f} h ago" if hours >= 1 else f"{max(0, 60 * hours):.0f} min ago"
+
+
+def _is_ahead(moment: datetime, now: datetime) -> bool:
+    return moment - now > timedelta(hours=1)

@@ -31,7 +31,7 @@ from amad.windows.series import Series
 from amad.windows.store import WindowStore
 
 SETTINGS = {"seed", "prepare", "model", "mask", "loss", "train"}  # sections that make a network
-DATA, COMMIT = "data", "git_commit"  # tags of a version
+DATA, VERSION, COMMIT = "data", "amad_version", "git_commit"  # tags of a version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +115,13 @@ def changes(
         as_many = f"other values or events in {lineage[DATA]}, as before"
         moved = f"{tags[DATA]} -> {lineage[DATA]}"
         told.append(f"data: {as_many if tags[DATA] == lineage[DATA] else moved}")
+    if (release := champion.tags.get(VERSION, lineage[VERSION])) != lineage[VERSION]:
+        told.append(f"amad {release} -> {lineage[VERSION]}")
     if tags[COMMIT] != lineage[COMMIT]:
         told.append(f"commit {tags[COMMIT][:8]} -> {lineage[COMMIT][:8]}")
     since = f"since version {champion.version}"
     if not told:
-        return f"settings, data, fleet file and commit are as they were {since}"
+        return f"settings, data, fleet file and code are as they were {since}"
     return f"changed {since}: {'; '.join(told)}"
 
 

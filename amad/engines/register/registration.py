@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+import amad
 from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.config.wording import count
@@ -158,7 +159,7 @@ class _Candidate:
         about = extent(store)
         return {
             **self.identity,
-            **git_state(stage.settings.home),
+            **code_state(Path(amad.__file__).parents[1]),
             DATA: f"{about['rows']:,} rows of {count(about['vehicles'], 'vehicle')}, "
             f"{about['first']} to {about['last']}",
             "params_digest": stage.params.digest,
@@ -278,19 +279,27 @@ def _example(lake: Lake):
     return frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None))
 
 
-def git_state(home: Path) -> dict[str, str]:
-    """``git_commit`` and ``git_dirty`` of the project; ``none`` outside a repository.
+def code_state(folder: Path) -> dict[str, str]:
+    """Which code ran: ``amad_version``, ``git_commit`` and ``git_dirty``.
 
-    Changes to the figures and hashes that the pipeline itself writes for git do not count as dirty.
+    The last two are ``none`` where the code is no checkout, such as a wheel's, which may well lie
+    in a folder of somebody else's repository. Changes to the figures and hashes that the pipeline
+    itself writes for git do not count as dirty.
+
+    folder: the one that holds the package ``amad``.
     """
-    own = ("--", ".", ":(exclude)data", ":(exclude)dvc.lock")
+    found = {"amad_version": amad.__version__, "git_commit": "none", "git_dirty": "none"}
     try:
-        commit, status = (
+        _, commit, status = (
             subprocess.run(
-                ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
             ).stdout.strip()
-            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", *own))
+            for arguments in (
+                ("ls-files", "--error-unmatch", "amad/__init__.py"),
+                ("rev-parse", "HEAD"),
+                ("status", "--porcelain", "--", ".", ":(exclude)data", ":(exclude)dvc.lock"),
+            )
         )
     except (OSError, subprocess.CalledProcessError):
-        return {"git_commit": "none", "git_dirty": "none"}
-    return {"git_commit": commit, "git_dirty": "true" if status else "false"}
+        return found
+    return found | {"git_commit": commit, "git_dirty": "true" if status else "false"}

@@ -15,13 +15,14 @@ from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
-from amad.notify.published import Window, window_of
+from amad.notify.published import DAYS, Window, window_of
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, last_version, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.step_log import StepLog, step_logs
 from amad.scores.unscored import failed_steps, first_date
 from amad.telemetry.checksums import Checksums
+from amad.telemetry.health import latest_date
 
 State = Literal[
     "scored", "quarantined", "without scores", "not scored", "stale", "incomplete", "damaged",
@@ -80,7 +81,8 @@ class Ledger:
     newest_row: the watermark of the lake. newest_scored: the newest date with scores. behind: dates
     of the lake after that. unjudged: vehicle-days that the next job judges before it scores. job:
     the last one. damaged_logs: files that are left out.
-    steps: the last run of each step of a night. failed_steps: what went wrong with them.
+    steps: the last run of each step of a night. failed_steps: what went wrong with them. ahead:
+    that the newest date lies in the future; empty where it does not.
     """
 
     fleet: str
@@ -94,6 +96,7 @@ class Ledger:
     damaged_logs: list[str]
     steps: list[StepLog] = field(default_factory=list)
     failed_steps: list[str] = field(default_factory=list)
+    ahead: str = ""
 
     @property
     def open(self) -> list[DateEntry]:
@@ -121,7 +124,7 @@ class Ledger:
         if self.job is not None and self.job.untold:
             told = "; ".join(self.job.untold)
             found.append(f"{told}. Once that is mended, run {self.job.tells_again}")
-        return found
+        return found + ([self.ahead] if self.ahead else [])
 
     @property
     def is_well(self) -> bool:
@@ -198,6 +201,18 @@ def read_ledger(stage: Stage) -> Ledger:
         damaged_logs=[str(path) for path in unreadable],
         steps=steps,
         failed_steps=[str(trouble) for trouble in failed_steps(steps, logs)],
+        ahead=_ahead(stage, entries),
+    )
+
+
+def _ahead(stage: Stage, entries: list[DateEntry]) -> str:
+    """That the newest date lies in the future by this machine's clock, and what follows."""
+    newest = max((item.date for item in entries), default=date.min)
+    if not stage.fleet.source.has_clock or newest <= latest_date():
+        return ""
+    return (
+        f"{newest} lies in the future by the clock of this machine, and nobody is told of "
+        f"incidents that are more than {DAYS} days older: 'amad doctor' says what to do"
     )
 
 
