@@ -36,3 +36,8 @@ def test_a_setting_above_the_header_and_a_row_without_a_time_are_no_factors(fiel
     field.write("van.csv", [*before, "time,speed,level", ",km/h,", ",12.5,900", *rows])
     fleet, told = field.draft()
     assert len(fleet.channels) == 2 and "240 rows of 1 vehicle read, 1 refused" in told
+
+
+def test_a_setting_that_reads_like_a_factor_is_refused_with_the_way_out(field):
+    field.write("van.csv", ["Offset,60", *("time,speed", f"{stamp(0)},1.5", f"{stamp(1)},2.5")])
+    assert "if it is a setting that changes no value, delete the line" in field.refusal()

@@ -159,3 +159,23 @@ def test_a_time_that_begins_again_too_often_is_named_before_times_are_made_up(fi
     rows = [f"{cell(n)},{wave(n)}" for n in range(ROWS)]
     field.write("log_20260105_080000.csv", [f"{header},speed", *rows])
     assert f"column '{header}' has the name of a time" in field.refusal()
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "more"),
+    [
+        ("time,name,value", "{at},a,{value}", ",b,{value}"),
+        ("time,speed,level", "{at},{value},4", ",{value},5"),
+    ],
+)
+def test_a_time_only_in_the_first_row_of_a_group_is_told_with_the_way_out(field, header, row, more):
+    rows = (text.format(at=stamp(n), value=wave(n)) for n in range(ROWS) for text in (row, more))
+    field.write("van.csv", [header, *rows])
+    assert "write it into each row of the group" in field.draft()[1]
+
+
+def test_single_rows_without_a_time_are_no_groups(field):
+    rows = [f"{stamp(n) if n % 40 else ''},{wave(n)}" for n in range(ROWS)]
+    field.write("van.csv", ["time,speed", *rows])
+    told = field.draft()[1]
+    assert "timestamp is missing: 6" in told and "write it into each row" not in told

@@ -10,6 +10,7 @@ from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
 from amad.reading.cut_rows import of_short_rows
+from amad.reading.row_times import MISSING
 
 WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
@@ -19,6 +20,11 @@ UNITS = "units: {}; values stay in the units of the files, and none is converted
 NO_PERIOD = (
     "nothing in the files tells how far apart the rows are; if you know it, set period_seconds: "
     "days and the promised number of incidents per vehicle-day follow from it"
+)
+
+FEW_TIMES = (
+    "many rows have no time, and none is carried on from the row above: if a time stands only in "
+    "the first row of its group, write it into each row of the group, then draft again"
 )
 
 
@@ -178,6 +184,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
         example = f", such as in {next(iter(trial.short))}"
         lines.append(f"  {of_short_rows(sum(trial.short.values()), example)}")
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
+    if 10 * trial.reasons[MISSING] > trial.rows + refused:
+        lines.append(f"  {FEW_TIMES}")
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)
     return lines

@@ -44,7 +44,7 @@ FACTOR = re.compile(
 )
 FACTORS = (
     "a line of factors: {} makes values of the counts in the rows, which is not done here: write "
-    "the values, without this line"
+    "the values, without this line; if it is a setting that changes no value, delete the line"
 )
 MAY_BE_FACTORS = (
     "a line of numbers without a time under the line of units, {}: if they are factors, write the "
