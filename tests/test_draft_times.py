@@ -277,6 +277,7 @@ def test_times_with_and_without_an_offset_are_told(field):
         ("timestamp", 177_347_520_000, 1),
         ("time_mjd", 61_045.3, 0.5),
         ("JD", 2_461_045.5, 2**-10),
+        ("Time  1 - default sample rate [s]", 0.0, 0.5),
     ],
 )
 def test_a_time_in_an_unknown_unit_is_named_before_times_are_made_up(field, header, first, step):

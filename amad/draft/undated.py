@@ -85,9 +85,9 @@ def unit_of(header: str, samples: list[Sampled]) -> str | None:
     name, unit = name_and_unit(header)
     unit = unit or samples[0].units.get(tidy(header), "").strip(" []()")
     if unit:
-        return _unit_of(unit) or (None if CLOCK.fullmatch(unit) else "")
+        return unit_of_time(unit) or (None if CLOCK.fullmatch(unit) else "")
     words = re.split(r"[ _]|(?<=time)", name.strip().lower())
-    return _unit_of(words[-1]) or (_unit_of(words[0]) if SINCE.search(name) else None)
+    return unit_of_time(words[-1]) or (unit_of_time(words[0]) if SINCE.search(name) else None)
 
 
 def of_elapsed(
@@ -230,7 +230,7 @@ def is_no_duration(value_N: np.ndarray) -> bool:
     return any(abs(step * DAY / usual - 1) < 0.01 for usual in SENSIBLE)
 
 
-def _unit_of(text: str) -> str | None:
+def unit_of_time(text: str) -> str | None:
     """The value of ``source.timestamp.unit`` for a spelling of a unit of time."""
     text = text.strip().lower()
     return next((unit for unit, words in WORDS.items() if re.fullmatch(words, text)), None)

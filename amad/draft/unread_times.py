@@ -9,7 +9,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
-from amad.draft.undated import BARE, is_named_elapsed
+from amad.draft.undated import BARE, is_named_elapsed, unit_of_time
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
 
@@ -19,6 +19,7 @@ GPS_TIME = re.compile(
     r"([ _]?m?s)?|(gps|gnss)[ _]*(m?s|secs?|seconds?|millis(econds)?))|gwk|gms",
     re.I,
 )
+BEGINS = re.compile(r"(time|zeit)\b", re.I)
 OF_YEAR = re.compile(r"(decimal[ _]?)?year|doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year")
 PART_OF_TIME = re.compile(
     rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
@@ -172,7 +173,8 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
 
     The days of a year, or years, must run: a year that stands may be that of the vehicle. What may
     be a time since a start by its name rises in most rows: it may begin again too often to be read.
-    A bare t or second, which may be another quantity or of a minute, rises in all.
+    A bare t or second, which may be another quantity or of a minute, rises in all. So does what
+    begins with Time and is in seconds or the like, as Time 1 - default sample rate [s].
     """
     found = set()
     for header, cells in columns.items():
@@ -181,6 +183,9 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
         least = MOSTLY if TIME.fullmatch(name) or not BARE.fullmatch(name) else 1 - 1e-9
         rises = len(step) > 1 and (step > 0).mean() > least
         named = TIME.fullmatch(name) or is_named_elapsed(name)
+        begins = BEGINS.match(name) and unit_of_time(name_and_unit(header)[1])
+        if begins and len(step) > 1 and (step > 0).all():
+            found.add(header)
         if (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
             found.add(header)
     return found
