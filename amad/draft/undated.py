@@ -87,7 +87,8 @@ def unit_of(header: str, samples: list[Sampled]) -> str | None:
     if unit:
         return unit_of_time(unit) or (None if CLOCK.fullmatch(unit) else "")
     words = re.split(r"[ _]|(?<=time)", name.strip().lower())
-    return unit_of_time(words[-1]) or (unit_of_time(words[0]) if SINCE.search(name) else None)
+    of_first = unit_of_time(words[0]) if SINCE.search(name) else None  # as in ms_of_day
+    return of_first or unit_of_time(words[-1])
 
 
 def of_elapsed(
