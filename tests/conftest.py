@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -122,11 +123,15 @@ def _quiet_engines() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ray_files() -> Iterator[None]:
+def _ray() -> Iterator[None]:
     """What Ray leaves of each start, its logs above all, goes with the tests."""
+    from ray_kit import start_fewer_processes
+
     folder = tempfile.mkdtemp(prefix="amad-")  # short, for the paths of sockets
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        if "ray" in sys.modules:
+            start_fewer_processes()
         yield
     shutil.rmtree(folder, ignore_errors=True)
 

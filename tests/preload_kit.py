@@ -11,7 +11,9 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import optuna  # noqa: F401
 import ray.train.torch  # noqa: F401
 from mlflow.utils.requirements_utils import _init_modules_to_packages_map
+from ray_kit import start_fewer_processes
 from sqlalchemy.orm import configure_mappers
 
+start_fewer_processes()
 configure_mappers()
 _init_modules_to_packages_map()  # reads the metadata of every installed package
