@@ -11,6 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -134,6 +135,33 @@ def _ray() -> Iterator[None]:
             start_fewer_processes()
         yield
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages(_shared: None) -> Iterator[None]:
+    """Great Expectations compiles the templates of its pages once for all tests.
+
+    It takes a sixth of the time of a validation.
+    """
+    import jinja2
+    import shared_kit
+
+    from amad.engines.validate import quality
+
+    assert shared_kit.FOLDER is not None
+    (folder := shared_kit.FOLDER / "pages").mkdir(exist_ok=True)
+    kept, sound = jinja2.FileSystemBytecodeCache(str(folder)), quality._validate
+
+    def validate(*arguments: object) -> dict:
+        from great_expectations.render.view import view
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(view, "Environment", partial(jinja2.Environment, bytecode_cache=kept))
+            return sound(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "_validate", validate)
+        yield
 
 
 @pytest.fixture(scope="session")
