@@ -6,10 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -122,13 +124,44 @@ def _quiet_engines() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ray_files() -> Iterator[None]:
+def _ray() -> Iterator[None]:
     """What Ray leaves of each start, its logs above all, goes with the tests."""
+    from ray_kit import start_fewer_processes
+
     folder = tempfile.mkdtemp(prefix="amad-")  # short, for the paths of sockets
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        if "ray" in sys.modules:
+            start_fewer_processes()
         yield
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages(_shared: None) -> Iterator[None]:
+    """Great Expectations compiles the templates of its pages once for all tests.
+
+    It takes a sixth of the time of a validation.
+    """
+    import jinja2
+    import shared_kit
+
+    from amad.engines.validate import quality
+
+    assert shared_kit.FOLDER is not None
+    (folder := shared_kit.FOLDER / "pages").mkdir(exist_ok=True)
+    kept, sound = jinja2.FileSystemBytecodeCache(str(folder)), quality._validate
+
+    def validate(*arguments: object) -> dict:
+        from great_expectations.render.view import view
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(view, "Environment", partial(jinja2.Environment, bytecode_cache=kept))
+            return sound(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "_validate", validate)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,11 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import pytest
 
 SECONDS = 300
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -21,6 +24,17 @@ CONTEXT.set_forkserver_preload([
     "pipelines.report", "pipelines.score", "pipelines.train", "pipelines.tune",
 ])  # fmt: skip
 CHANGES = ("INSERT", "UPDATE", "DELETE")
+START_SERVER = forkserver._forkserver.ensure_running
+
+
+def _start_server() -> None:
+    """Before Python 3.12, what the server imports is sought without this process's ``sys.path``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        START_SERVER()
+
+
+forkserver._forkserver.ensure_running = _start_server
 
 
 def run_to_its_end(process: BaseProcess, said: Path | None = None) -> int | None:
@@ -73,6 +87,7 @@ def _run(
     said: str,
     environment: dict[str, str],
 ) -> None:
+    assert "preload_kit" in sys.modules, "it was forked without the engines"
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 

@@ -1,4 +1,8 @@
-"""The whole pipeline once, for real: a tiny fleet through `dvc repro` with Ray, MLflow and GX."""
+"""The whole pipeline once, for real: a tiny fleet through `dvc repro` with Ray, MLflow and GX.
+
+The sweep runs under Ray. The training runs in its stage here, and under Ray from the scripts of the
+cluster, which have to make the same bytes.
+"""
 
 import json
 import os
@@ -63,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             home / "conf/cluster/local.yaml",
-            {"workers": 1, "max_concurrent_trials": 1},
+            {"workers": 0, "max_concurrent_trials": 1},
         ),
     ):  # fmt: skip
         path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes)))
@@ -193,7 +197,7 @@ def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
 @pytest.mark.cluster
 @pytest.mark.timeout(1800)  # with the first run, which it is compared with
 def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
-    """What the RayJobs run: train.sh and night.sh, here with a profile that trains without Ray."""
+    """What the RayJobs run: train.sh and night.sh, here with a profile that trains under Ray."""
     names = ("ingest.json", "best.json", "evaluation/metrics.json", "scoring.json")
     before = {name: read(project, name) for name in names}
     bundle = contents(project / "data" / FLEET / "bundle")
@@ -202,7 +206,9 @@ def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
     for name in ("mlflow.db", "dvc.lock"):
         (project / name).unlink(missing_ok=True)
     profile = project / "conf/cluster/local.yaml"
-    profile.write_text(profile.read_text().replace("workers: 1", "workers: 0"))
+    before_ray = profile.read_text()
+    assert "workers: 0" in before_ray
+    profile.write_text(before_ray.replace("workers: 0", "workers: 1"))
     shell(project, "infra/k8s/train.sh", FLEET)
     assert read(project, "ingest.json") == before.pop("ingest.json")
     shell(project, "infra/schedule/night.sh", FLEET)

@@ -29,7 +29,7 @@ from amad.engines.shared.model_registry import champion_version, fetched
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.shared.unit_engines import unit_engine
-from amad.engines.train import training
+from amad.engines.train import trainer
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep import sweep_fleet
 from amad.ingest.ingestion import ingest
@@ -153,7 +153,7 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
 ) -> None:
     import ray
 
-    monkeypatch.setattr(training, "GROW_SECONDS", 1.0)
+    monkeypatch.setattr(trainer, "GROW_SECONDS", 1.0)
     # Ray plans with a node that is gone for a moment, and waits for it 60 s by default.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "8")
     grown: list[bool] = []

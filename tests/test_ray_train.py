@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickletools
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, with_tracking_store
+from ray import cloudpickle
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_cluster import local_cpus, ray_session
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
-from amad.engines.train import training
+from amad.engines.train.trainer import make_trainer
 from amad.engines.train.training import train_fleet, training_digest
 from amad.model import read_bundle
 from amad.model.checkpoint import STATE, Checkpoint
@@ -135,7 +137,7 @@ def test_what_is_overridden_of_ray_is_still_there(
     from ray.train.torch import TorchTrainer
 
     stage = toy_stage(tmp_path / "home", engine_params(), PROFILE, store)
-    trainer = training._trainer(None, None, stage, "a run", tmp_path / "events.jsonl")
+    trainer = make_trainer(print, {}, stage, "a run", tmp_path / "events.jsonl")
     rays, ours = (
         {type(callback).__name__ for callback in kind._create_default_callbacks(trainer)}
         for kind in (TorchTrainer, type(trainer))
@@ -146,6 +148,18 @@ def test_what_is_overridden_of_ray_is_still_there(
     for made in (trainer, given["scaling_policy"], given["failure_policy"]):
         own, base = vars(type(made)), type(made).__base__
         assert [name for name in own if not hasattr(base, name)] == [], base
+    # Of amad, Ray's processes import what these name: not MLflow, which takes each of them seconds.
+    sent = [trainer.run_config.callbacks, given["scaling_policy"], given["failure_policy"]]
+    named = {
+        word
+        for operation, word, _ in pickletools.genops(cloudpickle.dumps(sent))
+        if "UNICODE" in operation.name and word.startswith("amad.")
+    }
+    modules = {name for name in sys.modules if name.startswith("amad.")} & named
+    assert "amad.engines.train.trainer" in modules
+    code = f"import sys, {', '.join(modules)}; print('mlflow' in sys.modules)"
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert told == "False\n", modules
 
 
 def test_a_checkpoint_under_the_name_of_another_run_is_refused(

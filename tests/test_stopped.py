@@ -22,7 +22,8 @@ from pipelines import evaluate, register, report, score
 
 pytestmark = pytest.mark.engine
 NAME = "amad-nights"
-PARAMS = kit_params(members=["innovation", "amad"])
+# Whether the network has a vote is not asked with injected faults: half of the time of evaluate.
+PARAMS = kit_params(members=["innovation", "amad"], amad_weight=1.0)
 
 
 @pytest.fixture

@@ -7,15 +7,7 @@ driver that watches. See docs/explanation/training.md for the reasons.
 from dataclasses import asdict
 from pathlib import Path
 
-from amad.config import (
-    AmadError,
-    ClusterProfile,
-    ConfigError,
-    DataError,
-    Params,
-    ServiceError,
-    Stage,
-)
+from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_checkpoint import own_copy
@@ -23,8 +15,9 @@ from amad.engines.shared.ray_cluster import ray_session, require_gpus, told_by_w
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
-from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
+from amad.engines.shared.training_curve import TrainingCurve, followed
 from amad.engines.shared.unit_engines import one_thread
+from amad.engines.train.trainer import make_trainer
 from amad.engines.train.worker import run_worker
 from amad.model import (
     Amad,
@@ -43,7 +36,6 @@ from amad.windows import WindowStore, why_none_fits
 CODE = ("amad.model", "amad.windows")  # what the weights depend on
 FIGURES = ("parameters", "train_windows", "epoch_windows")  # of the result, for MLflow
 HEALTH_SECONDS = "0.5"  # between two looks of Ray's controller at its workers; 2 by default
-GROW_SECONDS = 60.0  # between two looks whether a training on fewer workers can have more again
 
 
 def train_fleet(stage: Stage) -> TrainResult:
@@ -185,7 +177,7 @@ def _train_with_ray(
 
     say(f"training with {profile.workers} {profile.device} workers, run {name}")
     with ray_session(profile):
-        trainer = _trainer(job, store, stage, name, events)
+        trainer = make_trainer(run_worker, {"job": job, "store": store}, stage, name, events)
         with followed(events, handle):
             try:
                 result = trainer.fit()
@@ -194,117 +186,6 @@ def _train_with_ray(
         with own_copy(result.checkpoint) as kept:
             network = Checkpoint.read(kept).network(job.params.model)
     return result.return_value, network
-
-
-def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events: Path):
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig
-
-    profile = stage.profile
-    gpu, fewest = profile.device == "cuda", profile.min_workers
-    workers = profile.workers if fewest is None else (fewest, profile.workers)
-    one_machine = profile.address is None
-    return _trainer_class(one_machine=one_machine, fixed=one_machine and fewest is None)(
-        run_worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
-        train_loop_config={"job": job, "store": store},
-        torch_config=TorchConfig(backend=profile.backend),
-        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
-            num_workers=workers,  # type: ignore[arg-type]
-            elastic_resize_monitor_interval_s=GROW_SECONDS,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": profile.cpus_per_worker} | ({"GPU": 1} if gpu else {}),
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=stage.checkpoints,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=profile.max_failures),
-            callbacks=[_watch(events)],
-        ),
-    )
-
-
-def _watch(events: Path):
-    """A callback that appends what happens to the file ``events``, which the driver follows."""
-    from ray.train import UserCallback
-
-    class Watch(UserCallback):
-        """It runs in Ray's controller, on the driver's machine."""
-
-        def after_report(self, run_context, metrics, checkpoint) -> None:
-            append_event(events, metrics[0])
-
-        def after_exception(self, run_context, worker_exceptions) -> None:
-            if any(_comes_again(error) for error in worker_exceptions.values()):
-                return
-            error = next(iter(worker_exceptions.values()))
-            append_event(events, {"failure": str(error).splitlines()[0][:200]})
-
-    return Watch()
-
-
-def _trainer_class(*, one_machine: bool, fixed: bool):
-    """Ray's trainer without what costs seconds, or the exit code, and does nothing here.
-
-    It restarts workers that crashed and not those whose error would come again.
-
-    one_machine: on this machine's own Ray. fixed: with a number of workers that does not change.
-    Ray has no public way to leave these out; a test compares the names that are overridden with
-    those that Ray has.
-    """
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-    from ray.train.v2._internal.callbacks.placement_group_callback import (
-        PlacementGroupCleanerCallback,
-    )
-    from ray.train.v2._internal.execution.failure_handling import (
-        DefaultFailurePolicy,
-        FailureDecision,
-    )
-    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
-
-    class CrashesAlone(DefaultFailurePolicy):
-        """Begins again after a crash, but not where another attempt would end the same."""
-
-        def make_decision(self, training_failed_error) -> FailureDecision:
-            if _comes_again(training_failed_error):
-                return FailureDecision.RAISE
-            return super().make_decision(training_failed_error)
-
-    class OneMachine(FixedScalingPolicy):
-        """Without the process, of three seconds, that asks an autoscaler for machines."""
-
-        def _send_resource_request(self) -> None:
-            pass
-
-        _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
-
-    class Trainer(TorchTrainer):
-        """Without Ray's handler of SIGINT, which exits with 0 or 1 in the middle of ``fit``."""
-
-        def _register_sigint_handler(self, controller) -> None:
-            pass
-
-        def _initialize_and_run_controller(self, **arguments):
-            arguments["failure_policy"] = CrashesAlone(self.run_config.failure_config)
-            if fixed:
-                arguments["scaling_policy"] = OneMachine(self.scaling_config)
-            return super()._initialize_and_run_controller(**arguments)  # type: ignore[misc]
-
-        def _create_default_callbacks(self) -> list:
-            """Without those that start a process, of two seconds, for what there is not."""
-            unneeded: list[type] = [DatasetsCallback]
-            if one_machine:
-                unneeded.append(PlacementGroupCleanerCallback)
-            known = super()._create_default_callbacks()  # type: ignore[misc]  # the type is V1's
-            return [callback for callback in known if type(callback) not in unneeded]
-
-    return Trainer
-
-
-def _comes_again(error: BaseException) -> bool:
-    """Whether another attempt would end with the same error: the training diverged, for example."""
-    return isinstance(told_by_worker(error, ""), (ConfigError, DataError))
 
 
 def _explained(error: Exception, name: str, profile: ClusterProfile, storage: str) -> AmadError:

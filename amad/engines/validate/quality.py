@@ -228,7 +228,7 @@ def _validate(
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    context = gx.get_context(mode="file", project_root_dir=folder)
+    context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     site: Any = {
         "class_name": "SiteBuilder",
