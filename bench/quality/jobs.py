@@ -34,7 +34,7 @@ from bench.quality.records import result_to_json
 
 NETWORK_CODE = ("amad.model", "amad.windows")
 JUDGE_CODE = (
-    "amad.detect", "amad.metrics", "amad.windows", "amad.evaluation.harness",
+    "amad.detect", "amad.incidents", "amad.metrics", "amad.windows", "amad.evaluation.harness",
     "amad.evaluation.method_result", "amad.evaluation.objective", "amad.evaluation.units",
     "amad.evaluation.vote", "amad.simulator.faults", "bench.quality.jobs", "bench.quality.fleets",
     "bench.quality.records",
