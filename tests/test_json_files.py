@@ -290,12 +290,28 @@ def test_lines_of_text_between_lines_of_json_are_refused_alone(field):
     [
         {"time": [stamp(n) for n in range(9)], "speed": [*range(9)]},
         {"speed": {str(n): wave(n) for n in range(9)}},
-        {"speed": [{"ts": n, "value": n} for n in range(9)], "rpm": [{"ts": 1, "value": 2}]},
+        {"speed": [{"value": n} for n in range(9)], "rpm": [{"value": 2}]},
+        {"speed": [{"ts": n, "value": n} for n in range(9)], "rpm": [{"ts": 1, "raw": 2}]},
     ],
 )
 def test_one_object_with_all_values_is_refused_with_the_way_out(field, content):
     field.write("a.json", [json.dumps(content, indent=1)])
     assert "one object of JSON, which is one row: write an object for each row" in field.refusal()
+
+
+def test_series_of_their_own_times_are_rows_of_a_signal_each(field):
+    series = {
+        name: [{"ts": 1767600000000 + 1000 * n, "value": str(wave(n + at))} for n in range(ROWS)]
+        for at, name in enumerate(("speed", "rpm"))
+    }
+    series["rpm"] = series["rpm"][::-2]  # the newest first, and every other one alone
+    field.write("van7.json", [json.dumps(series)])
+    fleet, _ = field.draft()
+    assert fleet.source.format == "json_long" and field.ingest(fleet).rows_rejected == 0
+    lake = field.lake(fleet)
+    rows = lake.read(lake.vehicles()[0]).to_pylist()
+    assert [row["speed"] for row in rows] == list(map(wave, range(ROWS)))
+    assert [row["rpm"] for row in rows] == [wave(n + 1) if n % 2 else None for n in range(ROWS)]
 
 
 def test_a_key_of_one_vehicle_class_may_begin_anywhere_in_a_file(field, monkeypatch):

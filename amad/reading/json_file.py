@@ -2,9 +2,11 @@
 
 Objects may stand one per line, one behind the other, or in an array, and over several lines. In
 ``{"id": 7, "values": {"speed": 50}}`` the columns are ``id`` and ``values.speed``. An object that
-holds one list of objects is a row for each of them, with its other keys repeated. A number that
-MongoDB wraps with its type is this number, and of a row of Kafka Connect its ``payload`` is read.
-Lines of InfluxDB's line protocol are rows, too (``line_protocol``).
+holds one list of objects is a row for each of them, with its other keys repeated. Lists of objects
+with the same keys, a time among them, that are all that an object holds are series: each of their
+objects is a row, whose ``signal`` is the name of the list. A number that MongoDB wraps with its
+type is this number, and of a row of Kafka Connect its ``payload`` is read. Lines of InfluxDB's line
+protocol are rows, too (``line_protocol``).
 """
 
 import codecs
@@ -37,6 +39,8 @@ CUT = "a cut row: the file ends in it, before its last bracket"
 OPEN = (
     "no bracket closes the list of rows: the file was cut behind a row, and others may be missing"
 )
+SIGNAL = "signal"  # column of the names of series
+NAMES_TIME = re.compile(r"ts|t|time|timestamp|date|datetime", re.I)
 TWICE = "a key stands twice in it"
 NO_TABLE = (
     "unreadable file: no object of JSON is in it, {{...}} with the names and values of a row{}"
@@ -220,7 +224,7 @@ def _joined(twice: list[str], pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _unfolded(twice: list[str], row: Row) -> list[Any]:
-    """The row, or a row for each object of the one list of objects that it holds.
+    """The row, or a row for each object of the series, or of the one list of objects, in it.
 
     twice: as of ``_joined``.
     """
@@ -229,6 +233,8 @@ def _unfolded(twice: list[str], row: Row) -> list[Any]:
     lists = [
         key for key, cell in row.items() if type(cell) is list and {*map(type, cell)} == {dict}
     ]
+    if len(lists) == len(row) > 1 and _are_series(row):
+        return [{SIGNAL: key} | one for key, objects in row.items() for one in objects]
     if len(lists) != 1:
         return [row]
     key, objects = lists[0], row.pop(lists[0])
@@ -236,6 +242,13 @@ def _unfolded(twice: list[str], row: Row) -> list[Any]:
     if any(len(one) < len(row) + len(inner) for one, inner in zip(rows, objects, strict=True)):
         twice.append(TWICE)
     return rows
+
+
+def _are_series(row: Row) -> bool:
+    """Have all objects of these lists the same keys: one of a time, and others?"""
+    keys = {tuple(sorted(one)) for objects in row.values() for one in objects}
+    names = keys.pop()
+    return not keys and len(names) > 1 and any(map(NAMES_TIME.fullmatch, names))
 
 
 def _column(cells: list[Any]) -> pa.Array:
