@@ -162,7 +162,7 @@ def test_stages_train_and_search_with_a_compiler_under_ray(tmp_path: Path) -> No
     store = engine_store(tmp_path)
     tune = {"trials": 1, "batch": 1, "epochs": 1, "cases": 4}
     params = engine_params(**SHIPPED, tune=tune)
-    profile = PROFILE.model_copy(update=KERNELS)
+    profile = PROFILE.model_copy(update=KERNELS | {"workers": 1})  # each would make its program
     compiled = toy_stage(tmp_path / "compiled", params, profile, store)
     plain = toy_stage(tmp_path / "plain", params, PROFILE.model_copy(update={"workers": 0}), store)
     found, wanted = train_fleet(compiled), train_fleet(plain)
