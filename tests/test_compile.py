@@ -157,12 +157,10 @@ def test_two_workers_with_a_compiler_make_the_steps_of_one_without(
 @compiler
 @pytest.mark.cluster
 @pytest.mark.usefixtures("programs")
-def test_stages_train_and_search_with_a_compiler_under_ray(tmp_path: Path) -> None:
-    """Under Ray Train and in the trials of Ray Tune; the key alone begins nothing anew."""
-    store = engine_store(tmp_path)
-    tune = {"trials": 1, "batch": 1, "epochs": 1, "cases": 4}
-    params = engine_params(**SHIPPED, tune=tune)
-    profile = PROFILE.model_copy(update=KERNELS | {"workers": 1})  # each would make its program
+def test_the_stage_trains_with_a_compiler_under_ray(tmp_path: Path) -> None:
+    """The key alone begins nothing anew. One worker, since each makes a program of its own."""
+    store, params = engine_store(tmp_path), engine_params(**SHIPPED)
+    profile = PROFILE.model_copy(update=KERNELS | {"workers": 1})
     compiled = toy_stage(tmp_path / "compiled", params, profile, store)
     plain = toy_stage(tmp_path / "plain", params, PROFILE.model_copy(update={"workers": 0}), store)
     found, wanted = train_fleet(compiled), train_fleet(plain)
@@ -176,7 +174,15 @@ def test_stages_train_and_search_with_a_compiler_under_ray(tmp_path: Path) -> No
         torch.testing.assert_close(one[name], weight, **CLOSE)
     again = train_fleet(toy_stage(tmp_path / "compiled", params, PROFILE))
     assert again.run_id == found.run_id
-    swept = sweep_fleet(compiled)
+
+
+@compiler
+@pytest.mark.cluster
+@pytest.mark.usefixtures("programs")
+def test_trials_search_with_a_compiler_under_ray(tmp_path: Path) -> None:
+    tune = {"trials": 1, "batch": 1, "epochs": 1, "cases": 4}
+    params, profile = engine_params(**SHIPPED, tune=tune), PROFILE.model_copy(update=KERNELS)
+    swept = sweep_fleet(toy_stage(tmp_path, params, profile, engine_store(tmp_path)))
     assert swept.trials == 1 and swept.objective is not None
 
 
