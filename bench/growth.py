@@ -29,8 +29,6 @@ from amad.config.console import say
 from bench.apart import run_apart
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of, positive
-from bench.scoring import measure as measure_scoring
-from bench.scoring import opened
 from bench.stages import (
     FLEET,
     evaluate,
@@ -58,11 +56,13 @@ LIMIT = 0.10  # that the cost per row may grow by
 
 def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
+    from bench.scoring import measure, opened
+
     profile = load_cluster(Settings())
 
     def work() -> int:
         snapshot, model = opened(stage)
-        return measure_scoring(snapshot, model, "process", sys.maxsize, profile)["rows"]
+        return measure(snapshot, model, "process", sys.maxsize, profile)["rows"]
 
     return work
 

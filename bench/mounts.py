@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from amad.config import ClusterProfile, DataError, Settings, Stage, load_fleet, load_params
+from amad.config import ClusterProfile, DataError, Stage
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
 from bench.growth import FAMILY
 from bench.options import parser_of, positive, run
 from bench.quality.tables import table
 from bench.ray_nodes import may_hide, ray_nodes
-from bench.stages import FLEET, fit, ingest, prepare, simulate, write_fleet
+from bench.stages import fit, ingest, prepare, simulate, stage_of, write_fleet
 
 HOURS = 1.15  # that a vehicle reports per day
 
@@ -145,11 +145,7 @@ def main(arguments: list[str] | None = None) -> dict:
         if not may_hide(elsewhere):
             raise DataError("this user may not hide a folder from a process (unshare)")
         write_fleet(home, vehicles=FAMILY, days=options.days, hours=HOURS)
-        stage = Stage(
-            fleet=load_fleet(str(home / f"{FLEET}.yaml")),
-            params=load_params(Settings().params_file, FLEET),
-            settings=Settings(home=home, data_dir=home / "raw"),
-        )
+        stage = stage_of(home)
         for step in (simulate, ingest, prepare, fit):
             step(stage)()
         kinds: dict[str, list[dict[str, float]]] = {"mounted": [], "apart": []}

@@ -52,7 +52,10 @@ OF_DAY = re.compile(rf"([^:=;,\t\d]+[:=;,\t]){TIME_OF_DAY}[\s\";,]*($|[;,\t])")
 DATE_OR_TIME = re.compile(r"date|datum|fecha|time|uhrzeit|zeit|hora|heure", re.I)
 
 
-def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
+Start = tuple[dict[str, str], timestamp_guess.Guess]  # keys of source.timestamp, and the guess
+
+
+def in_preambles(samples: list[Sampled]) -> Start | None:
     """Pattern and form of a start in the lines before the header of each file, and the guess.
 
     A start with a time of day comes first: in one field, in two of a line, in two lines that follow
@@ -60,7 +63,7 @@ def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_gues
     midnight.
     """
     preambles = ["\n".join(sample.preamble) for sample in samples]
-    dates: list[tuple[dict[str, str], timestamp_guess.Guess]] = []
+    dates: list[Start] = []
     for extent in EXTENTS:
         for line in samples[0].preamble:
             for mark in re.finditer(r"[:=;,\t]", line):
@@ -70,24 +73,30 @@ def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_gues
                 pattern = r"\s*".join(map(re.escape, before.split())) + rf"[\s\"]*{extent}"
                 matches = [re.search(pattern, preamble) for preamble in preambles]
                 starts = [match[1] for match in matches if match]
-                told = timestamp_guess.looks_like(starts) if all(matches) else None
-                told = told and with_order(told, [[start] for start in starts], samples)
-                if told is None or told.settings.get("take") or "unit" in told.settings:
+                found = _start(pattern, starts, samples) if all(matches) else None
+                if found is None:
                     continue
-                form = told.settings.get("format")
-                found = {"start_pattern": pattern} | ({"start_format": form} if form else {})
+                form = found[0].get("start_format")
                 if re.search("%[HI]", form) if form else all(":" in start for start in starts):
-                    return found, told
-                dates.append((found, told))
-    for found, _ in dates:
-        if whole := _with_time_of_day(found["start_pattern"], samples, preambles):
+                    return found
+                dates.append(found)
+    for keys, _ in dates:
+        if whole := _with_time_of_day(keys["start_pattern"], samples, preambles):
             return whole
     return dates[0] if dates else None
 
 
-def _with_time_of_day(
-    date: str, samples: list[Sampled], preambles: list[str]
-) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
+def _start(pattern: str, starts: list[str], samples: list[Sampled]) -> Start | None:
+    """The start that a pattern finds, if what it finds in each file (``starts``) is a date."""
+    told = timestamp_guess.looks_like(starts)
+    told = told and with_order(told, [[start] for start in starts], samples)
+    if told is None or told.settings.get("take") or "unit" in told.settings:
+        return None
+    form = told.settings.get("format")
+    return {"start_pattern": pattern} | ({"start_format": form} if form else {}), told
+
+
+def _with_time_of_day(date: str, samples: list[Sampled], preambles: list[str]) -> Start | None:
     """The start of a date and of a time of day that a later line tells, such as Log Date, Log Time.
 
     date: pattern of the date, whose name stands in front of it.
@@ -101,12 +110,9 @@ def _with_time_of_day(
         matches = [re.search(pattern, preamble) for preamble in preambles]
         if not all(matches) or _bare(time[1]) != _bare(_before(matches[0])):
             continue
-        starts = [f"{match[1]} {match[2]}" for match in matches if match]
-        told = timestamp_guess.looks_like(starts)
-        told = told and with_order(told, [[start] for start in starts], samples)
-        if told and not told.settings.get("take") and "unit" not in told.settings:
-            form = told.settings.get("format")
-            return {"start_pattern": pattern} | ({"start_format": form} if form else {}), told
+        starts = [" ".join(match.groups()) for match in matches if match]
+        if found := _start(pattern, starts, samples):
+            return found
     return None
 
 

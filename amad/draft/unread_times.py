@@ -178,15 +178,13 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
     """
     found = set()
     for header, cells in columns.items():
-        name, step = name_and_unit(header)[0].strip(), steps_of(cells[0])
+        (name, unit), step = map(str.strip, name_and_unit(header)), steps_of(cells[0])
         runs = OF_YEAR.fullmatch(name.lower()) and step.any()
         least = MOSTLY if TIME.fullmatch(name) or not BARE.fullmatch(name) else 1 - 1e-9
         rises = len(step) > 1 and (step > 0).mean() > least
         named = TIME.fullmatch(name) or is_named_elapsed(name)
-        begins = BEGINS.match(name) and unit_of_time(name_and_unit(header)[1])
-        if begins and len(step) > 1 and (step > 0).all():
-            found.add(header)
-        if (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
+        begins = BEGINS.match(name) and unit_of_time(unit) and len(step) > 1 and (step > 0).all()
+        if begins or (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
             found.add(header)
     return found
 

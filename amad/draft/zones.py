@@ -89,8 +89,9 @@ def _hours_ahead(header: str) -> int | None:
     if ahead := HOURS_AHEAD.search(header):
         return int(ahead[1] + ahead[2])
     monitor = PERFORMANCE_MONITOR.fullmatch(header)
-    minutes = int(monitor[1]) if monitor else 1
-    return -minutes // 60 if minutes % 60 == 0 else None
+    if monitor is None or int(monitor[1]) % 60:
+        return None
+    return -int(monitor[1]) // 60
 
 
 def _is_beside(clock: Clock, samples: list[Sampled]) -> bool:
