@@ -20,7 +20,7 @@ from amad.detect.members.build import build_members
 from amad.detect.members.member import AmadMember, Member, hidden_kinds
 from amad.detect.predictability import Predictability, best_predictability
 from amad.detect.residual_cache import ResidualCache
-from amad.evaluation.units import types_from, unlabelled
+from amad.evaluation.units import StoredPart, types_from
 from amad.metrics import auc_pr
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TRAIN, Series
@@ -223,12 +223,13 @@ class _VehicleDetector:
 
         Third, how predictable each of them finds the rows, by name.
         """
-        cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
-            member.cache = cache
             member.fit_shared([train])
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
         calibration, _, predictability = ensemble.calibrate(self.owner, [train], [self.has_C])
+        cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
+        for member in members:
+            member.cache = cache  # not before: it would keep the train rows of all vehicles
         best = best_predictability(members, predictability)
         figures = LearntFigures(calibration=calibration, predictability=best)
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
@@ -269,8 +270,8 @@ def too_few_rows(store: WindowStore, window: int) -> str:
     )
 
 
-def _part(store: WindowStore, vehicle: str, part: int, rows: int | None = None) -> Series:
+def _part(store: WindowStore, vehicle: str, split: int, rows: int | None = None) -> Series:
     """A vehicle's train or calibration part (its last ``rows``, or all), scaled, without labels."""
-    series = store.series(vehicle).part(part)
-    first = 0 if rows is None else max(series.rows - rows, 0)
-    return store.scaler.apply(unlabelled(series.rows_between(first, series.rows)))
+    whole = store.rows_of(split)[store.vehicles.index(vehicle)]
+    part = StoredPart(store=store, vehicle=vehicle, rows=whole, split=split)
+    return part.rows_between(0 if rows is None else max(whole - rows, 0), whole)
