@@ -12,5 +12,5 @@ Where to look for what:
   (what is learnt), ``priors`` (for short histories), ``constant_channels`` and ``pauses``
 - the threshold: ``alarms`` (its choice, and which alarms are one incident), ``moving_threshold``
 - what later days of a scoring job need: ``day_state``
-- files: ``storage``, ``figure_file``, ``array_file``
+- files: ``detector_folder`` with ``figure_file`` and ``array_file``
 """

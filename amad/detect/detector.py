@@ -1,7 +1,7 @@
 """The detector: members, the evidence chain that combines them, and a threshold.
 
 ``fit`` learns from normal rows only; ``score`` changes nothing. Evaluation, the registry and the
-scheduled scoring job use the same object. ``amad.detect.storage`` saves and loads it.
+scheduled scoring job use the same object. ``amad.detect.detector_folder`` saves and loads it.
 
 Learnt figures: a vehicle with ``SHORT_ROWS`` train rows has coefficients and a calibration of its
 own; the fewer its rows, the more they are moved towards those of its class. An unknown vehicle
