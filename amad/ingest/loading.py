@@ -21,8 +21,8 @@ from amad.config.units import RunUnits, in_process
 from amad.config.wording import count
 from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
+from amad.ingest.escaped_names import unescaped
 from amad.ingest.events import read_events, without_rows
-from amad.ingest.file_names import unescaped
 from amad.ingest.firsts import Firsts
 from amad.ingest.late_rows import Lateness
 from amad.ingest.later_channels import LaterChannels

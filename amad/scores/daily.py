@@ -22,9 +22,9 @@ import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.wording import some, whole_pipeline
+from amad.incidents.channel_levels import NO_LEVELS, Levels
 from amad.incidents.deviations import Deviations
 from amad.incidents.incident import Incident, incidents_of, with_context
-from amad.incidents.levels import NO_LEVELS, Levels
 from amad.scores.vehicle_days import States, VehicleDays, day_bounds
 from amad.telemetry.lake import Lake, times_of
 from amad.telemetry.schemas import SCORES, check
@@ -51,7 +51,7 @@ class ScoredRows:
     usable value in these rows, about which the scores say nothing. unlearnt: channels that have
     values, and had none in the train rows of the vehicle: the scores say nothing of them either.
     unseen: rows of the grid with a code that no train row had, by channel and code. levels: see
-    ``amad.incidents.levels``.
+    ``amad.incidents.channel_levels``.
     """
 
     table: pa.Table
