@@ -86,7 +86,7 @@ def evaluate(stage: Stage, run: RunUnits = in_process) -> Callable[[], int]:
     the vehicles.
     """
     from amad.baselines.untrained import untrained_network
-    from amad.detect.build_detector import build_detector
+    from amad.detect.detector import build_detector
     from amad.detect.detector_folder import save_detector
     from amad.detect.forms import fit_forms
     from amad.evaluation.harness import examine

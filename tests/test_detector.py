@@ -21,8 +21,7 @@ from detect_kit import (
 
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
 from amad.detect.detector_folder import detector_digest, load_detector, save_detector
 from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
 from amad.detect.members.build import build_members

@@ -10,7 +10,7 @@ from evaluation_kit import evaluation_metrics, kit_fleet, kit_params, kit_store,
 
 from amad.cli.pipeline_summary import _evaluated
 from amad.config import Params
-from amad.detect.build_detector import build_detector
+from amad.detect.detector import build_detector
 from amad.engines.shared.evaluation_run import points
 from amad.evaluation import vote as vote_module
 from amad.evaluation.evaluation_metrics import Vote
