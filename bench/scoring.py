@@ -21,7 +21,7 @@ import yaml
 from amad.config import Fleet, Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
 from amad.config.digest import file_sha256
-from amad.detect.storage import folder_digest, load_detector
+from amad.detect.detector_folder import folder_digest, load_detector
 from amad.engines.score.date_scoring import Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.score.scoring_plan import ASKED, Plan

@@ -67,7 +67,7 @@ def prepare(stage: Stage) -> Callable[[], int]:
 
 def fit(stage: Stage) -> Callable[[], int]:
     """The detector of closed form, without a network."""
-    from amad.detect.storage import save_detector
+    from amad.detect.detector_folder import save_detector
     from amad.windows.store import WindowStore
     from bench.quality.methods import closed_form
 
@@ -86,9 +86,9 @@ def evaluate(stage: Stage, run: RunUnits = in_process) -> Callable[[], int]:
     the vehicles.
     """
     from amad.baselines.untrained import untrained_network
-    from amad.detect.build_detector import build_detector
+    from amad.detect.detector import build_detector
+    from amad.detect.detector_folder import save_detector
     from amad.detect.forms import fit_forms
-    from amad.detect.storage import save_detector
     from amad.evaluation.harness import examine
     from amad.evaluation.plots import write_plots
     from amad.evaluation.units import fitting_parts

@@ -11,10 +11,10 @@ import time
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.config.wording import count
-from amad.detect.build_detector import build_detector
+from amad.detect.detector import build_detector
+from amad.detect.detector_folder import folder_digest, save_detector
 from amad.detect.forms import fit_forms
 from amad.detect.members.build import relation_left_out
-from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
 from amad.engines.shared.tracking import connected

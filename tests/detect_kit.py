@@ -10,10 +10,10 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import detector_digest, load_detector, save_detector
 from amad.detect.members.build import build_members
 from amad.detect.members.member import Member, RidgeMember
 from amad.detect.predictability import Predictability
-from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 from amad.windows.series import Series
 

@@ -19,10 +19,9 @@ from shared_kit import made_once
 from windows_kit import split_series
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
+from amad.detect.detector_folder import detector_digest, save_detector
 from amad.detect.members.build import build_members
-from amad.detect.storage import detector_digest, save_detector
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.evaluation.harness import examine

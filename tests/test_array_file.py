@@ -13,9 +13,9 @@ from amad.config import DataError
 from amad.config.params import DetectParams
 from amad.detect.array_file import HELD, TYPES, ArrayFile, write_arrays
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import detector_digest
 from amad.detect.figure_file import Coefficients, SavedCalibration
 from amad.detect.members.build import build_members
-from amad.detect.storage import detector_digest
 from amad.windows.scaler import Scaler
 
 

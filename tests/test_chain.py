@@ -91,7 +91,7 @@ def test_a_scale_moved_towards_the_class_is_that_of_the_rows_of_both() -> None:
     assert (moved.scale_C > 2 * calibrated(own_TC).scale_C).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1000),
     unknown=st.floats(0, 0.9),

@@ -48,7 +48,7 @@ def follow(local_R, zone="Europe/Berlin", last=None, cuts=()):
     steps=st.lists(st.integers(-500_000_000, DAY_US // 2 - 1), max_size=30),
     cut=st.integers(0, 30),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_day_counter_follows_a_clock_over_midnights(start, steps, cut):
     """Any clock that never jumps half a day, and never back before the day it began on."""
     true = [start]
@@ -75,7 +75,7 @@ def test_local_clocks_over_summer_time():
     jitter=st.booleans(),
     cuts=st.lists(st.floats(0, 1), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_hour_told_twice_is_resolved_by_the_order_of_the_rows(
     zone, before, after, step, jitter, cuts
 ):
@@ -165,7 +165,7 @@ def test_a_stopwatch_that_is_started_again_is_noticed():
     late=st.booleans(),
     cuts=st.lists(st.integers(0, 120), max_size=3).map(sorted),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_stopwatch_counts_on_over_the_wraps_of_its_register(register, start, steps, late, cuts):
     true = ((start / 2 + np.cumsum([0.0, *steps])) * register).astype(np.int64)
     if late:  # rows that changed places, also over a wrap

@@ -31,9 +31,9 @@ from amad.detect.constant_channels import (
 )
 from amad.detect.day_state import DayState, context_us, history_us
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import detector_digest, load_detector, save_detector
 from amad.detect.learnt_figures import FLEET
 from amad.detect.members.build import build_members
-from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.incidents.incident import incidents_of
 from amad.scores.daily import day_bounds, score_table, score_vehicle_day
 from amad.windows import Scaler

@@ -105,7 +105,7 @@ cells = st.text(st.sampled_from('ab1,";| \t'), max_size=4)
 
 
 @given(rows=st.lists(st.lists(cells, min_size=3, max_size=3), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_a_csv_writer_writes_is_read_again(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     with path.open("w", newline="") as file:
@@ -122,7 +122,7 @@ def test_what_a_csv_writer_writes_is_read_again(rows, tmp_path_factory):
 
 
 @given(lines=st.lists(st.text(st.sampled_from('a,"\x00é'), max_size=9), min_size=1, max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_lines_that_look_clean_are_split_alike_by_everybody(lines):
     data = "".join(line + "\n" for line in lines).encode()
     end_L = line_ends(data)
@@ -197,7 +197,7 @@ pieces = st.sampled_from([
 
 
 @given(body=st.lists(pieces, max_size=40), block=st.sampled_from([8, 40, 1 << 20]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_a_file_holds_each_line_has_one_fate(body, block, tmp_path_factory):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     path.write_bytes(b"time,speed\n1,2\n" + b"".join(body))

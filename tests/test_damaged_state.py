@@ -12,7 +12,7 @@ import pytest
 from scoring_kit import FLEET, digests, kit_params
 
 from amad.config import AmadError, Settings, usable_error
-from amad.detect.storage import load_detector
+from amad.detect.detector_folder import load_detector
 from amad.engines.shared.identity import RunState
 from amad.engines.tune.sweep_result import SweepResult
 from amad.model.bundle import read_bundle, write_bundle

@@ -21,11 +21,10 @@ from detect_kit import (
 
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
+from amad.detect.detector_folder import detector_digest, load_detector, save_detector
 from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
 from amad.detect.members.build import build_members
-from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 
 
@@ -263,7 +262,7 @@ def test_a_network_of_weight_nought_has_no_vote_but_stays(
     assert loaded.bundle is not None
     np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
     (tmp_path / "d" / "bundle").rename(tmp_path / "away")
-    monkeypatch.setattr("amad.detect.storage.check_files", lambda _: None)
+    monkeypatch.setattr("amad.detect.detector_folder.check_files", lambda _: None)
     scoring = load_detector(tmp_path / "d", to_score=True)  # which does not even look for it
     np.testing.assert_array_equal(scoring.score(series).score_T, detector.score(series).score_T)
     with pytest.raises(DataError, match="bundle"):

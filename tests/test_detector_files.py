@@ -17,8 +17,14 @@ from detect_kit import (
 
 from amad.config import DataError
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import (
+    FORMAT,
+    detector_digest,
+    folder_digest,
+    load_detector,
+    save_detector,
+)
 from amad.detect.members.build import build_members
-from amad.detect.storage import FORMAT, detector_digest, folder_digest, load_detector, save_detector
 from amad.windows import Scaler
 
 

@@ -12,7 +12,7 @@ import pytest
 from markdown.extensions.toc import slugify
 from test_infra import GUIDES
 
-from amad.detect import storage
+from amad.detect import detector_folder
 from amad.model import bundle
 from amad.telemetry import manifest
 from amad.windows import store
@@ -155,7 +155,7 @@ def test_the_changelog_names_the_formats_of_now():
         "Lake (format {})": manifest.FORMAT,
         "window store ({})": store.FORMAT,
         "bundle ({})": bundle.FORMAT,
-        "detector ({})": storage.FORMAT,
+        "detector ({})": detector_folder.FORMAT,
     }
     for words, number in formats.items():
         assert words.format(number) in text

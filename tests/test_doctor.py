@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine_kit import wait_until
+from engine_kit import begin_dvc, wait_until
 from filelock import FileLock
 from report_kit import (
     FIRST_DAY,
@@ -269,7 +269,7 @@ def test_changed_stages_are_named(home: Path):
     quiet = {"cwd": home, "check": True, "capture_output": True}
     stage = {"cmd": "cp params.yaml copy", "deps": ["params.yaml"], "outs": ["copy"]}
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"prepare": stage}}))
-    subprocess.run([*dvc, "init", "--no-scm"], **quiet)
+    begin_dvc(home)
     assert findings(home, fleet="demo")["dvc"].status == "warn"
     subprocess.run([*dvc, "repro"], **quiet)
     assert findings(home, fleet="demo")["dvc"].status == "ok"
@@ -287,8 +287,7 @@ def test_changed_stages_are_named(home: Path):
 @pytest.mark.engine
 def test_a_dvc_that_runs_is_no_failure(home: Path):
     dvc = [sys.executable, "-m", "dvc"]
-    quiet = {"cwd": home, "check": True, "capture_output": True}
-    subprocess.run([*dvc, "init", "--no-scm"], **quiet)
+    begin_dvc(home)
     lasts = {"cmd": "touch began; until test -e end; do sleep 0.1; done; touch out"}
     stages = {"prepare": lasts | {"outs": ["out"]}}
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))

@@ -10,8 +10,7 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
 from amad.detect.forms import fit_forms
 from amad.evaluation.chance import poisson_interval
 from amad.evaluation.harness import (

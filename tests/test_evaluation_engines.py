@@ -13,10 +13,10 @@ from test_unit_engines import AnotherNode, sent
 from amad.baselines import make_baseline
 from amad.config import ClusterProfile, Fleet, Params
 from amad.config.units import RunUnits, in_process
+from amad.detect.detector_folder import detector_digest
 from amad.detect.fitting import OfVehicle, fit_together
 from amad.detect.forms import fit_forms
 from amad.detect.residual_cache import ResidualCache
-from amad.detect.storage import detector_digest
 from amad.engines.shared.unit_engines import unit_engine
 from amad.evaluation.harness import examine, judge, learners_of
 from amad.evaluation.units import fitting_parts

@@ -58,7 +58,7 @@ def applied(kind: str, **changes) -> tuple[np.ndarray, np.ndarray]:
     strength=st.floats(0.3, 8),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_fault_touches_its_cells_alone(kind, start, length, channels, strength, seed):
     value_TC = walk()
     kept_TC = value_TC.copy()
@@ -149,7 +149,7 @@ def test_an_unknown_type_is_told_the_known_ones():
     segments=st.integers(1, 3),
     has=st.lists(st.booleans(), min_size=C, max_size=C),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_cases_hold_one_honest_fault_each(seed, cases, segments, has):
     clean = series(walk(), segments)
     value_TC = clean.value_TC.copy()

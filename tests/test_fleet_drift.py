@@ -1,7 +1,6 @@
 """``amad drift`` and ``amad retrain``: seldom on healthy days, and surely on days that drifted."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import scoring_kit
+from engine_kit import begin_dvc
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -267,8 +267,7 @@ def test_a_retraining_ends_at_the_gate(place, monkeypatch, capfd):
     monkeypatch.chdir(home)
     (home / "params.yaml").write_text(f"fleets: [{FLEET}]\n", encoding="utf-8")
     (home / "dvc.yaml").write_text(DVC % sys.executable, encoding="utf-8")
-    dvc = str(Path(sys.executable).with_name("dvc"))
-    subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
+    begin_dvc(home)
     scoring_kit.make_artifacts(fleet, settings, members=["innovation"])
     assert run(["retrain", "--force"]) == 0
     told = capfd.readouterr().out

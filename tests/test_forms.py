@@ -6,11 +6,10 @@ from detect_kit import fleet_of, waves
 
 from amad.config import Params
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
+from amad.detect.detector_folder import detector_digest
 from amad.detect.forms import fit_forms, other_form
 from amad.detect.members.relation import RelationMember
-from amad.detect.storage import detector_digest
 from amad.model import Amad, Bundle
 from amad.windows import Scaler
 from amad.windows.series import Series

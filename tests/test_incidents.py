@@ -57,7 +57,7 @@ def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 6), st.integers(1, 3))
 def test_merging_agrees_with_a_slow_loop(levels, gap, period) -> None:
     """A level of 1 is an open row, one of 2 an alarm."""
@@ -95,7 +95,7 @@ def counted(scores, times, medians, threshold: float, **apart) -> int:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10_000), st.floats(0.1, 30), st.integers(0, 4), st.booleans(),
     st.tuples(st.floats(-1, 6), st.floats(-1, 6)),

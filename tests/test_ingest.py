@@ -104,7 +104,7 @@ raw_line = st.one_of(
 
 @pytest.mark.slow
 @given(files=st.lists(st.lists(raw_line, max_size=25), min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rows_in_are_rows_in_the_lake_or_rejected(files, tmp_path_factory):
     yard, fleet = Yard(tmp_path_factory.mktemp("yard")), raw_fleet()
     yard.csv("0.csv", [line()])  # there is always one good row

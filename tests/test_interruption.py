@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from engine_kit import DATA, engine_store, is_there, wait_until, with_tracking_store
+from engine_kit import DATA, begin_dvc, engine_store, is_there, wait_until, with_tracking_store
 from stages_kit import TUNE, Forked, train, tune
 
 from amad.config import InterruptionError, Settings, interruption
@@ -103,7 +103,7 @@ as_stage(tune, Path({str(home)!r}))
         "next": {"cmd": "touch next", "deps": [str(DATA / "best.json")]},
     }
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    subprocess.run([DVC, "init", "--no-scm", "-q"], cwd=home, check=True)
+    begin_dvc(home)
     repro = start(home, [DVC, "repro"])
     wait_until(lambda: is_there(ray_folder(home), "trial-001/*"), "no trial began")
     said = interrupt(repro)
@@ -212,7 +212,7 @@ def waiting(tmp_path: Path) -> Path:
     (tmp_path / "stage.py").write_text(WAITS)
     stages = {"wait": {"cmd": f"{sys.executable} stage.py", "always_changed": True}}
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    subprocess.run([DVC, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    begin_dvc(tmp_path)
     return tmp_path
 
 

@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.config import DataError
@@ -52,7 +52,6 @@ bound = st.none() | st.sampled_from(TIMES) | st.floats(-5, 3 * DAY)
 
 
 @given(start=bound, end=bound, keep=st.integers(0, 3 * DAY))
-@settings(deadline=None)
 def test_a_range_holds_its_start_and_not_its_end(start, end, keep, lake):
     bounds = [None if s is None else START_US + round(s * SECOND) for s in (start, end)]
     expected = [

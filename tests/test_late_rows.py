@@ -37,7 +37,7 @@ def counted(files, wrong):
     wrong=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=2),
     cut=st.integers(1, 9),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_late_rows_are_counted_time_by_time_whatever_the_batches(
     tmp_path_factory, files, wrong, cut
 ):

@@ -47,7 +47,7 @@ row = st.tuples(st.integers(0, 3), st.tuples(cell, cell, cell), st.sampled_from(
 
 
 @given(st.lists(row, min_size=1, max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_all_at_once_is_as_one_by_one(lines):
     times, values, labels = zip(*lines, strict=True)
     made, fates = one_by_one(times, values, labels)

@@ -96,7 +96,7 @@ def test_frozen_values_of_scikit_learn():
     assert metrics.auc_roc(label, score) == pytest.approx(0.8125000000, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases(), st.integers(1, 9))
 def test_vus_is_its_definition(case, buffer):
     label, score = case
@@ -150,7 +150,7 @@ def brute_affiliation_f1(label, alarm, parts=32):
     return 2 * p * r / (p + r) if p + r else 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(levels=4))
 def test_range_f1_is_its_definition(case):
     label, score = case
@@ -158,7 +158,7 @@ def test_range_f1_is_its_definition(case):
     assert metrics.range_f1(label, score) == pytest.approx(expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases(most=30, levels=3))
 def test_affiliation_f1_is_its_definition(case):
     label, score = case
@@ -186,7 +186,7 @@ def test_event_and_adjusted_f1_are_their_definitions(case):
     assert metrics.point_adjusted_f1(label, score) == pytest.approx(best_adjusted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases(), st.integers(0, 8))
 def test_every_metric_is_finite_and_deaf_to_monotone_maps(case, buffer):
     label, score = case

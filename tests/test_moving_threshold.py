@@ -48,7 +48,7 @@ def test_a_bulk_that_drifts_takes_the_threshold_with_it() -> None:
     assert found_T[6000 + FAR_ROWS :] == pytest.approx(THRESHOLD + 3.0, abs=0.25)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(5, FAR_ROWS // 2 - BLOCK_ROWS), st.floats(0.5, 20), st.integers(0, FAR_ROWS + 500)
 )

@@ -191,7 +191,7 @@ def test_a_column_of_no_numbers_is_refused_as_a_whole():
     group=st.sampled_from(["other", "'", "\u2019", *SPACES]),
     negative=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_a_writer_groups_is_read_back(value, digits, decimal, group, negative):
     mark = {".": ",", ",": "."}[decimal] if group == "other" else group
     number = value / 10**digits
@@ -202,7 +202,7 @@ def test_what_a_writer_groups_is_read_back(value, digits, decimal, group, negati
 
 
 @given(st.lists(st.floats(-1e30, 1e30) | st.none(), max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_text_and_numbers_are_the_same_column(values):
     texts = [None if v is None else repr(v) for v in values]
     assert read(pa.array(texts, pa.string())) == read(pa.array(values, pa.float64()))

@@ -9,7 +9,7 @@ from evaluation_kit import kit_fleet, kit_params, kit_store
 
 from amad.config import DataError, Params
 from amad.config.params import MaskFamily, MaskParams
-from amad.detect.build_detector import build_detector
+from amad.detect.detector import build_detector
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective

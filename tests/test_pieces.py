@@ -84,7 +84,7 @@ def cut_tables(draw: st.DrawFn) -> tuple[pa.Table, list[int]]:
     return lake_table(np.cumsum(steps).tolist(), **columns), cuts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cut_tables(), st.integers(0, 60), st.integers(0, 20))
 def test_a_series_in_pieces_is_the_whole_series(
     data: tuple[pa.Table, list[int]], calibration: int, length: int

@@ -63,7 +63,7 @@ def obvious(frame, low, high):
     ),
     batch=st.integers(1, 6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_streamed_figures_are_the_obvious_ones(rows, batch, tmp_path_factory):
     import pandas as pd
 

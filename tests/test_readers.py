@@ -62,7 +62,7 @@ def joined(path, source):
 
 
 @given(lines=st.lists(st.sampled_from(["good", "short", "long", "empty"]), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_csv_line_keeps_its_number(lines, tmp_path_factory):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     text = {"good": "1,{n}", "short": "{n}", "long": "1,2,{n}", "empty": ""}
@@ -131,7 +131,7 @@ CELLS = st.sampled_from([
 
 
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_plain_columns_read_as_numbers_are_those_of_their_text(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("plain") / "a.csv"
     path.write_text("x;y\n" + "".join(f"{x};{y}\n" for x, y in rows))

@@ -17,7 +17,7 @@ from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_
 
 import amad
 from amad.config import Fleet, GateError, ServiceError
-from amad.detect.storage import detector_digest, load_detector
+from amad.detect.detector_folder import detector_digest, load_detector
 from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import defend
 from amad.engines.register.registration import code_state

@@ -14,7 +14,7 @@ from scoring_kit import FLEET, kit_params, make_artifacts, run_job
 
 from amad.cli.__main__ import run as run_command
 from amad.config import AmadError, DataError, ServiceError, Settings, Stage, usable_error
-from amad.detect import storage
+from amad.detect import detector_folder
 from amad.engines.register import promotion
 from amad.engines.register.review import review
 from amad.engines.score.dry_run import dry_run
@@ -60,7 +60,7 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
 
 def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch):
     fleet, settings = place
-    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
+    monkeypatch.setattr(detector_folder, "FORMAT", detector_folder.FORMAT + 1)
     stage = Stage(fleet=fleet, settings=settings, params=PARAMS)
     told = rf"^{NAME} version 1: detector of format \d+, this version reads \d+; run the evaluate"
     with pytest.raises(DataError, match=told):

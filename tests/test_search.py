@@ -58,7 +58,7 @@ def sweep(
     return [(tuple(trial.config.items()), len(trial.last_result[CURVE])) for trial in known]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 3))
 def test_the_order_of_arrival_and_the_concurrency_change_nothing(
     seed: int, concurrent: int, batch: int

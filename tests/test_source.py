@@ -6,7 +6,7 @@ import pytest
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.ingest import raw_files
-from amad.ingest.file_names import escaped, unescaped
+from amad.ingest.escaped_names import escaped, unescaped
 from amad.ingest.raw_files import SIMULATED, fingerprint
 from tests.ingest_kit import Yard, raw_fleet
 

@@ -11,7 +11,7 @@ from stop_kit import INTERRUPTS, KILL, stage, stopped
 from test_full_disk import content_of
 
 from amad.config import InterruptionError, Settings, load_fleet
-from amad.detect.storage import load_detector
+from amad.detect.detector_folder import load_detector
 from amad.engines.register import promotion
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect

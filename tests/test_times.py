@@ -231,7 +231,7 @@ def test_what_looks_like_no_time_is_not_guessed_at(cells):
     assert looks_like(cells) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1)))
 def test_whatever_form_a_time_is_written_in_it_is_the_same_time(moment):
     us = (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
@@ -254,7 +254,7 @@ def test_settings_of_times_are_checked_when_the_fleet_file_is_read():
     assert local.start_us == zoned.start_us == UTC_2026
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(max_size=30) | st.text("0123456789:.,-+/eE TZ", max_size=25), max_size=8))
 @example(["0E310", "0E310"])
 @example(["+0", "+1.5", "-0"])

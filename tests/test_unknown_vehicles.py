@@ -18,10 +18,10 @@ from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import detector_digest, load_detector, save_detector
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, without_history
 from amad.detect.members.build import build_members
 from amad.detect.members.member import AmadMember, RidgeMember
-from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.model import Amad, Bundle
 from amad.windows import Scaler
 from amad.windows.series import Series

@@ -156,10 +156,10 @@ def with_cells(table: pa.Table, name: str, rows: slice, value: float | None) -> 
 
 @pytest.mark.parametrize("value", [65535.0, INF, -INF])
 def test_scores_are_those_with_nulls_and_the_cells_are_counted(nights, value: float) -> None:
-    fleet, lake, detector = nights
+    _, lake, detector = nights
     rows = lake.read_day("a-1", START + timedelta(days=1))
     sent, null = (with_cells(rows, "speed", slice(300, 340), v) for v in (value, None))
-    one, two = (score_table(detector, "a-1", table, present_fleet=fleet) for table in (sent, null))
+    one, two = (score_table(detector, "a-1", table) for table in (sent, null))
     assert one.table.equals(two.table) and one.incidents == two.incidents
     assert one.made_null == {"speed": 40} and two.made_null == {}
     assert one.table["imputed"].to_pylist()[300:340] == [True] * 40

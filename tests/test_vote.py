@@ -10,7 +10,7 @@ from evaluation_kit import evaluation_metrics, kit_fleet, kit_params, kit_store,
 
 from amad.cli.pipeline_summary import _evaluated
 from amad.config import Params
-from amad.detect.build_detector import build_detector
+from amad.detect.detector import build_detector
 from amad.engines.shared.evaluation_run import points
 from amad.evaluation import vote as vote_module
 from amad.evaluation.evaluation_metrics import Vote
@@ -82,14 +82,14 @@ def test_it_votes_where_both_figures_say_so(shares, gains, weight, said):
 
 @pytest.mark.slow
 def test_only_a_network_that_predicts_better_than_its_skip_votes(store, untrained, monkeypatch):
-    monkeypatch.setattr(vote_module, "CASES", 60)
+    monkeypatch.setattr(vote_module, "CASES", 30)
     unsure = PARAMS.evaluate.model_copy(update={"confidence": 0.5})  # few cases are enough then
     params, found = PARAMS.model_copy(update={"evaluate": unsure}), {}
     for at in (0.0, 0.5, -0.5):
         detect, found[at] = decide_vote(store, bundle_of(Between(untrained, at)), params)
         assert detect.amad_weight == detect.vote == found[at].weight
         # Beside ridge alone, predictions from both sides find more, whatever the size of the error.
-        assert found[at].share[1] > 0 and found[at].cases == 60
+        assert found[at].share[1] > 0 and found[at].cases == 30
     assert {at: vote.weight for at, vote in found.items()} == {0.0: 0.0, 0.5: 1.0, -0.5: 0.0}
     gains = [vote.gain[0] for vote in found.values()]
     assert gains == pytest.approx([0.0, 0.75, -1.25], abs=0.01)

@@ -66,7 +66,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     Raises:
         ServiceError: the fleet has no champion, or the registry does not answer.
     """
-    from amad.detect.storage import load_detector
+    from amad.detect.detector_folder import load_detector
     from amad.drift.measure import measure
     from amad.engines.shared.lost_registry import existing_registry
     from amad.engines.shared.model_registry import (

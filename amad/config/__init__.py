@@ -1,4 +1,16 @@
-"""Typed settings: the fleet contract, the parameters of a result, the machine, the cluster."""
+"""Typed settings: the fleet contract, the parameters of a result, the machine, the cluster.
+
+Where to look for what:
+
+- what a result depends on: ``params`` (``params.yaml``), ``fleet`` with ``channel`` and ``source``
+  (``conf/fleet``)
+- what no result depends on: ``settings`` (the environment), ``cluster`` (``conf/cluster``),
+  ``sinks`` (``conf/notify``)
+- how they are read: ``yaml_file``, ``addresses`` (of object stores); ``stage`` holds them all
+- errors and their exit codes: ``errors``, ``interruption``
+- words: ``wording``, ``number_text``, ``console`` (lines while long work runs)
+- what all packages use: ``digest``, ``file_lock``, ``threads``, ``units`` (of work)
+"""
 
 from amad.config.cluster import ClusterProfile, load_cluster
 from amad.config.errors import (

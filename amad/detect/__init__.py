@@ -3,7 +3,7 @@
 Where to look for what:
 
 - a method: ``scorer`` (what every method does), ``member_scorer`` and ``detector`` (one with
-  members), ``build_detector``, ``forms`` (with the network and without it)
+  members), ``forms`` (with the network and without it)
 - members: ``members`` (a package; ``residual_cache`` saves predicting rows twice)
 - the score: ``chain`` (residuals to evidence), ``combine`` (evidence of all members to one score)
   with ``predictability``, ``contributions`` (of each channel), ``event_channels``; the rows around
@@ -12,5 +12,5 @@ Where to look for what:
   (what is learnt), ``priors`` (for short histories), ``constant_channels`` and ``pauses``
 - the threshold: ``alarms`` (its choice, and which alarms are one incident), ``moving_threshold``
 - what later days of a scoring job need: ``day_state``
-- files: ``storage``, ``figure_file``, ``array_file``
+- files: ``detector_folder`` with ``figure_file`` and ``array_file``
 """

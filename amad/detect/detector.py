@@ -1,7 +1,7 @@
 """The detector: members, the evidence chain that combines them, and a threshold.
 
 ``fit`` learns from normal rows only; ``score`` changes nothing. Evaluation, the registry and the
-scheduled scoring job use the same object. ``amad.detect.storage`` saves and loads it.
+scheduled scoring job use the same object. ``amad.detect.detector_folder`` saves and loads it.
 
 Learnt figures: a vehicle with ``SHORT_ROWS`` train rows has coefficients and a calibration of its
 own; the fewer its rows, the more they are moved towards those of its class. An unknown vehicle
@@ -11,8 +11,16 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
+from typing import TYPE_CHECKING
+
+from amad.config import ConfigError
+from amad.config.params import DetectParams
 from amad.detect.detector_fitting import DetectorLearner
 from amad.detect.member_scorer import MemberScorer
+from amad.detect.members.build import build_members
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
 
 
 class Detector(MemberScorer):
@@ -28,3 +36,18 @@ class Detector(MemberScorer):
     def learner(self) -> DetectorLearner:
         """As of every scorer."""
         return DetectorLearner(self)
+
+
+def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
+    """An unfitted detector with the bundle's network, fleet and scaler.
+
+    Raises:
+        ConfigError: none of ``params.members`` has a vote.
+    """
+    members = build_members(params, bundle)
+    if not members:
+        raise ConfigError(
+            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
+            "one in closed form such as innovation, or set detect.amad_weight above 0"
+        )
+    return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

@@ -38,13 +38,12 @@ MOST_SETTINGS = 20  # the same, below names of which none is of a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What ``source`` must say so that the file is split into fields, and its first lines."""
+    """What ``source`` must say so that the file is split into fields, and its header."""
 
     encoding: str
     format: Literal["csv", "json"] = "csv"
     delimiter: str = ","
     headers: tuple[str, ...] = ()  # of JSON, the whole file tells them
-    preamble: tuple[str, ...] = ()
 
 
 def dialect_of(path: Path) -> Dialect:
@@ -67,10 +66,8 @@ def dialect_of(path: Path) -> Dialect:
         raise FileRefusedError(
             f"no line looks like a header with rows of values below it{_remedy(lines)}"
         )
-    _, at, headers, delimiter = max(found, key=itemgetter(0))
-    return Dialect(
-        encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
-    )
+    _, headers, delimiter = max(found, key=itemgetter(0))
+    return Dialect(encoding=encoding, delimiter=delimiter, headers=tuple(headers))
 
 
 def _remedy(lines: list[str]) -> str:
@@ -131,8 +128,8 @@ def _is_row(fields: list[str]) -> bool:
     return all(map(NUMERIC.fullmatch, bare)) or (numeric > 0 and any(map(CLOCK.search, bare)))
 
 
-def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[str], str]]:
-    """For each delimiter with a header: how well it fits, its line, its fields, the delimiter."""
+def _headers(lines: list[str], delimiters: str) -> list[tuple[float, list[str], str]]:
+    """For each delimiter with a header: how well it fits, its fields, the delimiter."""
     found = ((_header(lines, delimiter), delimiter) for delimiter in delimiters)
     return [(*header, delimiter) for header, delimiter in found if header is not None]
 
@@ -161,8 +158,8 @@ def _beginning(path: Path, encoding: str) -> bytes:
     return block.data
 
 
-def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | None:
-    """How well the header fits its rows, its line and its fields; None if there is none.
+def _header(lines: list[str], delimiter: str) -> tuple[float, list[str]] | None:
+    """How well the header fits its rows, and its fields; None if there is none.
 
     Lines before the header, and lines of units below it, may look like one too. Of several lines
     of names with nothing else between them and the rows, the header is the first that names a time
@@ -201,12 +198,13 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     if not found:
         return None
     near = [
-        header
-        for header in found
-        if all(len(row) >= len(without_empty_end(header[2])) for row in rows[header[1] + 1 : end])
+        one
+        for one in found
+        if all(len(row) >= len(without_empty_end(one[2])) for row in rows[one[1] + 1 : end])
     ]
-    named = [header for header in near if any(map(_names_time_or_unit, header[2]))]
-    return (named or near or found)[0]
+    named = [one for one in near if any(map(_names_time_or_unit, one[2]))]
+    best, _, header = (named or near or found)[0]
+    return best, header
 
 
 def _names_time_or_unit(field: str) -> bool:

@@ -1,6 +1,6 @@
 """How far an incident's channels stand from the vehicle's own past, and from its class that day.
 
-    level      = that of the incident's rows of the date, see ``amad.incidents.levels``
+    level      = that of the incident's rows of the date, see ``amad.incidents.channel_levels``
     past gap   = level - the vehicle's mean in its train rows
     past size  = past gap / the vehicle's train spread
     class gap  = level - median of the peers' levels; a peer's level: that of all its rows
@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from amad.config import Channel, DataError
 from amad.config.console import say
+from amad.incidents.channel_levels import NO_LEVELS, Levels
 from amad.incidents.incident import GAPS, Incident
-from amad.incidents.levels import NO_LEVELS, Levels
 from amad.incidents.wording import Gap
 from amad.telemetry.lake import Lake
 from amad.telemetry.valid_values import measured_values

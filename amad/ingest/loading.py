@@ -21,8 +21,8 @@ from amad.config.units import RunUnits, in_process
 from amad.config.wording import count
 from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
+from amad.ingest.escaped_names import unescaped
 from amad.ingest.events import read_events, without_rows
-from amad.ingest.file_names import unescaped
 from amad.ingest.firsts import Firsts
 from amad.ingest.late_rows import Lateness
 from amad.ingest.later_channels import LaterChannels
@@ -76,7 +76,7 @@ class Loading:
         followed = nothing if plan.anew else self._held
         self._index_rows = dict(followed.index_rows)
         self._newest = dict(followed.newest)
-        self._lateness = Lateness(followed.newest, pending.scratch("spill"))
+        self._lateness = Lateness(followed.newest, pending.scratch)
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
         self._later = LaterChannels(fleet, is_first=plan.before is None)
@@ -87,7 +87,7 @@ class Loading:
         self._counts: dict[tuple, Counter] = defaultdict(Counter)  # (path, vehicle, date) -> counts
         self._log_name = f"{self._number:05d}.parquet"
         self._log = RejectedLog(pending.rejected_file(self._log_name))
-        self._spill = Spill(pending.scratch("spill"), len(fleet.channels))
+        self._spill = Spill(pending.scratch, len(fleet.channels))
         self._parts = Parts(
             fleet, pending, plan.before, self._stays, self._copies.paths, anew=plan.anew
         )

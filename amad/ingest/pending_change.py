@@ -61,9 +61,10 @@ class Pending:
         if not (self._folder / COMMIT).is_file():
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def scratch(self, name: str) -> Path:
-        """A path for working files that never become part of the lake."""
-        return self._folder / "scratch" / name
+    @property
+    def scratch(self) -> Path:
+        """A folder for working files that never become part of the lake."""
+        return self._folder / "scratch"
 
     def lake_file(self, relative: Path | str) -> Path:
         """Where to write a file that is to stand at ``relative`` in the lake."""

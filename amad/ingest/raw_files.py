@@ -17,7 +17,7 @@ from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
 from amad.config.wording import count, some
-from amad.ingest.file_names import escaped, unescaped
+from amad.ingest.escaped_names import escaped, unescaped
 from amad.ingest.raw_objects import RawObjects
 from amad.reading.rules import PARTS, is_left_out, reading_rules
 from amad.reading.unpack import PACKED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from amad.config import DataError, Fleet, Settings
 from amad.config.digest import file_sha256
-from amad.ingest.file_names import escaped, unescaped
+from amad.ingest.escaped_names import escaped, unescaped
 from amad.storage.objects import Listed, Objects
 from amad.telemetry.files import read_json, write_json
 

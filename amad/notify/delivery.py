@@ -25,13 +25,13 @@ from amad.config.file_lock import locked
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
-from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
 from amad.notify.health_notices import HealthNotice, Look, health_notices
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
+from amad.notify.named_sinks import NoticeSink, Outcome, notice_sinks, state_sinks
 from amad.notify.published import Window, read_window
-from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
+from amad.notify.sinks.errors import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.suppressed import followed, judged_none, not_told, suppressed
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
@@ -91,7 +91,7 @@ class News:
         """The ids of what is wrong now; what was told, where nobody has looked."""
         return ledger.findings if self.look is None else self.look.findings(ledger.findings)
 
-    def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
+    def added_to(self, ledger: Ledger, sink: NoticeSink) -> Ledger:
         """The ledger with a parcel, or a parcel per notice, of what is to be told now.
 
         What the fleet lacks is told to people with what is new of the incidents, and by itself if
@@ -105,12 +105,12 @@ class News:
         fleet = self.stage.fleet
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
         report = report.replace("{fleet}", fleet.name)
-        step = 1 if channel.single else max(1, len(groups))
+        step = 1 if sink.single else max(1, len(groups))
         common: dict[str, Any] = {"fleet": fleet.name, "report": report}
         look = self.look
         findings = self.findings(ledger)
         fresh = [name for name in findings if name not in ledger.findings]
-        if channel.people and look is not None:
+        if sink.people and look is not None:
             common |= {"health": health_lines(look.texts, ledger.findings), "findings": fresh}
         parcels = []
         for first in range(0, len(groups), step):
@@ -119,16 +119,16 @@ class News:
             keys = [change.key for group in own for change in group.changes]
             parcels.append(
                 Parcel(
-                    key=keys[0] if channel.single else json_digest(keys),
+                    key=keys[0] if sink.single else json_digest(keys),
                     notices=[notice_of(group, fleet, report) for group in own],
                     before=before,
                     **common,
                 )
             )
-        if look is not None and channel.people and fresh and not groups:
+        if look is not None and sink.people and fresh and not groups:
             key = json_digest([look.seen_by, *fresh])
             parcels = [Parcel(key=key, notices=[], before={}, **common)]
-        if look is not None and not channel.people:
+        if look is not None and not sink.people:
             of_health = health_notices(look, ledger.findings, fleet.name, report)
             parcels += [_of_health(notice, common) for notice in of_health]
         return ledger.with_parcels(after(told, changes), parcels, findings)
@@ -191,12 +191,12 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         remove_unfinished(stage.runs / Ledger.FILE)
         jobs = _ended(job_logs(stage.runs)[0])
         news = News.read(stage, sinks)
-        for channel in channels(sinks, stage):
-            with waiting_for(f"telling the sink {channel.name}"):
-                outcomes[channel.name] = _guarded(_deliver, channel, news)
+        for sink in notice_sinks(sinks, stage):
+            with waiting_for(f"telling the sink {sink.name}"):
+                outcomes[sink.name] = _guarded(_deliver, sink, news)
         if jobs:
             jobs[-1].suppressed = news.reasons
-        for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
+        for name, work in state_sinks(stage, sinks, jobs, news.window, outcomes, well).items():
             with waiting_for(f"telling the sink {name}"):
                 outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
@@ -230,8 +230,8 @@ def preview(stage: Stage) -> Preview:
         return Preview(sinks={})
     news = News.read(stage, sinks)
     found = {}
-    for channel in channels(sinks, stage):
-        found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
+    for sink in notice_sinks(sinks, stage):
+        found[sink.name] = news.added_to(read_ledger(stage.runs, sink.name), sink).parcels
     return Preview(
         sinks=found,
         not_told=not_told(news.reasons, news.window),
@@ -239,7 +239,7 @@ def preview(stage: Stage) -> Preview:
     )
 
 
-def _deliver(channel: Channel, news: News) -> str:
+def _deliver(sink: NoticeSink, news: News) -> str:
     """Send what waits for the sink since an earlier job, then what is new; say what was done.
 
     Raises:
@@ -248,8 +248,8 @@ def _deliver(channel: Channel, news: News) -> str:
             were sent.
     """
     runs = news.stage.runs
-    file = ledger_file(runs, channel.name)
-    ledger = read_ledger(runs, channel.name)
+    file = ledger_file(runs, sink.name)
+    ledger = read_ledger(runs, sink.name)
     if 0 < ledger.asked_until - time.time() <= LONGEST_ASKED:
         until_then = f"{datetime.fromtimestamp(ledger.asked_until, UTC):%Y-%m-%d %H:%M} UTC"
         raise NotTakenError(f"the server asked for a pause until {until_then}")
@@ -258,7 +258,7 @@ def _deliver(channel: Channel, news: News) -> str:
     sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
     try:
         for fresh in (False, True):
-            if fresh and (added := news.added_to(ledger, channel)) != ledger:
+            if fresh and (added := news.added_to(ledger, sink)) != ledger:
                 kept = ledger = added
                 ledger.write_file(file)
             for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
@@ -272,7 +272,7 @@ def _deliver(channel: Channel, news: News) -> str:
                 try:
                     mended = parcel.is_mended(news.findings(ledger))
                     if not mended and not parcel.is_too_old(news.window.first):
-                        channel.send(parcel)
+                        sink.send(parcel)
                         sent += max(1, len(parcel.messages))
                     ledger = ledger.taken(parcel)
                 except NotTakenError as error:

@@ -17,7 +17,7 @@ from amad.notify.changes import RANK
 from amad.notify.grouping import causes
 from amad.notify.published import Window
 from amad.notify.sinks import http
-from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.sinks.errors import NotTakenError, RefusedError
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, last_look
 from amad.scores.unscored import undone

@@ -279,10 +279,10 @@ def _zone(rest: str) -> str:
     return rest if "%z" in rest else re.sub(r"\b(?:UTC|GMT|Z|[A-Z]{3,4})\b", "%Z", rest, count=1)
 
 
-def describe(texts: Iterable[str | None], wanted: str = "", now: int | None = None) -> str:
+def describe(texts: Iterable[str | None], wanted: str = "") -> str:
     """A sentence on the first text: that it is not as wanted, and what it looks like instead."""
     known = [text for text in texts if text is not None]
-    guess = looks_like(known, now)
+    guess = looks_like(known)
     first = shown(known[0]) if known else "it"
     if guess is None:
         return f"{first}{wanted or ' looks like no time'}"

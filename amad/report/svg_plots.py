@@ -13,6 +13,7 @@ import numpy as np
 from amad.config.number_text import DAY, HOUR, MINUTE, SECOND, number, short_day, utc
 
 WIDTH, HEIGHT = 1000, 100
+MOST_TICKS = 6
 BUCKETS = 350  # columns; a long line keeps the first, least, greatest and last row of each
 STEPS = [
     *(s * SECOND for s in (1, 2, 5, 10, 15, 30)),
@@ -47,10 +48,10 @@ class Frame:
         left, right = self.x(start), self.x(end)
         return left, round(max(right - left, 2.0), 1)
 
-    def ticks(self, at_most: int = 6) -> list[Tick]:
+    def ticks(self) -> list[Tick]:
         """Ticks at round times of day, with the date at the first tick of each day."""
         wide = self.end - self.start
-        step = next((s for s in STEPS if wide / s <= at_most), STEPS[-1])
+        step = next((s for s in STEPS if wide / s <= MOST_TICKS), STEPS[-1])
         found, last_day = [], None
         for n, us in enumerate(range(-(-self.start // step) * step, self.end + 1, step)):
             at = utc(us)

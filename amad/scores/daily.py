@@ -22,9 +22,9 @@ import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.wording import some, whole_pipeline
+from amad.incidents.channel_levels import NO_LEVELS, Levels
 from amad.incidents.deviations import Deviations
 from amad.incidents.incident import Incident, incidents_of, with_context
-from amad.incidents.levels import NO_LEVELS, Levels
 from amad.scores.vehicle_days import States, VehicleDays, day_bounds
 from amad.telemetry.lake import Lake, times_of
 from amad.telemetry.schemas import SCORES, check
@@ -51,7 +51,7 @@ class ScoredRows:
     usable value in these rows, about which the scores say nothing. unlearnt: channels that have
     values, and had none in the train rows of the vehicle: the scores say nothing of them either.
     unseen: rows of the grid with a code that no train row had, by channel and code. levels: see
-    ``amad.incidents.levels``.
+    ``amad.incidents.channel_levels``.
     """
 
     table: pa.Table
@@ -102,17 +102,12 @@ def score_table(
     vehicle: str,
     table: pa.Table,
     start_us: int | None = None,
-    present_fleet: Fleet | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on.
 
     start_us: earlier rows are history; None: every row is scored.
-    present_fleet: the fleet file that says which class the vehicle has, and which channels are
-    context; default: the detector's. A class that the detector does not know is scored with the
-    figures of the whole fleet.
     """
-    present_fleet = present_fleet or detector.fleet
-    series = to_series(table, detector.fleet.with_classes_of(present_fleet), vehicle)
+    series = to_series(table, detector.fleet, vehicle)
     first, period = 0, detector.fleet.period_us
     if start_us is not None:
         first = int(np.searchsorted(series.timestamp_T, start_us // period * period))
@@ -121,7 +116,7 @@ def score_table(
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     scaled = detector.scaler.apply(series)
     scored = detector.find_alarms(scaled)
-    return _scored_rows(detector, table, series, scaled, first, scored, present_fleet)
+    return _scored_rows(detector, table, series, scaled, first, scored, detector.fleet)
 
 
 def _since(table: pa.Table, start_us: int) -> pa.Table:

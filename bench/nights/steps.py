@@ -16,8 +16,8 @@ def make_artifacts(home: Path) -> int:
     """What the stages before ``register`` leave: store, detector of closed form, evaluation."""
     from amad.config import Settings, load_fleet, load_params
     from amad.detect.detector import Detector
+    from amad.detect.detector_folder import detector_digest, save_detector
     from amad.detect.members.build import build_members
-    from amad.detect.storage import detector_digest, save_detector
     from amad.engines.shared.datasets import data_hash
     from amad.evaluation.harness import examine
     from amad.evaluation.units import fitting_parts

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
 from amad.config.yaml_file import parse
-from amad.detect.build_detector import build_detector
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, build_detector
 from amad.detect.members.build import build_members
 from amad.detect.scorer import Scorer
 from amad.evaluation.harness import WITH, WITHOUT

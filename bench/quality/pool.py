@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from amad.config import AmadError, ServiceError
 from amad.config.console import say
-from amad.engines.shared.unit_engines import one_thread
+from amad.engines.shared.unit_engines import all_on_one_thread
 from bench.quality.jobs import Job, LooksAheadError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
@@ -53,7 +53,7 @@ def _outcomes(
 ) -> Iterator[tuple[int, Failure | None, float]]:
     if processes == 1 or len(todo) < 2:
         import_module("torch")  # a library must be loaded to be limited
-        with one_thread():
+        with all_on_one_thread():
             for i, job in todo:
                 yield i, *attempt(job)
         return

@@ -18,8 +18,8 @@ from amad.config.number_text import number
 from amad.config.wording import some
 from amad.config.yaml_file import cut
 from amad.detect.detector import Detector
+from amad.detect.detector_folder import load_detector
 from amad.detect.scorer import Scored
-from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
 from amad.engines.shared.model_registry import DATA_HASH, LostError, fetched, version_title
 from amad.evaluation.evaluation_metrics import EvaluationMetrics

@@ -54,10 +54,10 @@ class Comparison:
         """Is the whole interval below zero?"""
         return self.high < 0.0
 
-    def text(self, ours: str, theirs: str) -> str:
-        """One clause for a person."""
+    def text(self, theirs: str) -> str:
+        """One clause for a person. theirs: what the challenger is compared with."""
         return (
-            f"{ours} {self.ours:.3f}, {theirs} {self.theirs:.3f}, difference "
+            f"challenger {self.ours:.3f}, {theirs} {self.theirs:.3f}, difference "
             f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
         )
 
@@ -141,9 +141,7 @@ def decide(
         why = f"the champion, version {champion_version}, cannot be scored on the present data"
         return decision.end(True, f"{why} ({problem}), so the two are not compared")
     _note(decision, "champion", against)
-    decision.reasons.append(
-        against.text("challenger", f"champion (version {champion_version}, same data)")
-    )
+    decision.reasons.append(against.text(f"champion (version {champion_version}, same data)"))
     decision.reasons += _where(ours, champion or {}, params, unit, class_of)
     decision.reasons += remarks
     if against.wins:
@@ -168,7 +166,7 @@ def _beats_floor(decision: Decision, metrics: EvaluationMetrics, params: GatePar
     decision.figures["units"] = floor.units
     decision.reasons.append(
         f"{metric} over {count(floor.units, unit)}, with {params.confidence:.0%} intervals: "
-        + floor.text("challenger", f"{metrics.floor} floor")
+        + floor.text(f"{metrics.floor} floor")
     )
     more = ""
     if floor.units < FEW and metrics.labels in ("injected", "none") and unit == "vehicle":
@@ -222,7 +220,7 @@ def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: Gat
     elif baseline.difference < 0:
         result = f"falls short of it by {-baseline.difference:.3f}"
         result += ", which may be chance" if baseline.high >= 0 else ""
-    text = baseline.text("challenger", f"best baseline ({name})")
+    text = baseline.text(f"best baseline ({name})")
     decision.reasons.append(f"{text}: {result}")
     if params.require_baseline and baseline.difference < 0:
         decision.end(False, "gate.require_baseline is set")

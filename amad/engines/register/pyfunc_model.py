@@ -34,7 +34,7 @@ import yaml
 
 from amad.config import DataError
 from amad.detect.detector import Detector
-from amad.detect.storage import folder_digest, load_detector
+from amad.detect.detector_folder import folder_digest, load_detector
 from amad.scores.daily import score_table
 from amad.telemetry.schemas import REFUSED, SCORES, TIMESTAMP
 from amad.telemetry.valid_values import is_null_word, is_outside

@@ -18,7 +18,7 @@ from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.config.wording import count
 from amad.detect.detector import Detector
-from amad.detect.storage import folder_digest, load_detector
+from amad.detect.detector_folder import folder_digest, load_detector
 from amad.engines.register import promotion
 from amad.engines.register.challenge import DATA, changes, defend, unlike
 from amad.engines.register.gate import Decision, decide

@@ -203,12 +203,12 @@ def set_tags(client: MlflowClient, version: ModelVersion, tags: Mapping[str, obj
         client.set_model_version_tag(version.name, version.version, key, text)
 
 
-def clip(card: str, limit: int = DESCRIPTION_LIMIT) -> str:
+def clip(card: str) -> str:
     """The card as a description: cut to the limit, with a note where the whole card is."""
     note = f"\n\n{CLIPPED}"
-    if len(card) <= limit:
+    if len(card) <= DESCRIPTION_LIMIT:
         return card
-    return card[: limit - len(note)].rpartition("\n")[0] + note
+    return card[: DESCRIPTION_LIMIT - len(note)].rpartition("\n")[0] + note
 
 
 def person() -> str:

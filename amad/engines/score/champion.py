@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from amad.config import DataError, Stage
-from amad.detect.storage import folder_digest
+from amad.detect.detector_folder import folder_digest
 from amad.engines.shared.tracking_store import SIDE_FILES, sqlite_file, tracking_uri
 from amad.telemetry.artifact import Artifact
 

@@ -20,8 +20,8 @@ from amad.detect.detector import Detector
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, score_units
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest
+from amad.incidents.channel_levels import Levels
 from amad.incidents.incident import Incident, continue_incident
-from amad.incidents.levels import Levels
 from amad.incidents.peers import with_peers
 from amad.scores import partitions
 from amad.scores.partition_manifest import (

@@ -2,7 +2,7 @@
 
 from amad.config import Stage
 from amad.config.wording import count
-from amad.detect.storage import load_detector
+from amad.detect.detector_folder import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan

@@ -13,7 +13,7 @@ from amad.config import ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.fleet import Missing
 from amad.config.wording import count, registering, some, whole_pipeline
-from amad.detect.storage import load_detector
+from amad.detect.detector_folder import load_detector
 from amad.engines.score.champion import Champion, champion_of
 from amad.engines.score.date_scoring import Done, Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot, take_snapshot

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amad.config import ClusterProfile, usable_error
-from amad.detect.storage import load_detector
+from amad.detect.detector_folder import load_detector
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.shared import unit_engines
 from amad.engines.shared.drivers_disk import reachable

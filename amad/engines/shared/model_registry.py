@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from amad.config import AmadError, ServiceError, usable_error
 from amad.config.wording import registering
-from amad.detect.storage import CONTENT, folder_digest
+from amad.detect.detector_folder import CONTENT, folder_digest
 from amad.engines.shared.tracking import model_name, no_mlflow, public_reason
 from amad.engines.shared.tracking_store import public
 from amad.telemetry.files import full_disk_named

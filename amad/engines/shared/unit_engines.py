@@ -98,7 +98,7 @@ def unit_engine(stage: Stage, *, scored_days: int | None = None) -> Iterator[Run
 def in_this_process(work: Callable[[Unit], Result], units: Sequence[Unit]) -> Iterator[Result]:
     """One unit after the other, here."""
     for unit in units:
-        with one_thread():
+        with all_on_one_thread():
             result = work(unit)
         yield result
 
@@ -173,7 +173,7 @@ def _do(sent: list[Any], unit: Any, before_failed: bool | None) -> tuple[bytes, 
         return pickle.dumps(None), True
     try:
         work = _received(*sent)
-        with one_thread():
+        with all_on_one_thread():
             result = work(unit)
     except Exception as error:
         if (known := usable_error(error)) is None:
@@ -193,7 +193,7 @@ def _received(sent: Any) -> Callable[[Any], Any]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def all_on_one_thread() -> Iterator[None]:
     """Run the body with one thread in numpy's and torch's libraries."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 1

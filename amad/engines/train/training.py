@@ -16,7 +16,7 @@ from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, followed
-from amad.engines.shared.unit_engines import one_thread
+from amad.engines.shared.unit_engines import all_on_one_thread
 from amad.engines.train.trainer import make_trainer
 from amad.engines.train.worker import run_worker
 from amad.model import (
@@ -144,7 +144,7 @@ def _train_here(
     With one thread, as a worker computes: the last digits depend on the number of threads.
     """
     reporter = _LoggingReporter(folder, profile.device, curve)
-    with one_thread():
+    with all_on_one_thread():
         trained = train(job, reporter)
     kept = reporter.latest(job.digest)
     assert kept is not None, "training ends with a checkpoint"

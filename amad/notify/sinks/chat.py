@@ -4,7 +4,7 @@ import logging
 
 from amad.config import ConfigError
 from amad.notify.ledger import Parcel
-from amad.notify.sinks.outcome import NotTakenError
+from amad.notify.sinks.errors import NotTakenError
 from amad.notify.wording import plain_text, subject
 
 

@@ -17,7 +17,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
 from amad.config.wording import count
-from amad.notify.sinks.outcome import NotTakenError, RefusedError, causes, of_connection
+from amad.notify.sinks.errors import NotTakenError, RefusedError, causes, of_connection
 
 ATTEMPTS = 4  # of one request in one job
 PAUSE_SECONDS = 1.0  # before the second attempt is repeated; it doubles each time

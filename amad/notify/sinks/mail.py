@@ -11,7 +11,7 @@ from html import escape
 
 from amad.config.sinks import Mail
 from amad.notify.ledger import Parcel
-from amad.notify.sinks.outcome import (
+from amad.notify.sinks.errors import (
     NotTakenError,
     PartlyRefusedError,
     RefusedError,

@@ -1,4 +1,7 @@
-"""How a sending ends when the other side does not take it. No message here holds a secret."""
+"""The errors of a sink: how it ends when the other side does not take a message.
+
+No text here holds a secret.
+"""
 
 import socket
 import ssl

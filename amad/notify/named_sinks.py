@@ -14,7 +14,7 @@ from amad.scores.job_log import FAILED, JobLog
 
 
 @dataclass(frozen=True, kw_only=True)
-class Channel:
+class NoticeSink:
     """A sink of notices.
 
     single: whether a parcel has one notice; else it has all notices of a job. send: sends a parcel.
@@ -39,14 +39,14 @@ class Outcome:
         return f"{FAILED}{self.text}" if self.failed else self.text
 
 
-def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
+def notice_sinks(sinks: Sinks, stage: Stage) -> list[NoticeSink]:
     """The sinks of notices that the file names; a file first, because it seldom fails."""
     fleet, seconds, secrets = stage.fleet.name, sinks.timeout_seconds, Secrets()
     found = []
     if sinks.file is not None:
         path = stage.settings.home / sinks.file.path.replace("{fleet}", fleet)
         to_file = partial(json_lines.append, file=path)
-        found.append(Channel(name="file", single=False, send=to_file))
+        found.append(NoticeSink(name="file", single=False, send=to_file))
     if (hook := sinks.webhook) is not None:
 
         def to_webhook(parcel: Parcel) -> None:
@@ -54,24 +54,24 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
             url = url or secrets.need("webhook_url", fleet)
             webhook.post(parcel, url, secrets.need("webhook_key", fleet), seconds)
 
-        found.append(Channel(name="webhook", single=True, send=to_webhook))
+        found.append(NoticeSink(name="webhook", single=True, send=to_webhook))
     if (digest := sinks.mail) is not None:
 
         def to_mail(parcel: Parcel) -> None:
             password = secrets.need("mail_password", fleet) if digest.user else None
             mail.send(parcel, digest, password, seconds)
 
-        found.append(Channel(name="mail", single=False, send=to_mail, people=True))
+        found.append(NoticeSink(name="mail", single=False, send=to_mail, people=True))
     if sinks.chat:
 
         def to_chat(parcel: Parcel) -> None:
             chat.send(parcel, secrets.need("chat_urls", fleet))
 
-        found.append(Channel(name="chat", single=False, send=to_chat, people=True))
+        found.append(NoticeSink(name="chat", single=False, send=to_chat, people=True))
     return found
 
 
-def watchers(
+def state_sinks(
     stage: Stage,
     sinks: Sinks,
     jobs: list[JobLog],
