@@ -21,6 +21,7 @@ from amad.reading.times import DAY_US
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 ZONES = {"Europe/Berlin": "2025-10-26T00:00", "America/New_York": "2025-11-02T05:00"}
+HALF_AN_HOUR = "Australia/Lord_Howe", "2025-04-05T15:00"  # by which its clocks are put back
 
 
 def us_of(text: str) -> int:
@@ -111,6 +112,19 @@ def test_an_hour_that_nothing_decides_is_not_guessed():
     assert unknown.tolist() == hour.tolist(), "no order, no telling"
     once = np.arange(us_of("2025-10-26T01:30"), us_of("2025-10-26T03:30"), SECOND)
     assert follow(once)[1].sum() == 3600, "a clock that never went back: which hour is missing?"
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 15, 30, 60])
+@pytest.mark.parametrize("offset", [1, 7, 14, 29])
+def test_clocks_that_change_by_half_an_hour(minutes: int, offset: int):
+    """Rows as far apart as the change follow each other by either pass, which decides nothing."""
+    zone, change = HALF_AN_HOUR[0], us_of(HALF_AN_HOUR[1])
+    utc = np.arange(change - 300 * MINUTE, change + 300 * MINUTE, minutes * MINUTE)
+    utc += offset * MINUTE
+    for cuts in ((), range(1, len(utc))):
+        found, unknown, never = follow(told_in(zone, utc), zone, cuts=list(cuts))
+        assert found[~unknown].tolist() == utc[~unknown].tolist() and not never.any()
+        assert not unknown.any() or minutes > 15
 
 
 def test_rows_newest_first_are_resolved_too():

@@ -1,6 +1,9 @@
 """A lock file is held by one at a time, and whoever cannot have it is told why."""
 
 import errno
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,19 @@ def test_a_lock_is_held_while_the_body_runs_and_free_after_it(tmp_path: Path, ca
     with locked(file, busy, waiting="wait for it"):
         pass
     assert not capsys.readouterr().err
+
+
+def test_whoever_only_looks_whether_a_lock_is_held_keeps_nobody_from_it(tmp_path: Path):
+    """A status that asks at the moment at which a job begins."""
+    file = tmp_path / "kit.lock"
+    file.touch()
+    looking = os.open(file, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    end = threading.Timer(0.02, os.close, [looking])
+    end.start()
+    with locked(file, busy):
+        pass
+    end.join()
 
 
 def test_a_file_system_without_locks_is_named_with_its_way_out(tmp_path: Path, monkeypatch):

@@ -18,16 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import wasserstein_distance
-from scoring_kit import FLEET, NIGHTS, START, VEHICLES, night, refresh, run_job, validated
+from scoring_kit import CONTENT, FLEET, NIGHTS, START, VEHICLES, night, refresh, run_job, validated
 
 from amad.cli.__main__ import run
 from amad.cli.drifting import SHOWN, lines_of
-from amad.config import Stage, load_fleet
+from amad.config import Fleet, Stage, load_fleet
 from amad.detect.alarms import OperatingPoint
 from amad.drift.distance import MOST, Sample, distance, share_moved
 from amad.drift.findings import ChannelDrift, Drift, decide
-from amad.drift.inputs import Periods
-from amad.drift.measure import measure
+from amad.drift.inputs import Periods, VehicleInputs
+from amad.drift.measure import assess, measure
 from amad.drift.scores import score_drift
 from amad.telemetry.lake import Lake
 from amad.windows.series import TEST, TRAIN
@@ -121,6 +121,36 @@ def test_the_recommendation_says_why(changes, retrain, words):
     ).model_copy(update=changes)  # fmt: skip
     found_retrain, reason = decide(found, str.upper)
     assert found_retrain == retrain and words in reason
+
+
+def test_one_vehicle_that_creeps_away_is_named_and_is_no_reason_to_retrain():
+    """Predictions and thresholds follow what is slow, so no incident tells it."""
+    fleet = Fleet.model_validate(CONTENT)
+    channels = len(fleet.channels)
+
+    def vehicle(name: str, away: float, own: float = 0.1) -> VehicleInputs:
+        recent_C = np.full(channels, 0.1)
+        recent_C[1] = away
+        return VehicleInputs(
+            vehicle=name, vehicle_class="a", recent_C=recent_C, uncovered=0.0, known=True,
+            own_BC=np.full((3, channels), own), uncovered_B=np.zeros(3),
+        )  # fmt: skip
+
+    periods = Periods(blocks=((START, START),) * 3, recent=(START, START))
+
+    def of(*inputs: VehicleInputs) -> Drift:
+        return assess(fleet, inputs, periods, version="1", newest=START, scores=None)
+
+    usual = [vehicle(f"b-{n}", 0.1) for n in range(3)]
+    wild, silent = vehicle("a-2", 1.2, own=0.7), vehicle("a-4", float("nan"))
+    found = of(*usual, wild, vehicle("a-3", 1.2), silent)
+    assert [(item.vehicle, item.channel, item.limit) for item in found.strayed] == [
+        ("a-3", fleet.channels[1].name, 0.5)
+    ], "not one whose train days differ as much"
+    assert not found.retrain
+    told = "  vehicles by themselves    a-3 (torque 1.20, limit 0.50): look at them"
+    assert told in lines_of(found)
+    assert of(vehicle("a-1", 1.2), vehicle("a-2", 1.2)).strayed == [], "it is the class's"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,33 @@ def test_starts_in_the_path_in_a_column_and_constant(yard):
     assert seconds_of(yard.ingest(fleet_of(column))[1].read("a-1")) == [0, 5, 60, 61]
 
 
+def test_a_start_when_summer_time_changes_is_not_guessed(yard):
+    """Half of such recordings would lie an hour off."""
+    header = "time,speed,level"
+    for start in ("20251026_023000", "20250330_023000", "20251026_033000"):
+        yard.csv(f"log_{start}.csv", ["0:00:01,1,2"], header)
+    path = {"take": "elapsed", "start_from": "path", "start_pattern": r"(\d{8}_\d{6})",
+            "start_format": "%Y%m%d_%H%M%S", "timezone": "Europe/Berlin"}  # fmt: skip
+    counts, lake = yard.ingest(fleet_of(path))
+    assert lake.read("a-1")["timestamp"].to_pylist() == [
+        datetime.datetime(2025, 10, 26, 2, 30, 1, tzinfo=datetime.UTC)
+    ]
+    assert counts.rejected_by_reason == {"no start of the recording": 2}
+    spring, autumn = sorted(reasons(yard, fleet_of(path)))
+    assert "2025-03-30T02:30:00 is in the hour that is left out when summer time" in spring
+    assert "2025-10-26T02:30:00 is in the hour that is repeated when summer time" in autumn
+    assert "in Europe/Berlin; tell it with its offset" in autumn
+    begun = ("2025-10-26T01:00", "2025-10-26T02:30", "", "2025-10-26T02:30+01:00")
+    yard.csv("log_20251026_033000.csv", [f"0,1,2,{b}" for b in begun], "time,speed,level,begun")
+    column = {"take": "elapsed", "start_from": "column", "start_column": "begun",
+              "timezone": "Europe/Berlin"}  # fmt: skip
+    for day in ("20251026", "20250330"):
+        (yard.raw / f"log_{day}_023000.csv").unlink()
+    counts, lake = yard.ingest(fleet_of(column, name="columns"))
+    assert [told.hour for told in lake.read("a-1")["timestamp"].to_pylist()] == [23, 1]
+    assert counts.rows_rejected == 2
+
+
 def test_a_start_from_when_the_file_was_last_written(yard):
     yard.csv("x.csv", ["1.5,1,2", "4,1,2"], "time,speed,level")
     end = START.timestamp() + 100

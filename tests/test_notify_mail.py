@@ -210,15 +210,20 @@ def test_a_digest_writes_out_the_first_notices_alone(yard, post, monkeypatch):
     monkeypatch.setattr(wording, "MOST", 2)
     monkeypatch.setattr(mail, "MOST", 2)
     yard.sinks(mail=post.mail(), file={})
-    made = [an_incident(f"van-{n + 1}", hour=7 * n, severity=20 * n + 20) for n in range(3)]
+    severities = (20, 20, 40, 60, 80)
+    yard.vehicles = [f"van-{n}" for n in range(len(severities))]
+    made = [
+        an_incident(f"van-{n}", hour=4 * n, severity=severity)
+        for n, severity in enumerate(severities)
+    ]
     yard.publish(0, *made)
     tell(yard.stage)
     (message,) = post.got
     for kind in ("plain", "html"):
         text = text_of(message, kind)
-        assert "van-3: " in text and "van-2: " in text and "van-1: " not in text
-        assert "And 1 more of lower severity, or over; see the report." in text
-    assert len(lines(yard)) == 3
+        assert "van-4: " in text and "van-3: " in text and "van-2: " not in text
+        assert "And 3 more of lower severity, or over (1 medium, 2 low); see the report." in text
+    assert len(lines(yard)) == 5
 
 
 def test_mail_is_encrypted_and_logs_in_where_the_server_wants_it(yard, tmp_path, monkeypatch):

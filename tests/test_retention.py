@@ -1,6 +1,7 @@
 """``amad prune`` removes what is old, keeps what is needed, and nothing of it comes back."""
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -114,6 +115,34 @@ def test_a_kill_at_any_step_of_pruning_leaves_whole_dates(yard):
             yard.publish(night)
     prune(yard.runs, "kit", 30)
     assert dates(yard) == [30, 58, 59] and not list(yard.runs.glob("*/*/.stage-*"))
+
+
+def test_whoever_reads_while_old_results_are_removed_finds_whole_dates(yard, monkeypatch):
+    """A status, an export or a report may run beside it, and a kill may end it."""
+
+    def halves() -> int:
+        return sum(versions["1"] is None for versions in partitions.begun(yard.runs).values())
+
+    def watched(work, most: int):
+        def one(*arguments, **options):
+            assert halves() <= most
+            return work(*arguments, **options)
+
+        return one
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", watched(Path.rename, 1))
+        patch.setattr(shutil, "rmtree", watched(shutil.rmtree, 0))
+        prune(yard.runs, "kit", 30)
+    assert dates(yard) == [30, 58, 59]
+
+
+def test_what_a_kill_left_of_scores_that_were_set_aside_goes_too(yard):
+    partitions.set_aside(yard.runs, {"1": "another"})
+    (path,) = yard.runs.glob("set_aside/*/scores/model_version=1/date=2026-01-10")
+    path.rename(path.with_name(".stage-0123abcd-date=2026-01-10"))
+    partitions.recover(yard.runs)
+    assert not list(yard.runs.rglob(".stage-*"))
 
 
 def test_the_command_says_what_goes(yard, capsys):

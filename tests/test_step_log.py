@@ -16,7 +16,7 @@ from amad.notify.delivery import tell
 from amad.scores import run_log, step_log
 from amad.scores.job_log import JobLog
 from amad.scores.step_log import StepLog, noted, step_logs
-from amad.scores.unscored import failed_steps
+from amad.scores.unscored import failed_steps, step_troubles
 from pipelines import follows_storage
 
 NEXT_YEAR = datetime.now(UTC) + timedelta(days=365)
@@ -106,6 +106,24 @@ def test_which_failures_still_count(step: str, after: int, told: bool):
     log = StepLog(step=step, after=after, status="failed", error="away", started=began)
     found = [str(item) for item in failed_steps([log], [job])]
     assert found == ([f"the last 'amad {step}' failed: away"] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("number", "sinks", "told"),
+    [
+        (5, {}, True),
+        (5, {"file": "nothing to tell"}, False),  # it was killed when all was told
+        (6, {}, False),  # another job came, such as that of a stage
+        (4, {}, False),  # it had not begun a job; see ``test_which_failures_still_count``
+    ],
+)
+def test_a_score_that_was_killed_behind_its_job_is_told(number: int, sinks: dict, told: bool):
+    job = JobLog(
+        id="1", number=number, status="done", started=NOW, ended=NOW, dates=[], sinks=sinks
+    )
+    log = StepLog(step="score", after=4, status="killed", started=NOW)
+    found = [str(item) for item in step_troubles([log], [job])]
+    assert [text for text in found if "after its job was done" in text] == found[:told]
 
 
 def test_sinks_are_told_once_of_a_night_that_ends_before_a_job(yard: Yard, monkeypatch, capsys):

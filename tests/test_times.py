@@ -252,6 +252,10 @@ def test_settings_of_times_are_checked_when_the_fleet_file_is_read():
     local = TimestampRule(take="index", start="2026-01-05T11:00", timezone="Europe/Berlin")
     zoned = TimestampRule(take="index", start="2026-01-05T10:00Z", timezone="Europe/Berlin")
     assert local.start_us == zoned.start_us == UTC_2026
+    for start in ("2025-10-26T02:30", "2025-03-30T02:30"):
+        with pytest.raises(ValueError, match=r"tell its offset, as in 20.*T02:30:00\+0[12]:00"):
+            TimestampRule(take="index", start=start, timezone="Europe/Berlin")
+    assert TimestampRule(take="index", start="2025-10-26T02:30+01:00", timezone="Europe/Berlin")
 
 
 @settings(max_examples=30)

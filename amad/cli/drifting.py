@@ -101,6 +101,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
 
 def lines_of(found: "Drift") -> list[str]:
     """The figures, the channels that are the furthest away, and the recommendation."""
+    from amad.config.wording import some
     from amad.drift.distance import MOST
 
     lines = [f"fleet {found.fleet}, champion version {found.model_version}"]
@@ -137,6 +138,12 @@ def lines_of(found: "Drift") -> list[str]:
     if (more := len(found.drifted) - SHOWN) > 0:
         file = f"runs/{found.fleet}/{found.FILE}"
         lines.append(f"     and {more:,} more that drifted; all channels are in {file}")
+    if found.strayed:
+        each = (
+            f"{item.vehicle} ({item.channel} {item.distance:.2f}, limit {item.limit:.2f})"
+            for item in found.strayed
+        )
+        lines.append(f"  {'vehicles by themselves':<26}{some(each, SHOWN)}: look at them")
     return [*lines, f"  {'retrain':<26}{found.reason}"]
 
 

@@ -9,6 +9,8 @@ from filelock import FileLock, Timeout
 from amad.config.console import say
 from amad.config.errors import AmadError
 
+A_LOOK = 0.2  # seconds; whoever asks whether a file is locked locks it for a moment
+
 
 @contextmanager
 def locked(
@@ -29,7 +31,7 @@ def locked(
         if waiting:
             say(waiting)
         try:
-            held = lock.acquire(timeout=seconds)
+            held = lock.acquire(timeout=max(seconds, A_LOOK))
         except Timeout:
             raise refused() from None
     except OSError as error:  # a file system without locks names no file

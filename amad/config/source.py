@@ -193,6 +193,13 @@ class TimestampRule(Strict):
             raise ValueError("take: index needs 'start', the time of row 0")
         if self.take == "time_of_day" and not self.date_pattern:
             raise ValueError("take: time_of_day needs 'date_pattern' to find the date in the path")
+        if self.start is not None and self.start.tzinfo is None:
+            here = self.start.replace(tzinfo=ZoneInfo(self.timezone))
+            if here.utcoffset() != here.replace(fold=1).utcoffset():
+                raise ValueError(
+                    f"start: {self.start} is in an hour that {self.timezone} has twice or not at "
+                    f"all, when summer time changes; tell its offset, as in {here.isoformat()}"
+                )
         if self.take == "elapsed":
             if self.unit.startswith("days"):
                 raise ValueError("take: elapsed needs a unit among s, ms, us, ns, min and h")

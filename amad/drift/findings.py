@@ -38,6 +38,18 @@ class ChannelDrift(Entry):
         return self.distance > self.limit
 
 
+class VehicleDrift(Entry):
+    """A channel on which one vehicle has moved away from its own training, and its class has not.
+
+    distance, limit: as of a channel, of this vehicle alone.
+    """
+
+    vehicle: str
+    channel: str
+    distance: float
+    limit: float
+
+
 class UnlearntChannel(Entry):
     """A channel that the champion has not learnt.
 
@@ -61,9 +73,10 @@ class Drift(Artifact):
     newest: date of the fleet's newest row. train, recent: (first, last) date of the days that were
     compared; recent is None where there are none after training. age_days: from the last train day
     to the newest; None without a day before all test parts. unknown: vehicles that the champion
-    does not know. channels: the furthest beyond its limit first. uncovered: share of the recent
-    rows with a value outside what training covered, median over the vehicles. above_usual,
-    moved_threshold: see ``ScoreDrift``; None where the champion has not scored these days.
+    does not know. channels: the furthest beyond its limit first. strayed: single vehicles, in the
+    same order; they are no reason to retrain. uncovered: share of the recent rows with a value
+    outside what training covered, median over the vehicles. above_usual, moved_threshold: see
+    ``ScoreDrift``; None where the champion has not scored these days.
     unlearnt: channels of the fleet file of which the champion has learnt nothing. reason: why to
     retrain, or why not, as a sentence.
     """
@@ -80,6 +93,7 @@ class Drift(Artifact):
     vehicles: int = 0
     unknown: list[str] = []
     channels: list[ChannelDrift] = []
+    strayed: list[VehicleDrift] = []
     uncovered: float | None = None
     uncovered_limit: float | None = None
     above_usual: float | None = None

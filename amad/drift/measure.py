@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from amad.config import Fleet, Stage
+from amad.config import Channel, Fleet, Stage
 from amad.config.console import track
 from amad.detect.alarms import OperatingPoint
 from amad.drift.findings import (
@@ -19,6 +19,7 @@ from amad.drift.findings import (
     ChannelDrift,
     Drift,
     UnlearntChannel,
+    VehicleDrift,
     decide,
 )
 from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
@@ -95,6 +96,7 @@ def assess(
     reporting = [item for item in found if item.known or not np.isnan(item.uncovered)]
     own_B = _median([item.uncovered_B for item in found])
     uncovered = _median([np.array([item.uncovered]) for item in found])[0]
+    channels = _channels(fleet, found) if len(blocks) > 1 else []
     drift = Drift(
         fleet=fleet.name,
         model_version=version,
@@ -104,7 +106,8 @@ def assess(
         age_days=(newest - last).days if last else None,
         vehicles=len(reporting),
         unknown=[item.vehicle for item in reporting if not item.known],
-        channels=_channels(fleet, found) if len(blocks) > 1 else [],
+        channels=channels,
+        strayed=_strayed(fleet, found, channels),
         uncovered=_rounded(uncovered) if blocks else None,
         uncovered_limit=_rounded(max(UNCOVERED, BEYOND_OWN * _most(own_B))),
         above_usual=None if scores is None else _rounded(scores.above_usual),
@@ -129,17 +132,44 @@ def _channels(fleet: Fleet, found: Sequence[VehicleInputs]) -> list[ChannelDrift
         for c, channel in enumerate(fleet.channels):
             if np.isnan(recent_C[c]):
                 continue
-            least = LEAST_SHARE if channel.has_codes else LEAST_DISTANCE
-            limit = max(least, BEYOND_OWN * _most(own_BC[:, c]))
             channels.append(
                 ChannelDrift(
                     vehicle_class=name,
                     channel=channel.name,
                     distance=round(float(recent_C[c]), DIGITS),
-                    limit=round(limit, DIGITS),
+                    limit=round(_limit(channel, own_BC[:, c]), DIGITS),
                 )
             )
     return sorted(channels, key=lambda item: (-item.distance / item.limit, item.channel))
+
+
+def _strayed(
+    fleet: Fleet, found: Sequence[VehicleInputs], channels: Sequence[ChannelDrift]
+) -> list[VehicleDrift]:
+    """The vehicles that moved away on a channel on which their class has not, the worst first."""
+    here = {(item.vehicle_class, item.channel) for item in channels if not item.drifted}
+    strayed = []
+    for item in found:
+        for c, channel in enumerate(fleet.channels):
+            own_B = item.own_BC[:, c]
+            if (item.vehicle_class, channel.name) not in here or np.isnan(own_B).all():
+                continue
+            limit = _limit(channel, own_B)
+            if item.recent_C[c] > limit:  # not so where it is NaN
+                strayed.append(
+                    VehicleDrift(
+                        vehicle=item.vehicle,
+                        channel=channel.name,
+                        distance=round(float(item.recent_C[c]), DIGITS),
+                        limit=round(limit, DIGITS),
+                    )
+                )
+    return sorted(strayed, key=lambda item: (-item.distance / item.limit, item.vehicle))
+
+
+def _limit(channel: Channel, own_B: np.ndarray) -> float:
+    """From which distance on a channel has drifted. own_B: distances of the train days' blocks."""
+    return max(LEAST_SHARE if channel.has_codes else LEAST_DISTANCE, BEYOND_OWN * _most(own_B))
 
 
 def _rows(lake: Lake, vehicle: str, periods: Periods) -> pa.Table:

@@ -150,9 +150,15 @@ def health_lines(found: Mapping[str, str], known: Collection[str]) -> list[str]:
 
 
 def left_out(notices: Sequence[Notice]) -> list[str]:
-    """A sentence on the notices that a digest does not write out; none where it has all."""
-    more = len(notices) - MOST
-    return [f"And {more:,} more of lower severity, or over; see the report."] if more > 0 else []
+    """How many notices of which level a digest does not write out; nothing where it has all."""
+    rest = notices[MOST:]
+    if not rest:
+        return []
+    going_on = [notice.level for notice in rest if notice.state in ("new", "ongoing")]
+    counts = [(going_on.count(name), name) for name in sorted(RANK, key=RANK.__getitem__)[::-1]]
+    counts.append((len(rest) - len(going_on), "over or withdrawn"))
+    told = ", ".join(f"{number:,} {name}" for number, name in counts if number)
+    return [f"And {len(rest):,} more of lower severity, or over ({told}); see the report."]
 
 
 def _what(changes: Sequence[Change], noun: str = "incident") -> str:

@@ -201,8 +201,10 @@ class LocalClock:
             gap_after = None
             if at[-1] + 1 < len(local_T):
                 gap_after = int(first_T[at[-1] + 1] - second_T[at[-1]])
+            # Half the change, so that no row is near by both passes; Lord Howe's is half an hour.
+            near = min(NEAR_US, int(second_T[at[0]] - first_T[at[0]]) // 2)
             known = self._known(before, day)
-            pass_T[at] = _passes_of_hour(local_T[at], known, gap_before, gap_after)
+            pass_T[at] = _passes_of_hour(local_T[at], known, gap_before, gap_after, near)
         return pass_T
 
     def _known(self, before: int | None, day: int) -> tuple[int, int] | None:
@@ -251,12 +253,13 @@ def _passes_of_hour(
     known: tuple[int, int] | None,
     gap_before: int | None,
     gap_after: int | None,
+    near: int,
 ) -> np.ndarray:
     """The passes (H,) of one vehicle's rows through a repeated hour.
 
     known: local time and pass of the row before, if it is of this hour. gap_before: microseconds
     from the row before, if the first row is of the first pass. gap_after: microseconds to the row
-    after, if the last row is of the second pass.
+    after, if the last row is of the second pass. near: rows no further apart have no break.
     """
     if known is not None and known[1] == 1:
         return _second_pass(local_H, known[0], int(local_H.max()))
@@ -271,8 +274,8 @@ def _passes_of_hour(
         return np.concatenate([np.zeros(at, np.int64), second])
     if known is not None:
         return np.zeros(len(local_H), np.int64)
-    follows = gap_before is not None and 0 <= gap_before <= NEAR_US
-    is_followed = gap_after is not None and 0 <= gap_after <= NEAR_US
+    follows = gap_before is not None and 0 <= gap_before <= near
+    is_followed = gap_after is not None and 0 <= gap_after <= near
     if follows != is_followed:
         return np.full(len(local_H), int(is_followed))
     back = np.flatnonzero(np.diff(local_H) < 0)

@@ -6,6 +6,7 @@ Shape legend: R rows of a batch.
 import datetime
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
 EARLY = "timestamp lies before 1980"
-REPEATED = "timestamp is in the hour that is repeated when summer time ends"
-LEFT_OUT = "timestamp is in the hour that is left out when summer time begins"
+REPEATED_HOUR = "the hour that is repeated when summer time ends"
+LEFT_OUT_HOUR = "the hour that is left out when summer time begins"
+REPEATED, LEFT_OUT = f"timestamp is in {REPEATED_HOUR}", f"timestamp is in {LEFT_OUT_HOUR}"
 AGAIN = "elapsed time starts again"
+
+
+class StartRefusedError(FileRefusedError):
+    """A start is told in a local time that is none, or two, when summer time changes."""
 
 
 class RowTimes:
@@ -308,14 +314,16 @@ class RowTimes:
     def _starts_in_column(self, batch: RawBatch, refuse: Refuse) -> np.ndarray:
         """UTC (R,) of each row's start: what its cell or the last filled cell before it tells."""
         cells = batch.columns["start"].to_pylist()
-        known = {cell: None for cell in cells if cell not in (None, "")}
-        us_of = {cell: self._parsed_start(cell) for cell in known}
+        us_of = dict.fromkeys((cell for cell in cells if cell not in (None, "")), 0)
+        for cell in us_of:
+            with suppress(StartRefusedError):  # of one recording of several
+                us_of[cell] = self._parsed_start(cell)
         start_R = np.zeros(len(cells), np.int64)
         for at, cell in enumerate(cells):
             self._start = us_of.get(cell, self._start)
             start_R[at] = self._start or 0
         unknown_R = start_R == 0
-        refuse(unknown_R, f"{MISSING}: {self._rule.start_column} tells no start")
+        refuse(unknown_R, f"{MISSING}: {self._rule.start_column} tells no start, or not which hour")
         return start_R
 
     def _parsed_start(self, cell: object) -> int:
@@ -334,8 +342,17 @@ class RowTimes:
             )
             why = why.replace("timestamp.format", "timestamp.start_format")
             raise FileRefusedError(f"no start of the recording: {why}")
-        start_1 = local_to_utc(told.us_R, rule.timezone) if told.local_R[0] else told.us_R
-        return int(start_1[0])
+        start = int(told.us_R[0])
+        if not told.local_R[0]:
+            return start
+        first = int(local_to_utc(told.us_R, rule.timezone)[0])
+        if (other := int(local_to_utc(told.us_R, rule.timezone, second=True)[0])) != first:
+            hour = REPEATED_HOUR if other > first else LEFT_OUT_HOUR
+            raise StartRefusedError(
+                f"no start of the recording: {iso(start)} is in {hour}: in {rule.timezone}; tell "
+                "it with its offset, or is that not the clock's source.timestamp.timezone?"
+            )
+        return first
 
     def _modified_us(self) -> int:
         """The recording's start, if it ended when the file was last written."""

@@ -277,9 +277,10 @@ def recover(runs: Path) -> None:
 
     The caller holds the fleet's lock, or the staging folder of a running job would be deleted.
     """
-    for kind in RESULTS:
-        for place in listed(runs / kind, "model_version=*"):
-            remove_unfinished(place, alone=True)
+    for root in (runs, *listed(runs / "set_aside", "*")):
+        for kind in RESULTS:
+            for place in listed(root / kind, "model_version=*"):
+                remove_unfinished(place, alone=True)
     for place in (runs, *listed(runs, "*")):
         remove_unfinished(place)
 

@@ -25,6 +25,7 @@ from amad.scores.job_log import job_logs, scoring_lock
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import files_below, listed
 from amad.telemetry.health import latest_date
+from amad.telemetry.temporary import STAGE
 
 DAY_SECONDS = 86_400
 SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS, STATES = (
@@ -75,8 +76,7 @@ def first_kept(runs: Path) -> date:
     if found is None:
         return date.min
     if found.removing:
-        for name in found.removing:
-            _remove(runs / name)
+        _remove([runs / name for name in found.removing])
         found = Retention(first=found.first)
         found.write(runs)
     return found.first
@@ -138,10 +138,10 @@ def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date
     jobs = job_logs(runs)[0]
     last_shown = [job for job in jobs if job.is_shown][-1:]  # in the report, so its dates stay
     shown = {day for job in last_shown for day in job.dates}
-    for kind in partitions.RESULTS:
-        for day, _, path in sorted(partitions.folders(runs / kind)):
-            if day < first and day not in shown:
-                yield SCORES, path, day
+    results = [item for kind in partitions.RESULTS for item in partitions.folders(runs / kind)]
+    for day, _, path in sorted(results, key=lambda item: item[:2]):
+        if day < first and day not in shown:
+            yield SCORES, path, day
     for day, path in partitions.pages(runs):
         if day < first and day not in shown:
             yield PAGES, path, day
@@ -162,14 +162,21 @@ def _older(runs: Path, first: date, days: int) -> Iterator[tuple[str, Path, date
                 yield kind, path, None
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there; a folder goes as a whole, as ``recover`` does."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    aside = path.with_name(f".stage-{uuid.uuid4().hex[:8]}-{path.name}")
-    path.rename(aside)
-    shutil.rmtree(aside)
+def _remove(paths: list[Path]) -> None:
+    """Remove files and folders, if they are there.
+
+    All folders are renamed before the first one is removed, which takes long. So whoever reads
+    meanwhile, or after a kill, finds whole dates; ``recover`` removes what is left.
+    """
+    aside = []
+    for path in paths:
+        if path.is_dir():
+            aside.append(path.with_name(f"{STAGE}{uuid.uuid4().hex[:8]}-{path.name}"))
+            path.rename(aside[-1])
+        else:
+            path.unlink(missing_ok=True)
+    for path in aside:
+        shutil.rmtree(path)
 
 
 def _size(path: Path) -> int:

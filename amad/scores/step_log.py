@@ -5,16 +5,15 @@ job begins, and the last one, which went well, would be all that is seen. So eac
 went, for ``amad status``, ``amad doctor``, the report and the sinks.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from amad.config import DataError
+from amad.config import DataError, ServiceError
+from amad.config.file_lock import locked
 from amad.scores.job_log import job_logs
 from amad.scores.run_log import RunLog
 
@@ -40,25 +39,17 @@ def noted(runs: Path, step: str) -> Iterator[None]:
     Nothing is noted while another process does the same step, whose note would be lost, and where
     the note cannot be written: what the step itself needs to write tells why.
     """
-    with suppress(OSError):
-        runs.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = os.open(_lock(runs, step), os.O_RDWR | os.O_CREAT, 0o666)
+    lock = locked(_lock(runs, step), lambda: ServiceError(f"amad {step} runs already"))
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise
-    except OSError:
-        yield
-        return
-    try:
+            held.enter_context(lock)
+        except (OSError, ServiceError):
+            yield
+            return
         after = _newest_job(runs) if step in BESIDE_JOBS else 0
         log = StepLog.begun(datetime.now(UTC), step=step, after=after)
         with log.kept(partial(_write, runs)):
             yield
-    finally:
-        os.close(lock)
 
 
 def step_logs(runs: Path) -> list[StepLog]:

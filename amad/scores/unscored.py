@@ -42,6 +42,26 @@ def failed_steps(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Troub
     ]
 
 
+def step_troubles(steps: Sequence[StepLog], jobs: Sequence[JobLog]) -> list[Trouble]:
+    """``failed_steps``, and a ``score`` that was killed before it told what its job had done.
+
+    Until ``amad notify`` or the next job has told it, for those who ask: nobody else can be told
+    of it before. jobs: the newest last.
+    """
+    found = failed_steps(steps, jobs)
+    last = jobs[-1] if jobs else None
+    if last is None or last.status != "done" or last.sinks:
+        return found
+    for log in steps:
+        if log.step == "score" and log.status == "killed" and last.number == log.after + 1:
+            text = (
+                "was killed after its job was done, so it may be that nobody was told what "
+                "changed: run it again"
+            )
+            found.append(Trouble(kind=UNDONE, subject="the last 'amad score'", text=text))
+    return found
+
+
 def undone(jobs: Sequence[JobLog], runs: Path) -> list[Trouble]:
     """The steps that failed, and what the last job left undone. jobs: the newest last."""
     return [*failed_steps(step_logs(runs), jobs), *(left_undone(jobs[-1]) if jobs else [])]

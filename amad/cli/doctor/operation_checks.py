@@ -15,7 +15,7 @@ from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
 from amad.scores.step_log import step_logs
-from amad.scores.unscored import failed_steps
+from amad.scores.unscored import step_troubles
 from amad.telemetry.files import listed
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
@@ -76,7 +76,7 @@ def last_scoring(stage: Stage) -> Finding:
 def steps_of_the_night(stage: Stage) -> Finding:
     """How did the last run of each step go? A scoring job is told by ``last_scoring``."""
     steps, (jobs, _) = step_logs(stage.runs), job_logs(stage.runs)
-    if failed := failed_steps(steps, jobs):
+    if failed := step_troubles(steps, jobs):
         named = some((str(item) for item in failed), SHOWN, "; ")
         return fail(named, "mend that and run them again, in the order of the night")
     now = datetime.now(UTC)

@@ -20,7 +20,7 @@ from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, last_version, why_unscored
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.step_log import StepLog, step_logs
-from amad.scores.unscored import failed_steps, first_date
+from amad.scores.unscored import first_date, step_troubles
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import latest_date
 
@@ -200,7 +200,7 @@ def read_ledger(stage: Stage) -> Ledger:
         job=logs[-1] if logs else None,
         damaged_logs=[str(path) for path in unreadable],
         steps=steps,
-        failed_steps=[str(trouble) for trouble in failed_steps(steps, logs)],
+        failed_steps=[str(trouble) for trouble in step_troubles(steps, logs)],
         ahead=_ahead(stage, entries),
     )
 
