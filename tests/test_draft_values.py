@@ -259,9 +259,20 @@ def test_names_of_signals_and_units_in_other_words(field, header):
     assert {n: c.unit for n, c in channels.items()} == {"speed": "km/h", "press": "bar"}
 
 
-def test_an_encoding_that_is_a_guess_is_told(field):
-    field.write("a.csv", ["时间,车速", *log()[1:]], encoding="gbk")
-    assert "bytes that are no UTF-8 are read as cp1252, as in 'Ê±¼ä'" in field.draft()[1]
+@pytest.mark.parametrize(
+    ("written", "read", "header", "shown"),
+    [
+        ("gbk", "gb18030", "时间,车速", "时间"),
+        ("cp949", "cp949", "시간,엔진 속도", "시간"),
+        ("cp1252", "cp1252", "Zeit,Größe außen", "Größe außen"),
+        ("cp1251", "cp1252", "Time,Обороты", "Îáîðîòû"),
+    ],
+)
+def test_an_encoding_that_is_a_guess_is_told(field, written, read, header, shown):
+    field.write("a.csv", [header, *log()[1:]], encoding=written)
+    fleet, told = field.draft()
+    assert f"bytes that are no UTF-8 are read as {read}, as in {shown!r}" in told
+    assert fleet.source.encoding == read and field.ingest(fleet).rows_lake == ROWS
 
 
 def test_units_of_parquet_columns_are_those_of_the_channels(field):

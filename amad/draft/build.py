@@ -15,7 +15,7 @@ from amad.draft.alike import LACKING, WAYS, Alike, alike, twice
 from amad.draft.channels import describe
 from amad.draft.clock import GAP_SECONDS
 from amad.draft.columns import HOLDS_JSON
-from amad.draft.dialect import ENCODINGS
+from amad.draft.dialect import GUESSED
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.later import NotLaterError, check_lacking, with_later_columns, with_own_columns
 from amad.draft.listing import Listed, list_files, suffix_of
@@ -210,7 +210,7 @@ def _finished(plan: Plan) -> Draft:
     if plan.owner.columns and len(plan.channels) == 1 and ANY_VALUE.fullmatch(measured.strip()):
         plan.owner.guesses += [IN_OWNER.format(h.strip(), measured) for h in plan.owner.columns]
     dialect = plan.samples[0].dialect
-    if dialect is not None and dialect.encoding in ENCODINGS:
+    if dialect is not None and dialect.encoding in GUESSED:
         plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)

@@ -28,6 +28,13 @@ RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 # Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
 ENCODINGS = ("cp1252", "cp932")
+CHINESE, KOREAN = "gb18030", "cp949"
+GUESSED = (*ENCODINGS, CHINESE, KOREAN)
+# The first of the two bytes of a character in GB 2312: of a mark, and of one that is common.
+OF_MARKS, OF_COMMON = range(0xA1, 0xA4), range(0xB0, 0xD8)
+LAST_OF_HANGUL = 0xC8  # Korean syllables have no higher first byte
+FEWEST_COMMON, MOSTLY_COMMON = 4, 0.9  # characters, and share of all that are not ASCII
+SETTING = re.compile(r"[^:]{1,40}: +\S")  # such as Time zone: CET, Amsterdam
 COMMENT = re.compile("comments?|remarks?|notes?|kommentar|bemerkung", re.I)  # a last column
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
@@ -148,10 +155,26 @@ def _lines(path: Path) -> tuple[str, list[str]]:
         data.decode()
     except UnicodeDecodeError:
         fits = (e for e in ENCODINGS if b"\0" not in _beginning(path, e))
-        encoding = next(fits, ENCODINGS[0])
+        encoding = _of_east_asia(path) or next(fits, ENCODINGS[0])
         data = _beginning(path, encoding)
     lines = with_whole_names(data.split(b"\n", LINES)[:LINES])
     return encoding, [line.decode(errors="replace") for line in lines]
+
+
+def _of_east_asia(path: Path) -> str | None:
+    """The encoding of a Chinese or Korean text: nearly all of its characters are common ones.
+
+    Accents of Latin letters stand alone, and make no such pairs of bytes with what is behind them.
+    """
+    text = _beginning(path, CHINESE).decode()
+    pairs = [character.encode(CHINESE) for character in text if not character.isascii()]
+    firsts = [pair[0] for pair in pairs if len(pair) == 2 and pair[1] > 0xA0]
+    common = [first for first in firsts if first in OF_COMMON]
+    usual = len(common) + sum(first in OF_MARKS for first in firsts)
+    if "\0" in text or len(common) < FEWEST_COMMON or usual < MOSTLY_COMMON * len(pairs):
+        return None
+    is_korean = max(common) <= LAST_OF_HANGUL and b"\0" not in _beginning(path, KOREAN)
+    return KOREAN if is_korean else CHINESE
 
 
 def _beginning(path: Path, encoding: str) -> bytes:
@@ -166,8 +189,8 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
 
     Lines before the header, and lines of units below it, may look like one too. Of several lines
     of names with nothing else between them and the rows, the header is the first that names a time
-    or a unit, or else the first. A few lines without a time that look like rows, such as serial
-    numbers, may stand above a header that names a time.
+    or a unit and is no setting, or else the first. A few lines without a time that look like rows,
+    such as serial numbers, may stand above a header that names a time.
     """
     rows = [texts_of(line, delimiter) or [] for line in lines]
     found: list[tuple[float, int, list[str]]] = []
@@ -206,7 +229,8 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if all(len(row) >= len(without_empty_end(header[2])) for row in rows[header[1] + 1 : end])
     ]
     named = [header for header in near if any(map(_names_time_or_unit, header[2]))]
-    return (named or near or found)[0]
+    told = [header for header in named if not SETTING.match(header[2][0])]
+    return (told or named or near or found)[0]
 
 
 def _names_time_or_unit(field: str) -> bool:

@@ -1,6 +1,7 @@
 """Columns that tell something of the time and are not read, so that a person must know of them."""
 
 import re
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +22,12 @@ GPS_TIME = re.compile(
 )
 BEGINS = re.compile(r"(time|zeit)\b", re.I)
 OF_YEAR = re.compile(r"(decimal[ _]?)?year|doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year")
+YEAR = r"year|yyyy|yy|yr|jahr|ann[ée]e|a[nñ]o|年"
+MONTH = r"month|mon|mo|mm|monat|mois|mes|月"
+DAY = r"day|dd|dy|tag|jour|d[ií]a|日"
 PART_OF_TIME = re.compile(
-    rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
-    r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
+    rf"{YEAR}|{MONTH}|{DAY}|hour|hh|hr|stunde|heure|hora|minute|min|mn|second|sec|ss|ms|sekunde"
+    rf"|millisecond|microsecond|{OF_YEAR.pattern}|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
 )
 # A date of digits or with a year, and a time of day behind it.
 DATED = re.compile(r"(?:(?:\d{1,4}[-/.]){2}\d{1,4}|\b(?:19|20)\d\d\b)\D{1,12}\d{1,2} ?[:h.]\d\d")
@@ -75,7 +79,7 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
             f"the columns {', '.join(repr(h.strip()) for h in gps)} tell the time as satellite "
             "receivers count it, which is not read: write the UTC time into one column"
         )
-    if parts := of_calendar(columns):
+    if parts := of_calendar([*columns, *samples[0].twice]):
         told.append(PARTS.format(", ".join(repr(h.strip()) for h in parts)))
     told += of_signals(columns)
     told += [
@@ -128,13 +132,14 @@ def of_receivers(columns: dict[str, list[pa.Array]]) -> list[str]:
     return gps if len(gps) > 1 else []
 
 
-def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
+def of_calendar(headers: Iterable[str]) -> list[str]:
     """Headers of the parts of a time, each in a column of its own; none without a whole date."""
-    parts = {h: name_and_unit(h)[0].strip().lower() for h in columns}
-    told = set(parts.values())
-    if not {"year", "month", "day"} <= told and not (
-        "year" in told and any(map(OF_YEAR.fullmatch, told - {"year"}))
-    ):
+    parts = {h: name_and_unit(h)[0].strip(" #").lower() for h in headers}
+    year, month, day, of_year = (
+        any(re.fullmatch(pattern, name) for name in parts.values())
+        for pattern in (YEAR, MONTH, DAY, rf"(?!year$)({OF_YEAR.pattern})")
+    )
+    if not (year and (of_year or (month and day))):
         return []
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
