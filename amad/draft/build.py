@@ -77,6 +77,16 @@ TWELVE_HOURS = (
     "hours too early: export them with AM and PM, or of 24 hours"
 )
 
+STALE = (
+    "in {} the time of day goes on over midnight while the date stays the same, so that the rows "
+    "behind midnight are read a day too early: write each row's date, or leave out the column of "
+    "the date and write it into the file's name, as in log_2026-01-05.csv"
+)
+NEWEST_FIRST = (
+    "in {} the newest rows stand first, and go on over midnight on the same date, so that those "
+    "before or behind midnight are read on another day: write each row's date"
+)
+
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
@@ -214,6 +224,8 @@ def _finished(plan: Plan) -> Draft:
         plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
+    if plan.clock.take in ("column", "time_of_day") and plan.columns.long is None:
+        plan.clock.guesses += [(STALE, NEWEST_FIRST)[b].format(p) for p, b in trial.midnights[:1]]
     plan.clock.guesses += trial.out_of_line
     if one and not plan.owner.columns and plan.columns.long is None:
         said = plan.owner.guesses

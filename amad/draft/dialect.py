@@ -229,8 +229,8 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if all(len(row) >= len(without_empty_end(header[2])) for row in rows[header[1] + 1 : end])
     ]
     named = [header for header in near if any(map(_names_time_or_unit, header[2]))]
-    told = [header for header in named if not SETTING.match(header[2][0])]
-    return (told or named or near or found)[0]
+    plain = [header for header in named if not SETTING.match(header[2][0])]
+    return (plain or named or near or found)[0]
 
 
 def _names_time_or_unit(field: str) -> bool:
