@@ -334,9 +334,13 @@ def test_a_line_of_units_below_lines_that_look_like_rows_is_read(field):
     assert fleet.channels[0].unit == "W"
 
 
-def test_ingest_tells_the_values_that_are_words_for_none(field):
-    channels, _ = drafted(field, log(flow=lambda n: "Bad Input" if n % 20 == 3 else wave(n)))
-    assert channels["flow"].nulls == ["Bad Input"]
+@pytest.mark.parametrize(
+    "word",
+    ["Bad Input", "OL", "-1.#INF", "∞", ">60.0", "3.4028235E+38", "1.7976931348623157E308"],
+)
+def test_ingest_tells_the_values_that_are_words_for_none(field, word):
+    channels, _ = drafted(field, log(flow=lambda n: word if n % 20 == 3 else wave(n)))
+    assert channels["flow"].nulls == [word]
     told = sentences(field.ingest(load_fleet("vans", field.settings)), "vans", "raw")
     assert "  values that are words for none, flow: 12" in list(told)
 
@@ -348,7 +352,7 @@ def test_each_file_counts_for_the_words_and_the_numbers_of_all_ones(field):
     fleet, told = field.draft()
     level = next(channel for channel in fleet.channels if channel.name == "level")
     assert sorted(level.nulls) == [2.0**63, 2.0**64]
-    assert "'state' (of its values '1e400' is infinite, or beyond 3.4e38)" in told
+    assert "'state' (of its values '1e400' is infinite, or beyond 3.4e38; if it stands" in told
 
 
 def test_rows_with_fewer_fields_than_the_header_are_told(field):

@@ -19,11 +19,11 @@ from amad.draft.dialect import GUESSED
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.later import NotLaterError, check_lacking, with_later_columns, with_own_columns
 from amad.draft.listing import Listed, list_files, suffix_of
-from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
+from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of, stands
 from amad.draft.long_names import ANY_VALUE, VALUE
 from amad.draft.marks import marks_of
 from amad.draft.plan import Plan, drafted
-from amad.draft.sample import Sampled, look
+from amad.draft.sample import Sampled, look, shared_columns
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
@@ -32,7 +32,9 @@ from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
-NUMBER_IN = re.compile(r"[\[,: ]-?\d[\d.eE+-]*(?=\s*[],}]| )")  # in a list or behind a key of JSON
+NUMBER_IN = re.compile(
+    r'[\[,: ]"?-?\d[\d.eE+-]*"?(?=\s*[],}]| )'
+)  # in a list or behind a key of JSON
 SHOWN = 8  # columns in a message
 SAME = (
     "the same content under two names: {}; if one is a copy, delete it, or its rows may count as "
@@ -170,7 +172,10 @@ def _draft(
     nested = {h: w for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)}
     within = sum(_numbers_in(samples[0].column(header)) for header in nested)
     read = set(plan.columns.measured) - plan.columns.codes.keys()
-    if nested and (clock.take == "index" or within > 2 * len(read)):
+    still = plan.columns.long is None and all(
+        stands(shared_columns(samples).get(h, [])) for h in read
+    )
+    if nested and (clock.take == "index" or within > (0 if still else 2 * len(read))):
         why = "; ".join(f"{h!r}: {w}" for h, w in [*nested.items()][:SHOWN])
         what = "tells the time" if clock.take == "index" else "holds most of what is told"
         raise DataError(f"{root}: no column of {samples[0].path} {what} ({why})")
