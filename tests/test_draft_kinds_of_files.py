@@ -239,6 +239,12 @@ def test_slow_rows_pass_the_limits_of_their_draft(field, hours):
         (["LOGG\0\0"], "BLF .* DBC"),
         (["MDF     4.10"], "MDF recording: export its signals"),
         (["#ROSBAG V2.0"], "ROS bag"),
+        (
+            ["FMT, 128, 89, FMT, BBnNZ, Type,Length", *(f"GPS, {n}, 3" for n in range(60))],
+            "ArduPilot",
+        ),
+        ([f"REG;{1768464000 + n};27.5;53.9;{n};135;" for n in range(60)], "a log of Wialon"),
+        ([f"time,{stamp(1)},{stamp(2)},{stamp(3)}", "speed,1,2,3"], "first line holds times"),
         (["\x80\x02\0\0\x07\x08" * 50], "neither text nor of a known format; it begins with"),
         (["\0" * 500], "it holds zeros, as a crash or a failed copy leaves"),
         (["version https://git-lfs.github.com/spec/v1", "size 9"], "git lfs pull"),

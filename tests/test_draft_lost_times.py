@@ -33,6 +33,7 @@ def table(header, cell):
         ("Horodatage", lambda t: f"{t.day} janv. {t:%Y %H:%M:%S}"),
         ("Data", lambda t: f"{t.day} gennaio {t.year}, {t:%H:%M:%S}"),
         ("DOY", lambda t: 5 + (t - MONDAY) / timedelta(days=1)),
+        ("LabVIEW time", lambda t: f"{(t - datetime(1904, 1, 1)).total_seconds():.3f}"),
         ("year", lambda t: f"{2026.0137 + (t - MONDAY) / timedelta(days=365):.10f}"),
     ],
 )
@@ -207,3 +208,11 @@ def test_the_days_of_one_signal_after_the_other_do_not_go_on_over_midnight(field
     rows = (f"{t},{name},{wave(n)}" for name in ("speed", "rpm") for n, t in enumerate(clock))
     field.write("a.csv", ["time,signal,value", *rows])
     assert "over midnight" not in field.draft()[1]
+
+
+@pytest.mark.parametrize("hour", ["H{:02}", "HE {}", "{:02}h"])
+def test_hours_beside_each_other_are_named(field, hour):
+    rows = (f"{MONDAY.date() - timedelta(days=n)}," + ",".join("5" * 24) for n in range(60, 0, -1))
+    field.write("a.csv", [",".join(["Date", *map(hour.format, range(1, 25))]), *rows])
+    assert f"the columns '{hour.format(1)}', " in (told := field.refusal())
+    assert "seem to be hours of the date in each row" in told

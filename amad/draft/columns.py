@@ -87,7 +87,8 @@ FAILURE = (
 )
 # No measured value, although it has digits: #N/A1, the largest float32 or float64, <0.5.
 SURE = re.compile(
-    r"#|[+-]?1\.#inf|[+-]?(3\.4028\d*e\+?38|1\.7976\d*e\+?308)$|[<>\u2264\u2265] ?[+-]?[\d.,]+$", re.I
+    r"#|[+-]?1\.#inf|[+-]?(3\.4028\d*e\+?38|1\.7976\d*e\+?308)$|[<>\u2264\u2265] ?[+-]?[\d.,]+$",
+    re.I,
 )
 MOST_SWITCHED = 3  # different values of on and off, with NaN; beside these a failure is a state
 FIRST_CELLS = 20  # of a column, which show whether units stand in it

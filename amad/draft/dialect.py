@@ -1,6 +1,7 @@
 """How a text file is written: its encoding, its delimiter, and which line is its header."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -16,6 +17,7 @@ from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.line_breaks import with_whole_names
 from amad.reading.line_protocol import is_line
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
+from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|~^\x01"  # the last one is Hive's
@@ -36,6 +38,11 @@ LAST_OF_HANGUL = 0xC8  # Korean syllables have no higher first byte
 FEWEST_COMMON, MOSTLY_COMMON = 4, 0.9  # characters, and share of all that are not ASCII
 SETTING = re.compile(r"[^:]{1,40}: +\S")  # such as Time zone: CET, Amsterdam
 COMMENT = re.compile("comments?|remarks?|notes?|kommentar|bemerkung", re.I)  # a last column
+SECOND_LINE = (
+    "line {} names several columns alike, and the line below it goes on with their names ({}...): "
+    "write both into one line, a name for each column"
+)
+SHOWN = 60  # characters of a line in a message
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -75,9 +82,20 @@ def dialect_of(path: Path) -> Dialect:
             f"no line looks like a header with rows of values below it{_remedy(lines)}"
         )
     _, at, headers, delimiter = max(found, key=itemgetter(0))
+    if _goes_on(headers, next((texts_of(x, delimiter) or [] for x in lines[at + 1 :] if x), [])):
+        raise FileRefusedError(SECOND_LINE.format(at + 1, lines[at + 1][:SHOWN]))
     return Dialect(
         encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
     )
+
+
+def _goes_on(headers: list[str], below: list[str]) -> bool:
+    """Do several columns have one name, and does the line below tell their own ones?"""
+    pairs = [(name.strip(), own.strip()) for name, own in zip(headers, below, strict=False)]
+    often = Counter(name for name, _ in pairs if name)
+    again = [(name, own) for name, own in pairs if often[name] > 1]
+    are_names = again and _names(below) and all(own and not is_known(own) for _, own in again)
+    return bool(are_names and len({*again}) == len(again))
 
 
 def _remedy(lines: list[str]) -> str:
@@ -106,6 +124,8 @@ def _remedy(lines: list[str]) -> str:
                 f"{fields} fields: name each column (R needs row.names = FALSE), and write "
                 "fractions with a point where commas part the columns"
             )
+    if any(map(_names_times, tables)):
+        return "; its first line holds times: write a row for each of them, below the names"
     if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
@@ -118,6 +138,12 @@ def _fields_below_names(rows: list[list[str]]) -> int:
     if not 1 < len(head) < fewest or not _names(head) or not any(map(_is_row, below)):
         return 0
     return max(map(len, below))
+
+
+def _names_times(rows: list[list[str]]) -> bool:
+    """Does the first line hold a name and times behind it?"""
+    name, *times = rows[0]
+    return len(times) > 2 and not CLOCK.search(name) and all(map(CLOCK.search, times))
 
 
 def _begins_at_once(rows: list[list[str]]) -> bool:
