@@ -259,22 +259,6 @@ def test_names_of_signals_and_units_in_other_words(field, header):
     assert {n: c.unit for n, c in channels.items()} == {"speed": "km/h", "press": "bar"}
 
 
-@pytest.mark.parametrize(
-    ("written", "read", "header", "shown"),
-    [
-        ("gbk", "gb18030", "时间,车速", "时间"),
-        ("cp949", "cp949", "시간,엔진 속도", "시간"),
-        ("cp1252", "cp1252", "Zeit,Größe außen", "Größe außen"),
-        ("cp1251", "cp1252", "Time,Обороты", "Îáîðîòû"),
-    ],
-)
-def test_an_encoding_that_is_a_guess_is_told(field, written, read, header, shown):
-    field.write("a.csv", [header, *log()[1:]], encoding=written)
-    fleet, told = field.draft()
-    assert f"bytes that are no UTF-8 are read as {read}, as in {shown!r}" in told
-    assert fleet.source.encoding == read and field.ingest(fleet).rows_lake == ROWS
-
-
 def test_units_of_parquet_columns_are_those_of_the_channels(field):
     speed = pa.field("speed", pa.float64(), metadata={"units": "km/h"})
     schema = pa.schema([pa.field("time", pa.timestamp("us")), speed])

@@ -174,8 +174,8 @@ def _names_vehicle(header: str) -> bool:
     name = name_and_unit(header)[0].strip(" #")
     *_, above, last = ["", *name.split(".")]
     words = re.split(r"[ _-]|(?<=[a-z])(?=[A-Z])", last)
-    named = NAMED.fullmatch(name) or NAMED.fullmatch(f"{above}.{last}")
-    named = named or (last.lower() != "id" and NAMED.fullmatch(last))
+    ends = [name, f"{above}.{last}", *([last] if last.lower() != "id" else [])]
+    named = any(map(NAMED.fullmatch, ends))
     return bool(named or (len(words) > 2 and THING_ID.fullmatch(" ".join(words[-2:]))))
 
 
