@@ -63,3 +63,11 @@ def log(form="%Y-%m-%d %H:%M:%S", step=1.0, mark=",", start=MONDAY, rows=ROWS, *
         told = (start + timedelta(seconds=n * step)).strftime(form)
         lines.append(mark.join([told, *(str(cell(n)) for cell in columns.values())]))
     return lines
+
+
+def times_of(field, fleet):
+    """First and last time of the lake after an ingest."""
+    field.ingest(fleet)
+    lake = field.lake(fleet)
+    told = [t for vehicle in lake.vehicles() for t in lake.read(vehicle)["timestamp"].to_pylist()]
+    return min(told), max(told)

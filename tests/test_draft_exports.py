@@ -70,12 +70,29 @@ def test_a_time_that_only_the_paths_tell_is_named(field):
 
 
 @pytest.mark.parametrize(
-    "header", ["SystemProperties.connectionDeviceId", "iothub-source-device-id"]
+    "header",
+    [
+        "SystemProperties.connectionDeviceId",
+        "iothub-source-device-id",
+        "hits._source.vehicle.id",
+        "charge_box_id",
+        "Station Name",
+    ],
 )
 def test_the_id_of_a_device_at_the_end_of_a_name(field, header):
     rows = (f"{stamp(n)},van{n % 2},{wave(n)}" for n in range(ROWS))
     field.write("a.csv", [f"time,{header},speed", *rows])
     assert field.draft()[0].source.vehicle.column == header
+
+
+@pytest.mark.parametrize("value", ["[{%s}, {%s}]", '{"pos": {%s}, "all": [{%s}]}'])
+def test_json_in_the_only_column_that_moves_is_named(field, value):
+    for name, number in (("a", "1.5"), ("b", '"1.5"')):
+        within = value.replace("%s", f'"value": {number}').replace('"', '""')
+        rows = (f'{stamp(n)},127488,"{within}"' for n in range(ROWS))
+        field.write(f"{name}.csv", ["time,pgn,values", *rows])
+        assert "holds most of what is told ('values': it holds JSON such as" in field.refusal()
+        (field.raw / f"{name}.csv").unlink()
 
 
 def test_an_id_with_the_plain_name_comes_before_one_with_a_longer_name(field):

@@ -94,3 +94,19 @@ def test_a_comma_behind_groups_of_thousands_is_before_a_fraction(field, group):
     field.ingest(fleet)
     told = field.lake(fleet).read("vans")["energy"].to_pylist()
     assert told == [12000.5 + n for n in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "header", "shown"),
+    [
+        ("gbk", "gb18030", "时间,车速", "时间"),
+        ("cp949", "cp949", "시간,엔진 속도", "시간"),
+        ("cp1252", "cp1252", "Zeit,Größe außen", "Größe außen"),
+        ("cp1251", "cp1252", "Time,Обороты", "Îáîðîòû"),
+    ],
+)
+def test_an_encoding_that_is_a_guess_is_told(field, written, read, header, shown):
+    field.write("a.csv", [header, *log()[1:]], encoding=written)
+    fleet, told = field.draft()
+    assert f"bytes that are no UTF-8 are read as {read}, as in {shown!r}" in told
+    assert fleet.source.encoding == read and field.ingest(fleet).rows_lake == ROWS

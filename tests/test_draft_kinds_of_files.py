@@ -131,11 +131,19 @@ def test_a_time_that_no_form_reads_is_named_before_times_are_made_up(field):
     assert "a.csv: column 'time' has the name of a time, but 'lap 0 of 9', 'lap 4 of 9', " in told
 
 
-def test_a_date_in_three_columns_is_named_before_times_are_made_up(field):
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("year,month,day,hour,minute", "'year', 'month', 'day', 'hour', 'minute'"),
+        ("YYYY,MM,DD,hh,mm", "'YYYY', 'DD', 'hh', 'mm'"),
+        ("#YY,Mo,dy,hr,mn", "'#YY', 'Mo', 'dy', 'hr', 'mn'"),
+        ("Jahr,Monat,Tag,Stunde,Minute", "'Jahr', 'Monat', 'Tag', 'Stunde', 'Minute'"),
+    ],
+)
+def test_a_date_in_three_columns_is_named_before_times_are_made_up(field, names, told):
     rows = [f"2026,1,5,{8 + n // 60},{n % 60},{wave(n)}" for n in range(ROWS)]
-    field.write("a.csv", ["year,month,day,hour,minute,speed", *rows])
-    told = field.refusal()
-    assert "a.csv: the columns 'year', 'month', 'day', 'hour', 'minute' tell the time" in told
+    field.write("a.csv", [f"{names},speed", *rows])
+    assert f"a.csv: the columns {told} tell the time" in field.refusal()
 
 
 @pytest.mark.parametrize(
@@ -231,6 +239,12 @@ def test_slow_rows_pass_the_limits_of_their_draft(field, hours):
         (["LOGG\0\0"], "BLF .* DBC"),
         (["MDF     4.10"], "MDF recording: export its signals"),
         (["#ROSBAG V2.0"], "ROS bag"),
+        (
+            ["FMT, 128, 89, FMT, BBnNZ, Type,Length", *(f"GPS, {n}, 3" for n in range(60))],
+            "ArduPilot",
+        ),
+        ([f"REG;{1768464000 + n};27.5;53.9;{n};135;" for n in range(60)], "a log of Wialon"),
+        ([f"time,{stamp(1)},{stamp(2)},{stamp(3)}", "speed,1,2,3"], "first line holds times"),
         (["\x80\x02\0\0\x07\x08" * 50], "neither text nor of a known format; it begins with"),
         (["\0" * 500], "it holds zeros, as a crash or a failed copy leaves"),
         (["version https://git-lfs.github.com/spec/v1", "size 9"], "git lfs pull"),

@@ -145,3 +145,13 @@ def test_a_start_before_the_header_has_the_order_that_the_path_shows(field):
     fleet, told = field.draft()
     assert rows_of(field, fleet)[0]["timestamp"] == MONDAY.replace(tzinfo=UTC)
     assert "which is the day" not in told
+
+
+@pytest.mark.parametrize(
+    "below", ["Europe/Amsterdam (+01:00),ESS state,Power,Voltage", ",mean,max,p99"]
+)
+def test_a_second_line_of_names_below_names_that_repeat_is_named(field, below):
+    rows = (f"{stamp(n)},{n % 3},{wave(n)},{wave(n + 5)}" for n in range(ROWS))
+    field.write("log.csv", ["timestamp,Gateway [0],Battery [1],Battery [1]", below, *rows])
+    told = field.refusal()
+    assert "log.csv: line 1 names several columns alike, and the line below it goes on" in told

@@ -33,6 +33,7 @@ def table(header, cell):
         ("Horodatage", lambda t: f"{t.day} janv. {t:%Y %H:%M:%S}"),
         ("Data", lambda t: f"{t.day} gennaio {t.year}, {t:%H:%M:%S}"),
         ("DOY", lambda t: 5 + (t - MONDAY) / timedelta(days=1)),
+        ("LabVIEW time", lambda t: f"{(t - datetime(1904, 1, 1)).total_seconds():.3f}"),
         ("year", lambda t: f"{2026.0137 + (t - MONDAY) / timedelta(days=365):.10f}"),
     ],
 )
@@ -179,3 +180,39 @@ def test_single_rows_without_a_time_are_no_groups(field):
     field.write("van.csv", ["time,speed", *rows])
     told = field.draft()[1]
     assert "timestamp is missing: 6" in told and "write it into each row" not in told
+
+
+@pytest.mark.parametrize("hours", [3, 30])
+def test_a_date_that_stays_the_same_over_midnight_is_told(field, hours):
+    evening = MONDAY.replace(hour=21)
+    clock = [evening + timedelta(minutes=5 * n) for n in range(hours * 12)]
+    for day in ("2026-01-05", None):
+        rows = (f"{day or t.date()},{t:%H:%M:%S},{wave(n)}" for n, t in enumerate(clock))
+        field.write("a.csv", ["Date,Time,speed", *rows])
+        told = field.draft(force=True)[1]
+        goes_on = hours > 3 and day is not None
+        assert ("in a.csv the time of day goes on over midnight while the" in told) is goes_on
+
+
+@pytest.mark.parametrize("start", [21, 12])
+def test_newest_rows_before_those_of_the_day_before_are_told(field, start):
+    clock = [MONDAY.replace(hour=start) + timedelta(minutes=5 * n) for n in range(100)]
+    rows = (f"{t:%H:%M:%S},{wave(n)}" for n, t in reversed([*enumerate(clock)]))
+    field.write("log_2026-01-05.csv", ["Time,speed", *rows])
+    told = field.draft()[1]
+    assert ("the newest rows stand first, and go on over midnight" in told) is (start == 21)
+
+
+def test_the_days_of_one_signal_after_the_other_do_not_go_on_over_midnight(field):
+    clock = [MONDAY.replace(hour=0) + timedelta(minutes=n) for n in range(24 * 60)]
+    rows = (f"{t},{name},{wave(n)}" for name in ("speed", "rpm") for n, t in enumerate(clock))
+    field.write("a.csv", ["time,signal,value", *rows])
+    assert "over midnight" not in field.draft()[1]
+
+
+@pytest.mark.parametrize("hour", ["H{:02}", "HE {}", "{:02}h"])
+def test_hours_beside_each_other_are_named(field, hour):
+    rows = (f"{MONDAY.date() - timedelta(days=n)}," + ",".join("5" * 24) for n in range(60, 0, -1))
+    field.write("a.csv", [",".join(["Date", *map(hour.format, range(1, 25))]), *rows])
+    assert f"the columns '{hour.format(1)}', " in (told := field.refusal())
+    assert "seem to be hours of the date in each row" in told

@@ -6,17 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import ROWS, log, stamp, wave
+from draft_kit import ROWS, log, stamp, times_of, wave
 
 from amad.config import DataError
-
-
-def times_of(field, fleet):
-    """First and last time of the lake after an ingest."""
-    field.ingest(fleet)
-    lake = field.lake(fleet)
-    told = [t for vehicle in lake.vehicles() for t in lake.read(vehicle)["timestamp"].to_pylist()]
-    return min(told), max(told)
 
 
 @pytest.mark.parametrize("form", ["%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m-%d-%y %H:%M:%S"])
@@ -37,12 +29,6 @@ def test_a_date_in_a_column_of_its_own_may_be_the_other_way_round(field):
     fleet, told = field.draft()
     assert fleet.source.timestamp.format == "%d/%m/%y %H:%M:%S"
     assert "set the format to '%m/%d/%y %H:%M:%S'" in told
-
-
-@pytest.mark.parametrize(("form", "says"), [("%Y-%m-%d %H:%M:%S", True), ("%FT%TZ", False)])
-def test_times_without_an_offset_are_said_to_be_taken_for_utc(field, form, says):
-    field.write("a.csv", log(form))
-    assert ("times without an offset are taken for UTC" in field.draft()[1]) is says
 
 
 def test_of_epochs_in_two_units_the_commoner_unit_is_taken(field):
@@ -97,52 +83,6 @@ def test_of_a_local_time_and_utc_the_utc_is_taken(field):
     field.write("a.csv", lines)
     fleet, told = field.draft()
     assert fleet.source.timestamp.column == "utc_time" and "taken for UTC" not in told
-
-
-@pytest.mark.parametrize(
-    ("header", "form", "cell"),
-    [
-        ("utc_offset", "%Y-%m-%d %H:%M:%S", "+02:00"), ("offset", "%Y-%m-%dT%H:%M:%S", "+02:00"),
-        ("tz", "%d.%m.%Y %H:%M:%S", "+0200"), ("UTC offset", "%Y-%m-%d %H:%M:%S.%f", "+02"),
-        ("timezone", "%Y-%m-%d %H:%M:%S", "Etc/GMT-2"), ("tz_name", "%d.%m.%Y %H:%M:%S", "EET"),
-    ],
-)  # fmt: skip
-def test_the_offset_in_a_column_of_its_own_is_read(field, header, form, cell):
-    lines = log(form)
-    rows = (",".join((t, cell, v)) for t, v in (line.split(",") for line in lines[1:]))
-    field.write("a.csv", [f"time,{header},speed", *rows])
-    fleet, told = field.draft()
-    assert fleet.channel_names == ["speed"] and "taken for UTC" not in told
-    assert times_of(field, fleet)[0] == datetime(2026, 1, 5, 6, tzinfo=UTC)
-
-
-def test_offsets_that_change_are_read_row_by_row(field):
-    rows = (f"{stamp(n)},{'+02:00' if n < 99 else '+01:00'},{wave(n)}" for n in range(ROWS))
-    field.write("a.csv", ["time,utc_offset,speed", *rows])
-    first, last = times_of(field, field.draft()[0])
-    assert (first.hour, last.hour, last - first) == (6, 7, timedelta(seconds=3600 + ROWS - 1))
-
-
-@pytest.mark.parametrize(
-    ("headers", "cells", "named"),
-    [
-        ("time,utc_offset", lambda n: f"{stamp(n)},120", "'utc_offset'"),
-        ("time,UTC offset [h]", lambda n: f"{stamp(n)},{1 + n // 99}", "'UTC offset [h]'"),
-        ("date,time,tz", lambda n: f"{stamp(n).replace('T', ',')},+02:00", "'tz'"),
-    ],
-)
-def test_an_offset_that_is_not_read_is_named_before_times_are_taken_for_utc(
-    field, headers, cells, named
-):
-    field.write("a.csv", [f"{headers},speed", *(f"{cells(n)},{wave(n)}" for n in range(ROWS))])
-    assert f"a.csv: column {named} tells how far the times are from UTC (" in field.refusal()
-
-
-def test_the_number_of_a_zone_of_a_town_is_no_offset(field):
-    field.write(
-        "a.csv", ["time,zone,speed", *(f"{stamp(n)},{n % 3},{wave(n)}" for n in range(ROWS))]
-    )
-    assert "column 'zone' seems to tell the zone" in field.draft()[1]
 
 
 @pytest.mark.parametrize(
@@ -237,38 +177,6 @@ def test_a_start_without_a_time_of_day_is_a_guess(field):
     fleet, told = field.draft()
     assert "guess: the lines before the header tell the start's date and no time of day" in told
     assert times_of(field, fleet)[0] == datetime(2026, 3, 14, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("header", "zone", "guessed"),
-    [
-        ("Time (UTC+2)", "Etc/GMT-2", False), ("time GMT-05:00", "Etc/GMT+5", False),
-        ("time [UTC]", "UTC", False), ("time UTC+05:30", "UTC", True), ("Time (EST)", "UTC", True),
-    ],
-)  # fmt: skip
-def test_a_header_with_an_offset_is_not_taken_for_utc(field, header, zone, guessed):
-    field.write("a.csv", [f"{header},speed", *log("%Y-%m-%d %H:%M:%S")[1:]])
-    fleet, told = field.draft()
-    assert fleet.source.timestamp.timezone == zone
-    assert ("times without an offset are taken for UTC" in told) is guessed
-
-
-@pytest.mark.parametrize(
-    ("minutes", "zone", "hour"), [(-60, "Etc/GMT-1", 7), (0, "UTC", 8), (300, "Etc/GMT+5", 13)]
-)
-def test_a_performance_monitor_tells_its_zone_and_the_month_first(field, minutes, zone, hour):
-    time = f'"(PDH-CSV 4.0) (Some Standard Time)({minutes})"'
-    rows = log("%m/%d/%Y %H:%M:%S.000")[1:]
-    field.write("perf.csv", [rf'{time},"\\HOST\Processor(_Total)\% Processor Time"', *rows])
-    fleet, told = field.draft()
-    assert fleet.source.timestamp.timezone == zone and "the other way round" not in told
-    assert times_of(field, fleet)[0] == datetime(2026, 1, 5, hour, tzinfo=UTC)
-
-
-def test_times_with_and_without_an_offset_are_told(field):
-    lines = log("%Y-%m-%dT%H:%M:%S")
-    field.write("a.csv", lines[:100] + [line.replace(",", "+01:00,", 1) for line in lines[100:]])
-    assert "some of the times have an offset and others have none" in field.draft()[1]
 
 
 @pytest.mark.parametrize(
@@ -376,21 +284,6 @@ def test_other_columns_of_times_in_digits_are_no_channels(field):
     assert [channel.name for channel in fleet.channels] == ["speed"]
     assert "'server.timestamp' can be read as the time as well" in told
     assert "'TimeUS' runs as the time since a start does, and is no channel" in told
-
-
-def test_the_name_of_a_zone_in_the_header_is_taken(field):
-    lines = log()
-    field.write("a.csv", [lines[0].replace("time", "Local time (Europe/Berlin)"), *lines[1:]])
-    fleet, told = field.draft()
-    assert fleet.source.timestamp.timezone == "Europe/Berlin"
-    assert "taken for Europe/Berlin, as its header names that zone" in told
-
-
-def test_names_of_zones_behind_dates_that_may_be_the_other_way_round(field):
-    field.write("a.csv", log("%d/%m/%Y %H:%M:%S EST"))
-    fleet, told = field.draft()
-    assert fleet.source.timestamp.timezone == "America/New_York"
-    assert "which is the day and which the month" in told
 
 
 def test_text_without_a_digit_under_the_name_of_a_time_is_no_time(field):

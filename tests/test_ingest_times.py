@@ -56,8 +56,8 @@ def test_a_date_and_a_time_of_day_in_two_columns(yard):
     yard.csv("0.csv", ["2026-01-05,08:00:00,1,2"], "Date,Time,speed,level")
     with pytest.raises(DataError, match=r"or, where the date has .* column: \[Date, Time\]"):
         yard.ingest(fleet_of({"column": "Time"}, name="other"))
-    with pytest.raises(ValueError, match="names two, as in"):
-        fleet_of({"column": ["Date", "Time", "ms"]})
+    with pytest.raises(ValueError, match="names two or three, as in"):
+        fleet_of({"column": ["Date", "Time", "Offset", "ms"]})
 
 
 def test_an_epoch_as_a_spreadsheet_writes_it_in_another_unit_is_told(yard):

@@ -106,8 +106,9 @@ class TimestampRule(Strict):
     take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
     """Which of the four ways is used"""
     column: str | list[str] = "timestamp"
-    """Header of the column; two headers, `[Date, Time]` or `[Time, Offset]`, are read as one
-    text, and with ``fraction`` a last one, as in `[secs, nsecs]`, counts parts of a second"""
+    """Header of the column; several, as `[Date, Time]`, `[Time, Offset]` or `[Date, Time, Offset]`,
+    are read as one text, and with ``fraction`` a last one, as in `[secs, nsecs]`, counts parts of a
+    second"""
     unit: Literal["s", "ms", "us", "ns", "min", "h", "d", "days_1900", "days_1904"] = "us"
     """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
     are the serial numbers of spreadsheets"""
@@ -182,11 +183,13 @@ class TimestampRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
-        most = 3 if self.fraction else 2
+        most = 4 if self.fraction else 3
         if isinstance(self.column, list) and (
             self.take != "column" or not 2 <= len(self.column) <= most
         ):
-            raise ValueError("a list is for take: column, and names two, as in [Date, Time]")
+            raise ValueError(
+                "a list is for take: column, and names two or three, as in [Date, Time]"
+            )
         if self.fraction and isinstance(self.column, str):
             raise ValueError("fraction is of the last of several columns: column: [secs, nsecs]")
         if self.take == "index" and self.start is None:

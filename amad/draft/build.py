@@ -15,15 +15,15 @@ from amad.draft.alike import LACKING, WAYS, Alike, alike, twice
 from amad.draft.channels import describe
 from amad.draft.clock import GAP_SECONDS
 from amad.draft.columns import HOLDS_JSON
-from amad.draft.dialect import ENCODINGS
+from amad.draft.dialect import GUESSED
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.later import NotLaterError, check_lacking, with_later_columns, with_own_columns
 from amad.draft.listing import Listed, list_files, suffix_of
-from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of
+from amad.draft.long_columns import IN_HEADERS, apart_in_names, columns_of, stands
 from amad.draft.long_names import ANY_VALUE, VALUE
 from amad.draft.marks import marks_of
 from amad.draft.plan import Plan, drafted
-from amad.draft.sample import Sampled, look
+from amad.draft.sample import Sampled, look, shared_columns
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
@@ -32,7 +32,9 @@ from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
-NUMBER_IN = re.compile(r"[\[,: ]-?\d[\d.eE+-]*(?=\s*[],}]| )")  # in a list or behind a key of JSON
+NUMBER_IN = re.compile(
+    r'[\[,: ]"?-?\d[\d.eE+-]*"?(?=\s*[],}]| )'
+)  # in a list or behind a key of JSON
 SHOWN = 8  # columns in a message
 SAME = (
     "the same content under two names: {}; if one is a copy, delete it, or its rows may count as "
@@ -75,6 +77,16 @@ CONTRADICT = (
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
+)
+
+STALE = (
+    "in {} the time of day goes on over midnight while the date stays the same, so that the rows "
+    "behind midnight are read a day too early: write each row's date, or leave out the column of "
+    "the date and write it into the file's name, as in log_2026-01-05.csv"
+)
+NEWEST_FIRST = (
+    "in {} the newest rows stand first, and go on over midnight on the same date, so that those "
+    "before or behind midnight are read on another day: write each row's date"
 )
 
 
@@ -160,7 +172,10 @@ def _draft(
     nested = {h: w for h, w in plan.columns.left_out.items() if w.startswith(HOLDS_JSON)}
     within = sum(_numbers_in(samples[0].column(header)) for header in nested)
     read = set(plan.columns.measured) - plan.columns.codes.keys()
-    if nested and (clock.take == "index" or within > 2 * len(read)):
+    still = plan.columns.long is None and all(
+        stands(shared_columns(samples).get(h, [])) for h in read
+    )
+    if nested and (clock.take == "index" or within > (0 if still else 2 * len(read))):
         why = "; ".join(f"{h!r}: {w}" for h, w in [*nested.items()][:SHOWN])
         what = "tells the time" if clock.take == "index" else "holds most of what is told"
         raise DataError(f"{root}: no column of {samples[0].path} {what} ({why})")
@@ -210,10 +225,12 @@ def _finished(plan: Plan) -> Draft:
     if plan.owner.columns and len(plan.channels) == 1 and ANY_VALUE.fullmatch(measured.strip()):
         plan.owner.guesses += [IN_OWNER.format(h.strip(), measured) for h in plan.owner.columns]
     dialect = plan.samples[0].dialect
-    if dialect is not None and dialect.encoding in ENCODINGS:
+    if dialect is not None and dialect.encoding in GUESSED:
         plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
+    if plan.clock.take in ("column", "time_of_day") and plan.columns.long is None:
+        plan.clock.guesses += [(STALE, NEWEST_FIRST)[b].format(p) for p, b in trial.midnights[:1]]
     plan.clock.guesses += trial.out_of_line
     if one and not plan.owner.columns and plan.columns.long is None:
         said = plan.owner.guesses

@@ -39,6 +39,7 @@ from amad.draft.unread_times import (
     beside,
     not_read,
     of_calendar,
+    of_hours,
     of_receivers,
     of_signals,
     one_way,
@@ -86,6 +87,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
         clock.guesses += beside(clock, samples)
         clock.unread += unpadded(clock, samples)
         clock.unread += of_signals(shared_columns(samples), clock)
+        clock.unread += of_hours(shared_columns(samples), clock)
     if clock.local:
         take_zone(clock, samples)
     if clock.take != "index":

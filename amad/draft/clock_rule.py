@@ -19,6 +19,8 @@ TIME = re.compile(
     re.I,
 )
 
+ORDER = "the sample does not show which is the day and which the month"
+
 
 @dataclass(slots=True, kw_only=True)
 class Clock:
@@ -49,7 +51,9 @@ def order_guessed(told: Guess) -> list[str]:
     """A guess that day and month may be the other way round, where the sample does not tell."""
     if not told.other_form:
         return []
-    return [
-        "the sample does not show which is the day and which the month: if they are the other way "
-        f"round, set the format to {told.other_form!r}"
-    ]
+    return [f"{ORDER}: if they are the other way round, set the format to {told.other_form!r}"]
+
+
+def is_of_order(guess: str) -> bool:
+    """Is it one of ``order_guessed``?"""
+    return guess.startswith(ORDER)

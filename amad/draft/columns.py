@@ -80,9 +80,15 @@ MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Sh
 # Up to a half of the cells may be these, which say that there is no value.
 FAILURE = (
     r"^(unavailable|unknown|invalid|offline|not (available|connected)|no (data|signal|value)|"
-    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|"
+    r"bad( \w+)?|pt created|shutdown|(i/o |scan )?timeout|o\.?l\.?|over(load|flow)|"
+    r"(over|under|out of) ?range|no (sample|result)|equip fail|out of serv(ice)?|arc off-?line|"
     r"(comm|calc)\w* (fail|failed|failure|error)|err|error|fail|failed|failure|"
     r"intf shut|scan off|configure)$"
+)
+# No measured value, although it has digits: #N/A1, the largest float32 or float64, <0.5.
+SURE = re.compile(
+    r"#|[+-]?1\.#inf|[+-]?(3\.4028\d*e\+?38|1\.7976\d*e\+?308)$|[<>\u2264\u2265] ?[+-]?[\d.,]+$",
+    re.I,
 )
 MOST_SWITCHED = 3  # different values of on and off, with NaN; beside these a failure is a state
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
@@ -373,9 +379,12 @@ def tell_a_failure(cells: pa.Array) -> np.ndarray:
 
 
 def words_for_nothing(refused: list[pa.Array]) -> list[str]:
-    """The texts without a digit among the cells that are no numbers; none if they are many."""
+    """The texts without a digit, the largest numbers of a type, and limits such as >60, of cells.
+
+    refused: cells that are no numbers. None if such texts are many.
+    """
     cells = (pc.utf8_trim_whitespace(pc.cast(cells, pa.string())) for cells in refused)
     told = {text for found in cells for text in pc.unique(found).to_pylist()}
-    words = sorted(t for t in told if t and (t[0] == "#" or not any(map(str.isdigit, t))))
+    words = sorted(t for t in told if t and (SURE.match(t) or not any(map(str.isdigit, t))))
     most = MOST_WORDS if any(len(word) < 3 for word in words) else MOST_STATES
     return words if len(words) <= most else []

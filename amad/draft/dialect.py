@@ -1,6 +1,7 @@
 """How a text file is written: its encoding, its delimiter, and which line is its header."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -16,6 +17,7 @@ from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.line_breaks import with_whole_names
 from amad.reading.line_protocol import is_line
 from amad.reading.lines import WideTextError, blocks, refuse_bytes
+from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|~^\x01"  # the last one is Hive's
@@ -28,7 +30,19 @@ RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 # Tried in this order where a text is no UTF-8; the first one where none can decode all bytes.
 ENCODINGS = ("cp1252", "cp932")
+CHINESE, KOREAN = "gb18030", "cp949"
+GUESSED = (*ENCODINGS, CHINESE, KOREAN)
+# The first of the two bytes of a character in GB 2312: of a mark, and of one that is common.
+OF_MARKS, OF_COMMON = range(0xA1, 0xA4), range(0xB0, 0xD8)
+LAST_OF_HANGUL = 0xC8  # Korean syllables have no higher first byte
+FEWEST_COMMON, MOSTLY_COMMON = 4, 0.9  # characters, and share of all that are not ASCII
+SETTING = re.compile(r"[^:]{1,40}: +\S")  # such as Time zone: CET, Amsterdam
 COMMENT = re.compile("comments?|remarks?|notes?|kommentar|bemerkung", re.I)  # a last column
+SECOND_LINE = (
+    "line {} names several columns alike, and the line below it goes on with their names ({}...): "
+    "write both into one line, a name for each column"
+)
+SHOWN = 60  # characters of a line in a message
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -66,8 +80,19 @@ def dialect_of(path: Path) -> Dialect:
         raise FileRefusedError(
             f"no line looks like a header with rows of values below it{_remedy(lines)}"
         )
-    _, headers, delimiter = max(found, key=itemgetter(0))
+    _, at, headers, delimiter = max(found, key=itemgetter(0))
+    if _goes_on(headers, next((texts_of(x, delimiter) or [] for x in lines[at + 1 :] if x), [])):
+        raise FileRefusedError(SECOND_LINE.format(at + 1, lines[at + 1][:SHOWN]))
     return Dialect(encoding=encoding, delimiter=delimiter, headers=tuple(headers))
+
+
+def _goes_on(headers: list[str], below: list[str]) -> bool:
+    """Do several columns have one name, and does the line below tell their own ones?"""
+    pairs = [(name.strip(), own.strip()) for name, own in zip(headers, below, strict=False)]
+    often = Counter(name for name, _ in pairs if name)
+    again = [(name, own) for name, own in pairs if often[name] > 1]
+    are_names = again and _names(below) and all(own and not is_known(own) for _, own in again)
+    return bool(are_names and len({*again}) == len(again))
 
 
 def _remedy(lines: list[str]) -> str:
@@ -96,6 +121,8 @@ def _remedy(lines: list[str]) -> str:
                 f"{fields} fields: name each column (R needs row.names = FALSE), and write "
                 "fractions with a point where commas part the columns"
             )
+    if any(map(_names_times, tables)):
+        return "; its first line holds times: write a row for each of them, below the names"
     if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
@@ -108,6 +135,12 @@ def _fields_below_names(rows: list[list[str]]) -> int:
     if not 1 < len(head) < fewest or not _names(head) or not any(map(_is_row, below)):
         return 0
     return max(map(len, below))
+
+
+def _names_times(rows: list[list[str]]) -> bool:
+    """Does the first line hold a name and times behind it?"""
+    name, *times = rows[0]
+    return len(times) > 2 and not CLOCK.search(name) and all(map(CLOCK.search, times))
 
 
 def _begins_at_once(rows: list[list[str]]) -> bool:
@@ -128,8 +161,8 @@ def _is_row(fields: list[str]) -> bool:
     return all(map(NUMERIC.fullmatch, bare)) or (numeric > 0 and any(map(CLOCK.search, bare)))
 
 
-def _headers(lines: list[str], delimiters: str) -> list[tuple[float, list[str], str]]:
-    """For each delimiter with a header: how well it fits, its fields, the delimiter."""
+def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[str], str]]:
+    """For each delimiter with a header: how well it fits, its line, its fields, the delimiter."""
     found = ((_header(lines, delimiter), delimiter) for delimiter in delimiters)
     return [(*header, delimiter) for header, delimiter in found if header is not None]
 
@@ -145,10 +178,26 @@ def _lines(path: Path) -> tuple[str, list[str]]:
         data.decode()
     except UnicodeDecodeError:
         fits = (e for e in ENCODINGS if b"\0" not in _beginning(path, e))
-        encoding = next(fits, ENCODINGS[0])
+        encoding = _of_east_asia(path) or next(fits, ENCODINGS[0])
         data = _beginning(path, encoding)
     lines = with_whole_names(data.split(b"\n", LINES)[:LINES])
     return encoding, [line.decode(errors="replace") for line in lines]
+
+
+def _of_east_asia(path: Path) -> str | None:
+    """The encoding of a Chinese or Korean text: nearly all of its characters are common ones.
+
+    Accents of Latin letters stand alone, and make no such pairs of bytes with what is behind them.
+    """
+    text = _beginning(path, CHINESE).decode()
+    pairs = [character.encode(CHINESE) for character in text if not character.isascii()]
+    firsts = [pair[0] for pair in pairs if len(pair) == 2 and pair[1] > 0xA0]
+    common = [first for first in firsts if first in OF_COMMON]
+    usual = len(common) + sum(first in OF_MARKS for first in firsts)
+    if "\0" in text or len(common) < FEWEST_COMMON or usual < MOSTLY_COMMON * len(pairs):
+        return None
+    is_korean = max(common) <= LAST_OF_HANGUL and b"\0" not in _beginning(path, KOREAN)
+    return KOREAN if is_korean else CHINESE
 
 
 def _beginning(path: Path, encoding: str) -> bytes:
@@ -158,13 +207,13 @@ def _beginning(path: Path, encoding: str) -> bytes:
     return block.data
 
 
-def _header(lines: list[str], delimiter: str) -> tuple[float, list[str]] | None:
-    """How well the header fits its rows, and its fields; None if there is none.
+def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | None:
+    """How well the header fits its rows, its line and its fields; None if there is none.
 
     Lines before the header, and lines of units below it, may look like one too. Of several lines
     of names with nothing else between them and the rows, the header is the first that names a time
-    or a unit, or else the first. A few lines without a time that look like rows, such as serial
-    numbers, may stand above a header that names a time.
+    or a unit and is no setting, or else the first. A few lines without a time that look like rows,
+    such as serial numbers, may stand above a header that names a time.
     """
     rows = [texts_of(line, delimiter) or [] for line in lines]
     found: list[tuple[float, int, list[str]]] = []
@@ -198,13 +247,13 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, list[str]] | None:
     if not found:
         return None
     near = [
-        one
-        for one in found
-        if all(len(row) >= len(without_empty_end(one[2])) for row in rows[one[1] + 1 : end])
+        header
+        for header in found
+        if all(len(row) >= len(without_empty_end(header[2])) for row in rows[header[1] + 1 : end])
     ]
-    named = [one for one in near if any(map(_names_time_or_unit, one[2]))]
-    best, _, header = (named or near or found)[0]
-    return best, header
+    named = [header for header in near if any(map(_names_time_or_unit, header[2]))]
+    plain = [header for header in named if not SETTING.match(header[2][0])]
+    return (plain or named or near or found)[0]
 
 
 def _names_time_or_unit(field: str) -> bool:

@@ -28,6 +28,12 @@ ANY = (
     (r"\s*\d+\.\d+ +\d+ +[0-9A-Fa-f]+x? +[RT]x +[dr]\b", FRAMES),  # Vector's ASC
     (r";\$FILEVERSION|base (hex|dec) +timestamps", FRAMES),  # PEAK's TRC, Vector's ASC
     (r"\s*\d+\) +\d+\.\d+ +([RT]x +)?[0-9A-Fa-f]{3,8} +\d ", FRAMES),  # PEAK's first TRC
+    (
+        r"FMT, *\d+, *\d+, *\w+,",
+        "a log of ArduPilot, whose rows are of many kinds: export each kind as CSV (mavlogdump.py "
+        "--format csv --types GPS)",
+    ),
+    (r"REG;\d{9,10};", "a log of Wialon's messages: export them as CSV, with a header"),
     (r"# (HELP|TYPE) \w+", f"what Prometheus reads, the values of one moment: {SERIES}"),
     (r"BO_ \d+ |NS_ ?:", "a CAN database (DBC), which describes signals and holds no values"),
 )

@@ -96,7 +96,7 @@ def _pair(
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
     values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
     named = [h for h in values if VALUE.fullmatch(_name(h))]
-    values = [h for h in values if h in named or not named or not _stands(shared[h])]
+    values = [h for h in values if h in named or not named or not stands(shared[h])]
     typed = [h for h in values if ANY_VALUE.fullmatch(_name(h))]
     typed = typed if len(typed) > 1 and _fill_one(typed, shared) else []
     numbered = turns if len(values) == len(typed or "1") + 1 else []  # beside a single value
@@ -168,7 +168,7 @@ def _name(header: str) -> str:
     return name_and_unit(header)[0].strip()
 
 
-def _stands(columns: list[pa.Array]) -> bool:
+def stands(columns: list[pa.Array]) -> bool:
     """Is it the same in all rows of a file, and so measures nothing?"""
     return all(pc.count_distinct(cells).as_py() <= 1 for cells in columns)
 

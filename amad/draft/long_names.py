@@ -6,7 +6,7 @@ SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
     r"|property|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
     r"|(signal|parameter|sensor|metric|measure|diagnostic|property|var(iable)?|channel|tag|point"
-    r"|node|item)[ _]?(name|id|alias)|tag[ _]?index",
+    r"|node|item|data[ _]?item)[ _]?(name|id|alias)|tag[ _]?index",
     re.I,
 )
 VALUE = re.compile(

@@ -45,14 +45,16 @@ def is_time(column: pa.Array) -> bool:
 def tells_only_days(column: pa.Array) -> bool:
     """Does it hold dates without a time of day, and the same in many rows?"""
     known = pc.drop_null(column)
-    told = pc.unique(known)
-    if len(told) > MOVING * len(known):
-        return False
+    return len(pc.unique(known)) <= MOVING * len(known) and holds_days(known)
+
+
+def holds_days(column: pa.Array) -> bool:
+    """Does it hold dates without a time of day?"""
     if pa.types.is_temporal(column.type):
         return pa.types.is_date(column.type)
     if not is_text(column.type):
         return False
-    texts = told.to_pylist()[:LOOKED_AT_CLOSELY]
+    texts = pc.unique(pc.drop_null(column)).to_pylist()[:LOOKED_AT_CLOSELY]
     return all(
         re.fullmatch(r"\s*(\d{6}|\d{8}|\d{1,4}([-/.])\d{1,2}\2\d{1,4})\s*", text) for text in texts
     )

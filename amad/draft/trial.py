@@ -14,8 +14,10 @@ from amad.reading.date_line import DateLine
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rows import CleanRows, FileParser
 from amad.reading.rules import PARTS, reading_rules
+from amad.reading.times import DAY_US
 
 HOUR_US = 3_600_000_000
+NEAR = 10  # usual steps
 FEWEST_AGAIN = 5  # rows that are in two files, which show that these are of one vehicle
 MOST_CONTRADICT = 0.1  # share of such rows that may contradict each other
 
@@ -93,6 +95,30 @@ class Trial:
         from_12_N = (hour_N[:-1] == 12) & (hour_N[1:] == 1) & (np.diff(self.file_N) == 0)
         in_order = bool(len(hour_N)) and hour_N.min() >= 1 and hour_N.max() <= 12
         return bool(in_order and np.any(from_12_N & (back_N >= -12) & (back_N < -10)))
+
+    @property
+    def midnights(self) -> list[tuple[str, bool]]:
+        """The files whose rows go on over midnight on the same date, and are newest rows first.
+
+        A row is then nearly a day off the one beside it, and outside of all times before it.
+        """
+        key = pd.DataFrame({"file": self.file_N, "vehicle": self.vehicle_N})
+        of_log_N = key.groupby(["file", "vehicle"]).ngroup().to_numpy()
+        order_N = np.argsort(of_log_N, kind="stable")
+        step_N, same_N = np.diff(self.time_N[order_N]), np.diff(of_log_N[order_N]) == 0
+        nearly_N = same_N & (np.abs(np.abs(step_N) - DAY_US) < HOUR_US)
+        found = []
+        for log in np.unique(of_log_N[order_N][1:][nearly_N]):
+            at_T = np.flatnonzero(of_log_N == log)
+            time_T = self.time_N[at_T]
+            back = bool(np.median(np.diff(time_T)) < 0)
+            time_T = -time_T if back else time_T
+            step_T = np.diff(time_T)
+            usual = np.median(step_T[step_T > 0]) if (step_T > 0).any() else 0
+            before_T = np.minimum.accumulate(time_T)[:-1] - time_T[1:]
+            if np.any((np.abs(step_T + DAY_US) <= NEAR * usual) & (before_T > NEAR * usual)):
+                found.append((self.paths[self.file_N[at_T[0]]], back))
+        return found
 
     @property
     def recordings(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,27 @@
 """Columns that tell something of the time and are not read, so that a person must know of them."""
 
 import re
+from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
+from amad.config.wording import some
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.time_cells import drawn, go_one_way, is_time, steps_of, tells_the_hour
+from amad.draft.time_cells import (
+    drawn,
+    go_one_way,
+    holds_days,
+    is_time,
+    steps_of,
+    tells_the_hour,
+)
 from amad.draft.undated import BARE, is_named_elapsed, unit_of_time
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import is_text, shown
+from amad.reading.numbers import is_text, numbers, shown
 
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
@@ -19,14 +29,20 @@ GPS_TIME = re.compile(
     r"([ _]?m?s)?|(gps|gnss)[ _]*(m?s|secs?|seconds?|millis(econds)?))|gwk|gms",
     re.I,
 )
+OF_TIME = re.compile(r"(?<![^\W_])(time|stamp|timestamp|date|clock|zeit)s?$", re.I)
+FROM_EPOCH = 3e8  # seconds are almost ten years
 BEGINS = re.compile(r"(time|zeit)\b", re.I)
 OF_YEAR = re.compile(r"(decimal[ _]?)?year|doy|yday|jday|julian[ _]?day|day[ _]?of[ _]?year")
+YEAR = r"year|yyyy|yy|yr|jahr|ann[ée]e|a[nñ]o|年"
+MONTH = r"month|mon|mo|mm|monat|mois|mes|月"
+DAY = r"day|dd|dy|tag|jour|d[ií]a|日"
 PART_OF_TIME = re.compile(
-    rf"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond|{OF_YEAR.pattern}"
-    r"|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
+    rf"{YEAR}|{MONTH}|{DAY}|hour|hh|hr|stunde|heure|hora|minute|min|mn|second|sec|ss|ms|sekunde"
+    rf"|millisecond|microsecond|{OF_YEAR.pattern}|sod|(sec|second)s?[ _]?of[ _]?day|hhmm(ss)?"
 )
 # A date of digits or with a year, and a time of day behind it.
 DATED = re.compile(r"(?:(?:\d{1,4}[-/.]){2}\d{1,4}|\b(?:19|20)\d\d\b)\D{1,12}\d{1,2} ?[:h.]\d\d")
+HOURS = 24  # of a day
 MOSTLY = 0.6  # share of the steps of a time that begins again, but not of a quantity named t
 SHOWN = 3  # cells of a column in a message
 WAY_OUT = (
@@ -44,6 +60,11 @@ OF_SIGNAL = re.compile(
 OF_SIGNALS = (
     "the columns {} tell a time for each signal, and a row is of one time: write a row per value, "
     "with the columns time, signal and value"
+)
+HOUR_OF_DAY = re.compile(r"(h|he|hr|hour|stunde|heure|hora)?[ _]?\d{1,2}([:.h]\d\d)?h?", re.I)
+OF_HOURS = (
+    "the columns {} seem to be hours of the date in each row, and a row is of one time: write a "
+    "row for each hour"
 )
 FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,9})(?:\D|$)"  # of a second
 WHOLE_THOUSANDTHS = pa.array([3, 6], pa.int32())  # digits that Java writes beside nine
@@ -75,7 +96,7 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
             f"the columns {', '.join(repr(h.strip()) for h in gps)} tell the time as satellite "
             "receivers count it, which is not read: write the UTC time into one column"
         )
-    if parts := of_calendar(columns):
+    if parts := of_calendar([*columns, *samples[0].twice]):
         told.append(PARTS.format(", ".join(repr(h.strip()) for h in parts)))
     told += of_signals(columns)
     told += [
@@ -128,13 +149,14 @@ def of_receivers(columns: dict[str, list[pa.Array]]) -> list[str]:
     return gps if len(gps) > 1 else []
 
 
-def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
+def of_calendar(headers: Iterable[str]) -> list[str]:
     """Headers of the parts of a time, each in a column of its own; none without a whole date."""
-    parts = {h: name_and_unit(h)[0].strip().lower() for h in columns}
-    told = set(parts.values())
-    if not {"year", "month", "day"} <= told and not (
-        "year" in told and any(map(OF_YEAR.fullmatch, told - {"year"}))
-    ):
+    parts = {h: name_and_unit(h)[0].strip(" #").lower() for h in headers}
+    year, month, day, of_year = (
+        any(re.fullmatch(pattern, name) for name in parts.values())
+        for pattern in (YEAR, MONTH, DAY, rf"(?!year$)({OF_YEAR.pattern})")
+    )
+    if not (year and (of_year or (month and day))):
         return []
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
@@ -156,6 +178,15 @@ def of_signals(columns: dict[str, list[pa.Array]], clock: Clock | None = None) -
     if len(own) < 2 or (clock and all(columns[h] == columns[own[0]] for h in own)):
         return []
     return [OF_SIGNALS.format(", ".join(repr(header.strip()) for header in own))]
+
+
+def of_hours(columns: dict[str, list[pa.Array]], clock: Clock) -> list[str]:
+    """What is told of columns that are hours, beside a column that tells only days."""
+    own = [cells[0] for h, cells in columns.items() if h.strip() == clock.keys.get("column")]
+    hours = [h for h in columns if HOUR_OF_DAY.fullmatch(h.strip())]
+    if len(hours) < HOURS or not own or not holds_days(own[0]):
+        return []
+    return [OF_HOURS.format(some([repr(h.strip()) for h in hours]))]
 
 
 def _is_x_of(
@@ -182,11 +213,21 @@ def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
         runs = OF_YEAR.fullmatch(name.lower()) and step.any()
         least = MOSTLY if TIME.fullmatch(name) or not BARE.fullmatch(name) else 1 - 1e-9
         rises = len(step) > 1 and (step > 0).mean() > least
-        named = TIME.fullmatch(name) or is_named_elapsed(name)
+        named = TIME.fullmatch(name) or is_named_elapsed(name) or _counts_from(header, cells[0])
         begins = BEGINS.match(name) and unit_of_time(unit) and len(step) > 1 and (step > 0).all()
         if begins or (rises and named) or ((runs or TIME.fullmatch(name)) and go_one_way(step)):
             found.add(header)
     return found
+
+
+def _counts_from(header: str, column: pa.Array) -> bool:
+    """Does a header that ends in the name of a time stand above numbers since some epoch?
+
+    They are more seconds or milliseconds than a machine ran.
+    """
+    return bool(OF_TIME.search(name_and_unit(header)[0])) and bool(
+        np.nanmin(np.append(numbers(pc.cast(column, pa.string())).value_R, np.inf)) >= FROM_EPOCH
+    )
 
 
 def beside(clock: Clock, samples: list[Sampled]) -> list[str]:

@@ -24,7 +24,8 @@ NAMED = re.compile(
     r"kennzeichen|v[ée]hicule|veh[íi]culo|equipment|chassis|bike|scooter|tram|"
     r"ident|loco(motive)?|vessel|ship|boat|aircraft|drone|uav|excavator|logger|tracker|dongle|thing)"
     r"([ _-]?(id|no|nr|num|number|name|code|key|ref|tag)|[.](id|name|ref))?"
-    r"|(bus|unit|serial|fleet|reg|tail|train|tractor|trailer|wagon)[ _.-]?(id|no|nr|number|name)"
+    r"|(bus|unit|serial|fleet|reg|tail|train|tractor|trailer|wagon|station|inverter|meter|charge"
+    r"(r|[ _-]?point|[ _-]?box))[ _.-]?(id|no|nr|number|name)"
     r"|id|uid|uuid|esn|vehicle[ _]?identification[ _]?(no|number)",
     re.I,
 )
@@ -171,9 +172,10 @@ def _other_lines(samples: list[Sampled]) -> list[str]:
 def _names_vehicle(header: str) -> bool:
     """Does the header, or its end, as of meta.vin and connectionDeviceId, name a vehicle's id?"""
     name = name_and_unit(header)[0].strip(" #")
-    last = name.rpartition(".")[2]
+    *_, above, last = ["", *name.split(".")]
     words = re.split(r"[ _-]|(?<=[a-z])(?=[A-Z])", last)
-    named = NAMED.fullmatch(name) or (last.lower() != "id" and NAMED.fullmatch(last))
+    ends = [name, f"{above}.{last}", *([last] if last.lower() != "id" else [])]
+    named = any(map(NAMED.fullmatch, ends))
     return bool(named or (len(words) > 2 and THING_ID.fullmatch(" ".join(words[-2:]))))
 
 

@@ -57,6 +57,7 @@ LONE = (
     "has a {} that may set thousands apart or stand before a fraction; if it always sets them "
     "apart, set source.thousands: {!r}"
 )
+FOR_NONE = "if it stands for no value, list it in source.nulls"
 NOT_READ = "which is not read: write it as a decimal number"
 GROUPED = (
     "that seems to set thousands apart, as the other numbers of the column are whole and below "
@@ -317,7 +318,7 @@ def _of_text(
     value = pc.cast(pc.if_else(pa.array(read_R), cleaned, nothing), pa.float64())
     kinds = [
         (hidden_R, f"has a {NAMES[marks.decimal]} {GROUPED}"),
-        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
+        (truth_R, f"is a word among fractions; {FOR_NONE}"),
         (swapped_R, f"has a {NAMES[marks.other]}, but source.decimal is {marks.decimal!r}"),
         (lone_R, LONE.format(NAMES[marks.other], marks.other)),
     ]
@@ -342,11 +343,8 @@ def _wrong(
             "has digits of another script: write 0 to 9",
         ),
         (matches(DATE), "is a date, which spreadsheets make of numbers: export the raw file"),
-        (matches(r"^[+-]?(inf|infinity|\x{221e}|1\.#inf0*)$"), "is infinite"),
-        (
-            matches("^#"),
-            "is a spreadsheet's error; if it stands for no value, list it in source.nulls",
-        ),
+        (matches(r"^[+-]?(inf|infinity|\x{221e}|1\.#inf0*)$"), f"is infinite; {FOR_NONE}"),
+        (matches("^#"), f"is a spreadsheet's error; {FOR_NONE}"),
         (
             matches(r"^'[^']*$"),
             "has an apostrophe before it, as text in spreadsheets: write it without",
@@ -357,7 +355,8 @@ def _wrong(
             matches(r"^[+-]?[\d.,]+ ?[a-z%°µ/²³]+[a-z0-9%°/²³]*$"),
             "has a unit; where that is the channel's unit, `amad ingest --rebuild` reads it",
         ),
-        (~matches(r"\d"), "is a word; if it stands for no value, list it in source.nulls"),
+        (matches(r"^[<>\x{2264}\x{2265}] ?[+-]?[\d.,]+$"), f"is a limit and no value; {FOR_NONE}"),
+        (~matches(r"\d"), f"is a word; {FOR_NONE}"),
         (np.ones(len(bad_R), bool), "is no number"),
     ]
     for kind_R, why in kinds:
@@ -378,7 +377,7 @@ def _beyond(value_R: np.ndarray, raw: pa.Array, whole: bool) -> Iterator[tuple[n
     huge_R = large_R & (np.abs(value_R) > LARGEST)
     if huge_R.any():
         first = shown(raw[int(huge_R.argmax())])
-        yield huge_R, f"{first} is infinite, or beyond 3.4e38"
+        yield huge_R, f"{first} is infinite, or beyond 3.4e38; {FOR_NONE}"
     inexact_R = large_R & ~huge_R
     if is_text(raw.type):
         inexact_R &= _matches(tidied(raw), r"^[+-]?\d+$")

@@ -29,8 +29,8 @@ from amad.reading.vehicle_ids import named_by
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
-# The names of the columns; that of the second where dates have a column of their own.
-TIME, SECOND, PARTS = "timestamp", "timestamp, second", "timestamp, parts"
+# The names of the columns; those of the others where a time of day or an offset has its own.
+TIME, OTHERS, PARTS = "timestamp", ("timestamp, second", "timestamp, third"), "timestamp, parts"
 LOOKED_AT = 200  # unreadable texts of a batch that are looked at to tell what they look like
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
@@ -94,9 +94,8 @@ class RowTimes:
         rule = self._rule
         if rule.take == "index":
             return {}
-        names = [TIME, PARTS] if rule.fraction else [TIME]
-        if len(rule.columns) > len(names):
-            names.insert(1, SECOND)
+        last = [PARTS] if rule.fraction else []
+        names = [TIME, *OTHERS[: len(rule.columns) - 1 - len(last)], *last]
         wanted = dict(zip(names, rule.columns, strict=True))
         if rule.take == "elapsed" and rule.start_from == "column":
             wanted["start"] = rule.start_column or ""
@@ -138,9 +137,9 @@ class RowTimes:
         rule = self._rule
         if rule.take == "index":
             return self._by_index(batch, vehicles, code_R)
-        column = batch.columns["timestamp"]
-        if SECOND in batch.columns:
-            column = times.joined(column, batch.columns[SECOND])
+        column = batch.columns[TIME]
+        if others := [batch.columns[name] for name in OTHERS if name in batch.columns]:
+            column = times.joined(column, *others)
         try:
             if rule.take == "column":
                 told = times.times(column, rule)

@@ -117,13 +117,13 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
     return _told(column, us_R, known_R, local_R, rounded_R)
 
 
-def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
-    """Text (R,) of a date, a space and a time of day; null where either is null."""
+def joined(date: pa.Array, *others: pa.Array) -> pa.Array:
+    """Text (R,) of a date, a time of day, or an offset, with spaces between; null where one is."""
     if pa.types.is_timestamp(date.type):  # pandas stores dates so
         day = date if date.type.tz is None else pc.local_timestamp(date)
         if not np.any(_known(_to_us(day))[0] % DAY_US):  # it has no time of day of its own
             date = pc.cast(day, pa.date32(), safe=False)
-    texts = [pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in (date, of_day)]
+    texts = [pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in (date, *others)]
     return pc.binary_join_element_wise(*texts, " ")
 
 
