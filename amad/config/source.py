@@ -187,9 +187,7 @@ class TimestampRule(Strict):
         if isinstance(self.column, list) and (
             self.take != "column" or not 2 <= len(self.column) <= most
         ):
-            raise ValueError(
-                "a list is for take: column, and names two or three, as in [Date, Time]"
-            )
+            raise ValueError("a list is for take: column, and names two or three: [Date, Time]")
         if self.fraction and isinstance(self.column, str):
             raise ValueError("fraction is of the last of several columns: column: [secs, nsecs]")
         if self.take == "index" and self.start is None:
