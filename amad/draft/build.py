@@ -32,9 +32,8 @@ from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 MOST_LOST = (0.9, 0.5)  # the same for a draft of any use; where a column of vehicles is unread
-NUMBER_IN = re.compile(
-    r'[\[,: ]"?-?\d[\d.eE+-]*"?(?=\s*[],}]| )'
-)  # in a list or behind a key of JSON
+# In a list or behind a key of JSON.
+NUMBER_IN = re.compile(r'[\[,: ]"?-?\d[\d.eE+-]*"?(?=\s*[],}]| )')
 SHOWN = 8  # columns in a message
 SAME = (
     "the same content under two names: {}; if one is a copy, delete it, or its rows may count as "
@@ -79,7 +78,7 @@ TWELVE_HOURS = (
     "hours too early: export them with AM and PM, or of 24 hours"
 )
 
-STALE = (
+SAME_DATE = (
     "in {} the time of day goes on over midnight while the date stays the same, so that the rows "
     "behind midnight are read a day too early: write each row's date, or leave out the column of "
     "the date and write it into the file's name, as in log_2026-01-05.csv"
@@ -230,7 +229,9 @@ def _finished(plan: Plan) -> Draft:
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
     if plan.clock.take in ("column", "time_of_day") and plan.columns.long is None:
-        plan.clock.guesses += [(STALE, NEWEST_FIRST)[b].format(p) for p, b in trial.midnights[:1]]
+        plan.clock.guesses += [
+            (SAME_DATE, NEWEST_FIRST)[b].format(p) for p, b in trial.midnights[:1]
+        ]
     plan.clock.guesses += trial.out_of_line
     if one and not plan.owner.columns and plan.columns.long is None:
         said = plan.owner.guesses
