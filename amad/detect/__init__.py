@@ -11,6 +11,7 @@ Where to look for what:
 - fitting: ``fitting`` (any method, vehicle by vehicle), ``detector_fitting``, ``learnt_figures``
   (what is learnt), ``priors`` (for short histories), ``constant_channels`` and ``pauses``
 - the threshold: ``alarms`` (its choice, and which alarms are one incident), ``moving_threshold``
-- what later days of a scoring job need: ``day_state``
+- what later days of a scoring job need: ``day_state``; a long series, judged like its days:
+  ``long_series``
 - files: ``detector_folder`` with ``figure_file`` and ``array_file``
 """

@@ -29,7 +29,7 @@ from amad.detect.moving_threshold import CONTEXT_ROWS
 from amad.detect.residual_cache import Arrays
 
 if TYPE_CHECKING:
-    from amad.detect.detector import Detector
+    from amad.detect.member_scorer import MemberScorer
     from amad.windows.series import Series
 
 RECORD = ("time_M", "value_M", "index_M")  # the arrays of a record
@@ -37,23 +37,23 @@ RECORD = ("time_M", "value_M", "index_M")  # the arrays of a record
 LEAST_CONTEXT_ROWS = 200  # periods before a day; the shape of an incident is told from so many
 
 
-def context_us(detector: "Detector") -> int:
+def context_us(detector: "MemberScorer") -> int:
     """How many microseconds before a day are read with its rows."""
     rows = max(detector.window_rows, LEAST_CONTEXT_ROWS, detector.fleet.missing.min_segment_rows)
     return rows * detector.fleet.period_us
 
 
-def figures_us(detector: "Detector") -> int:
+def figures_us(detector: "MemberScorer") -> int:
     """How many microseconds before a day the figures of earlier days count."""
     return (CONTEXT_ROWS + detector.baseline_rows) * detector.fleet.period_us
 
 
-def figure_days(detector: "Detector") -> int:
+def figure_days(detector: "MemberScorer") -> int:
     """How many days before a day have figures that count."""
     return -(-figures_us(detector) // DAY_US)
 
 
-def history_us(detector: "Detector") -> int:
+def history_us(detector: "MemberScorer") -> int:
     """How many microseconds before a day the rows begin that its scores depend on.
 
     The figures of an earlier day are those of the whole day with the context before it, and its
@@ -66,12 +66,12 @@ def history_us(detector: "Detector") -> int:
     return before_us + context_us(detector)
 
 
-def state_us(detector: "Detector") -> int:
+def state_us(detector: "MemberScorer") -> int:
     """How many microseconds before a day the rows begin that its state is made of."""
     return _settling_us(detector) + context_us(detector)
 
 
-def _settling_us(detector: "Detector") -> int:
+def _settling_us(detector: "MemberScorer") -> int:
     nearly = any(figures.nearly_constant for figures in detector.figures.values())
     return MEMORY_US if nearly else 0
 
@@ -183,7 +183,7 @@ class History:
     usual: dict[str, list[Usual]]
 
 
-def history(detector: "Detector", states: Mapping[date, DayState], start_us: int) -> History:
+def history(detector: "MemberScorer", states: Mapping[date, DayState], start_us: int) -> History:
     """What the states of the days before ``start_us`` say about the rows from there on.
 
     states: without a day that may not count.
@@ -229,7 +229,7 @@ def _memory(states: Mapping[date, DayState], start_us: int) -> dict[int, Record]
     }
 
 
-def remember(detector: "Detector", series: "Series", rows: slice) -> dict[int, Record]:
+def remember(detector: "MemberScorer", series: "Series", rows: slice) -> dict[int, Record]:
     """The records of the remembered channels in these rows of a scaled series."""
     owner = detector.owner_of(series)
     return records(

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 from amad.config import ConfigError
 from amad.config.params import DetectParams
 from amad.detect.detector_fitting import DetectorLearner
+from amad.detect.long_series import judged_in_pieces
 from amad.detect.member_scorer import MemberScorer
 from amad.detect.members.build import build_members
+from amad.detect.scorer import Scored
+from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -36,6 +39,14 @@ class Detector(MemberScorer):
     def learner(self) -> DetectorLearner:
         """As of every scorer."""
         return DetectorLearner(self)
+
+    def score(self, series: Series) -> Scored:
+        """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
+        return judged_in_pieces(self, series, whole=True)
+
+    def find_alarms(self, series: Series) -> Scored:
+        """As of every scorer; the others have contributions of 0."""
+        return judged_in_pieces(self, series, whole=False)
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:

@@ -21,7 +21,7 @@ from amad.detect.combine import Before, Combined, Ensemble
 from amad.detect.fitting import OfVehicle
 from amad.detect.learnt_figures import FLEET, LearntFigures
 from amad.detect.members.member import Member
-from amad.detect.scorer import Judged, RawScore, Scored, Scorer
+from amad.detect.scorer import Judged, RawScore, Scorer
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, serving
 from amad.windows.series import Part, Series
@@ -125,14 +125,6 @@ class MemberScorer(Scorer):
             ~self.too_short(series), memory or {}, first,
             kinds=kinds, period_us=self.fleet.period_us,
         )  # fmt: skip
-
-    def score(self, series: Series) -> Scored:
-        """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
-        return self.judge(series, whole=True, residuals=False).scored
-
-    def find_alarms(self, series: Series) -> Scored:
-        """As of every scorer; the others have contributions of 0."""
-        return self.judge(series, residuals=False).scored
 
     def judge(
         self,

@@ -41,6 +41,7 @@ from amad.windows.series import Part, Series, joined, read_with_lead
 
 MIDNIGHT_US = 3_600_000_000  # one hour
 WHOLE_FLEET = ""  # key of the usual scores of all vehicles
+BY_ROW = ("score_T", "threshold_T", "alarm_T", "open_T", "contribution_TC")  # of ``Scored``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,18 @@ class Scored:
 
     def of_last(self, rows: int) -> "Scored":
         """Those of the last rows."""
-        by_row = ("score_T", "threshold_T", "alarm_T", "open_T", "contribution_TC")
-        return replace(self, **{name: getattr(self, name)[-rows:] for name in by_row})
+        return self.of_rows(slice(len(self.score_T) - rows, None))
+
+    def of_rows(self, rows: slice) -> "Scored":
+        """Those of some rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in BY_ROW})
+
+    @classmethod
+    def joined(cls, parts: Sequence["Scored"]) -> "Scored":
+        """Those of several parts of a series, in time order."""
+        left_out = [name for name in parts[0].left_out if all(name in p.left_out for p in parts)]
+        by_row = {name: np.concatenate([getattr(part, name) for part in parts]) for name in BY_ROW}
+        return cls(**by_row, left_out=tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,15 @@ from amad.evaluation.method_result import (
     unit_metrics,
 )
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
-from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
-from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
+from amad.evaluation.units import (
+    StoredPart,
+    Unit,
+    fitting_parts,
+    is_injected,
+    units_of,
+    unlabelled,
+)
+from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
@@ -120,9 +127,10 @@ def per_unit_metrics(
     """
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
-        whole = store.scaled(vehicle)
-        for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
-            scored = score_after(scorer.score, lead_of(whole, TEST), unit.series)
+        part = StoredPart.of(store, vehicle, TEST)
+        test, lead = part.labelled(0, part.rows), part.lead()
+        for unit in units_of(test, fleet, events, store.has_channel(vehicle))[0]:
+            scored = score_after(scorer.score, lead, unit.series)
             seen(unit, scored)
             score_T = lowest_for_unscored(scored.score_T)
             buffer = fleet.evaluation.buffer_rows
@@ -223,9 +231,7 @@ class _JudgeVehicle:
 
     def __call__(self, unit: tuple[str, dict[str, OfVehicle]]) -> _Judged:
         vehicle, known = unit
-        whole = self._store.scaled(vehicle)
-        channels_C = self._store.has_channel(vehicle)
-        units, reason = units_of(whole, self._fleet, self._events, channels_C)
+        judged = _Vehicle(self._store, vehicle, self._fleet, self._events)
         results, seconds, rows = {}, {}, {}
         shared = ResidualCache()  # the forms of the detector have the same members
         for name, method in self._methods.items():
@@ -235,9 +241,9 @@ class _JudgeVehicle:
                 method.members = [member.cached(cache) for member in method.members]
             results[name] = self._results[name].empty()
             timed = _Timed(method)  # not kept, or the caches of all methods would be in memory
-            _judge_vehicle(results[name], timed, whole, units, self._fleet, self._params)
+            _judge_vehicle(results[name], timed, judged, self._fleet, self._params)
             seconds[name], rows[name] = timed.seconds, timed.rows
-        return _Judged(results=results, reason=reason, seconds=seconds, rows=rows)
+        return _Judged(results=results, reason=judged.reason, seconds=seconds, rows=rows)
 
 
 class _Timed:
@@ -257,28 +263,38 @@ class _Timed:
         return scored
 
 
+class _Vehicle:
+    """The rows of a vehicle that methods are judged on, and its units.
+
+    calibration: without labels. test: with them. leads: of the two. ordinary_T: timestamps that say
+    how many rows a day of this vehicle has. reason: why it has no units.
+    """
+
+    def __init__(self, store: WindowStore, vehicle: str, fleet: Fleet, events: pa.Table) -> None:
+        calibration, test = (StoredPart.of(store, vehicle, s) for s in (CALIBRATION, TEST))
+        self.calibration = calibration.rows_between(0, calibration.rows)
+        self.test = test.labelled(0, test.rows)
+        self.leads = calibration.lead(), test.lead()
+        whole = store.series(vehicle)
+        self.ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
+        self.units, self.reason = units_of(self.test, fleet, events, store.has_channel(vehicle))
+
+
 def _judge_vehicle(
-    result: MethodResult,
-    method: _Timed,
-    whole: Series,
-    units: Sequence[Unit],
-    fleet: Fleet,
-    params: Params,
+    result: MethodResult, method: _Timed, vehicle: _Vehicle, fleet: Fleet, params: Params
 ) -> None:
     """Add what a method does on the calibration rows, the test part and the units of a vehicle."""
     period = fleet.period_us
     apart = {"period_us": period, "gap_us": params.detect.merge_gap_us(period)}
-    calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
+    (calibration, test), (before, lead) = (vehicle.calibration, vehicle.test), vehicle.leads
     if calibration.rows:
-        ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
-        scored = method.score(calibration, lead_of(whole, CALIBRATION), alarms_alone=True)
-        result.calibration.count(calibration, scored, ordinary_T, **apart)
+        scored = method.score(calibration, before, alarms_alone=True)
+        result.calibration.count(calibration, scored, vehicle.ordinary_T, **apart)
     if not test.rows:
         return
-    lead = lead_of(whole, TEST)
     clean = method.score(unlabelled(test), lead, alarms_alone=is_injected(fleet))
     result.normal.count(test, clean, test.timestamp_T, **apart)
-    for unit in units:
+    for unit in vehicle.units:
         # By labels the unit is the test part itself; an injected case is a changed copy.
         scored = method.score(unit.series, lead) if is_injected(fleet) else clean
         result.judge_unit(unit, scored, method.scorer, fleet, test.timestamp_T)

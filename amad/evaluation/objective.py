@@ -272,6 +272,5 @@ def too_few_rows(store: WindowStore, window: int) -> str:
 
 def _part(store: WindowStore, vehicle: str, split: int, rows: int | None = None) -> Series:
     """A vehicle's train or calibration part (its last ``rows``, or all), scaled, without labels."""
-    whole = store.rows_of(split)[store.vehicles.index(vehicle)]
-    part = StoredPart(store=store, vehicle=vehicle, rows=whole, split=split)
-    return part.rows_between(0 if rows is None else max(whole - rows, 0), whole)
+    part = StoredPart.of(store, vehicle, split)
+    return part.rows_between(0 if rows is None else max(part.rows - rows, 0), part.rows)

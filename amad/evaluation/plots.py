@@ -27,8 +27,9 @@ from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import RECALL_G
 from amad.evaluation.timelines import draw_attribution, draw_timeline
-from amad.evaluation.units import Unit, units_of
+from amad.evaluation.units import StoredPart, Unit, units_of
 from amad.telemetry.files import staged
+from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 
 OTHERS = ("#c8553d", "#588157", "#8e6c8a", "#d4a017", "#3d5a80", "#6d6875")
@@ -139,6 +140,8 @@ def _best_and_worst(
     found = []
     for which, name in chosen:
         vehicle = result.vehicle[name]
-        units, _ = units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))
+        part = StoredPart.of(store, vehicle, TEST)
+        test = part.labelled(0, part.rows)
+        units, _ = units_of(test, fleet, events, store.has_channel(vehicle))
         found.append((which, next(unit for unit in units if unit.name == name)))
     return found

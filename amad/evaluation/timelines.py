@@ -16,8 +16,8 @@ from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figur
 from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import Finding
-from amad.evaluation.units import Unit
-from amad.windows.series import TEST, lead_of
+from amad.evaluation.units import StoredPart, Unit
+from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 
 TOP_CHANNELS = 3  # shown under a timeline
@@ -36,7 +36,7 @@ def draw_timeline(
 
     which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
-    lead = lead_of(store.scaled(unit.vehicle), TEST)
+    lead = StoredPart.of(store, unit.vehicle, TEST).lead()
     scored = score_after(detector.score, lead, unit.series)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(

@@ -8,6 +8,7 @@ Shape legend: T rows, C channels.
 
 import zlib
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from amad.config import Fleet
 from amad.metrics import events_of
 from amad.simulator.faults import FAULT_TYPES
 from amad.windows.inject import injected_cases
-from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
+from amad.windows.series import CALIBRATION, SHORT_PART, TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 
 CASE_ROWS = 6000  # of an injected case: the test part around the fault
@@ -79,6 +80,12 @@ class StoredPart:
     rows: int
     split: int
 
+    @classmethod
+    def of(cls, store: WindowStore, vehicle: str, split: int) -> Self:
+        """The part of a vehicle, which may have no rows."""
+        rows = store.rows_of(split)[store.vehicles.index(vehicle)]
+        return cls(store=store, vehicle=vehicle, rows=rows, split=split)
+
     @property
     def vehicle_class(self) -> str:
         """As in the store."""
@@ -95,20 +102,28 @@ class StoredPart:
         return self._begin(self._stored())
 
     def rows_between(self, first: int, last: int) -> Series:
-        """Rows first (inclusive) to last (exclusive); the rows before have negative numbers.
+        """Rows first (inclusive) to last (exclusive); the rows before have negative numbers."""
+        return unlabelled(self.labelled(first, last))
+
+    def labelled(self, first: int, last: int) -> Series:
+        """``rows_between`` with the labels, for what judges.
 
         They are copied: a view of the store's file would keep it mapped as a whole.
         """
         start = self._begin(stored := self._stored())
-        series = stored.rows_between(start + first, start + last)
-        series = self.store.scaler.apply(unlabelled(series))
+        series = self.store.scaler.apply(stored.rows_between(start + first, start + last))
         return replace(
             series,
             timestamp_T=series.timestamp_T.copy(),
             valid_TC=series.valid_TC.copy(),
             segment_T=series.segment_T.copy(),
             split_T=series.split_T.copy(),
+            label_T=None if series.label_T is None else series.label_T.copy(),
         )
+
+    def lead(self) -> Series:
+        """The rows before a short part, see ``windows.series.read_with_lead``; else none."""
+        return self.rows_between(-self.rows_before if 0 < self.rows < SHORT_PART else 0, 0)
 
     def _begin(self, stored: Series) -> int:
         return int(np.argmax(stored.split_T == self.split))
@@ -136,7 +151,7 @@ def units_of(
     """The units of one vehicle; where there is none, why it cannot be judged.
 
     Args:
-        series: the whole vehicle, scaled.
+        series: the vehicle, scaled; its test part is enough.
         fleet: says whether the labels count or faults are injected.
         events: of the EVENTS schema, of all vehicles.
         has_channel_C: the channels that the vehicle reports, bool.
