@@ -16,7 +16,7 @@ import numpy as np
 
 from amad.windows.series import Series
 
-LIMIT_BYTES = 250_000_000  # of all series and residuals in the cache
+LIMIT_BYTES = 100_000_000  # of all series and residuals in the cache
 
 Arrays = dict[str, np.ndarray]
 

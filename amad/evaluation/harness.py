@@ -236,7 +236,8 @@ class _JudgeVehicle:
         shared = ResidualCache()  # the forms of the detector have the same members
         for name, method in self._methods.items():
             method = method.with_vehicle(vehicle, known[name])
-            if isinstance(method, Detector):
+            again = name in FORMS or is_injected(self._fleet)  # the same rows are scored again
+            if again and isinstance(method, Detector):
                 cache = shared if name in FORMS else ResidualCache()
                 method.members = [member.cached(cache) for member in method.members]
             results[name] = self._results[name].empty()
