@@ -139,10 +139,15 @@ def vehicle_days(calibration: Sequence[np.ndarray], history: Sequence[np.ndarray
     days = 0.0
     for rows_T, all_T in zip(calibration, history, strict=True):
         if len(rows_T):
-            _, counts = np.unique(all_T // DAY_US, return_counts=True)
-            whole = counts[1:-1] if len(counts) > 3 else counts  # not the cut dates at the ends
-            days += len(rows_T) / whole.mean()
+            days += len(rows_T) / rows_per_day(all_T)
     return days
+
+
+def rows_per_day(timestamp_T: np.ndarray) -> float:
+    """The rows of a whole date of a vehicle, of which these are all timestamps (us)."""
+    _, counts = np.unique(timestamp_T // DAY_US, return_counts=True)
+    whole = counts[1:-1] if len(counts) > 3 else counts  # not the cut dates at the ends
+    return float(whole.mean())
 
 
 def choose_threshold(

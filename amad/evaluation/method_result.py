@@ -13,7 +13,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet
-from amad.detect.alarms import Run, merge_alarms, vehicle_days
+from amad.detect.alarms import Run, merge_alarms, rows_per_day, vehicle_days
 from amad.detect.scorer import Scored, Scorer
 from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.units import Event, Unit
@@ -171,8 +171,9 @@ class MethodResult:
         """Add the findings of one unit; the arguments are those of ``judge_unit``."""
         known = _Known.of(unit, scored, scorer, self.graded)
         false_N = _false_alarms(unit.label_T, scored.alarm_T, known.runs)
+        day_rows = rows_per_day(history_T)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
-            findings += [_finding(event, known, false_N, history_T) for event in events]
+            findings += [_finding(event, known, false_N, day_rows) for event in events]
 
     def empty(self) -> "MethodResult":
         """A result of the same method without units."""
@@ -310,7 +311,7 @@ def touched_by_chance(false_N: np.ndarray, rows: int) -> float:
     return float(np.mean(count[rows:] > count[:-rows]))
 
 
-def _finding(event: Event, known: _Known, false_N: np.ndarray, history_T: np.ndarray) -> Finding:
+def _finding(event: Event, known: _Known, false_N: np.ndarray, day_rows: float) -> Finding:
     unit, scored, stamp_T = known.unit, known.scored, known.unit.series.timestamp_T
     alarms = np.flatnonzero(scored.alarm_T[event.first : event.last])
     delay = np.nan
@@ -335,5 +336,5 @@ def _finding(event: Event, known: _Known, false_N: np.ndarray, history_T: np.nda
         guessed=worst.type if worst else "",
         blame_C=np.where(unit.has_channel_C, blame_C, np.nan),
         chance=touched_by_chance(false_N, event.last - event.first),
-        days=float(vehicle_days([stamp_T[event.first : event.last]], [history_T])),
+        days=(event.last - event.first) / day_rows,
     )
