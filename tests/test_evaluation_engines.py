@@ -105,9 +105,11 @@ def test_a_baseline_within_another_one_is_as_if_it_was_fitted_alone(tmp_path: Pa
     assert repr(results["alone"]) == repr(results["together"])
 
 
+@pytest.mark.parametrize(("labels", "caches"), [("injected", 2), ("column", 0)])
 def test_residuals_of_no_more_than_two_methods_are_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str, caches: int
 ) -> None:
+    """Only where faults are injected are rows scored again that a baseline has scored."""
     alive: WeakSet[ResidualCache] = WeakSet()
     counted: list[int] = []
 
@@ -118,13 +120,14 @@ def test_residuals_of_no_more_than_two_methods_are_in_memory(
             alive.add(self)
 
     monkeypatch.setattr("amad.evaluation.harness.ResidualCache", Cache)
-    fleet, params = kit_fleet("column"), kit_params()
+    fleet, params = kit_fleet(labels), kit_params()
     store = store_of(tmp_path, fleet)
     names = ("l2", "pca", "ridge", "mahalanobis")
     methods = {n: make_baseline(n, params.detect, 0, fleet, store.scaler) for n in names}
     fit_together([own.learner() for own in methods.values()], *fitting_parts(store))
     judge(methods, store, fleet, params, kit_events(), {})
-    assert max(counted) == 2, "that of the method before, and the one for the detector's forms"
+    told = "that of the method before, and the one for the detector's forms"
+    assert max(counted) == caches, told
 
 
 @pytest.mark.engine
