@@ -31,11 +31,11 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import Finding, MethodResult
 from amad.evaluation.summary import rounded
 from amad.evaluation.typed_events import by_type, severity_order
-from amad.evaluation.units import Unit, units_of, unlabelled
+from amad.evaluation.units import StoredPart, Unit, units_of
 from amad.incidents.incident import incidents_of
 from amad.telemetry.files import write_json
 from amad.telemetry.schemas import EVENTS
-from amad.windows.series import TEST, Series, lead_of
+from amad.windows.series import TEST, Series, lead_of, read
 from amad.windows.store import WindowStore
 from bench.carry_over import FLEETS
 from bench.options import parser_of, positive, run
@@ -72,10 +72,10 @@ def graded(prepared: Prepared, params: Params, draws: int) -> dict:
     for draw in range(draws):
         fleet, view = _drawn(prepared.fleet, draw, len(store.vehicles)), CleanStretches.of(store)
         for vehicle in track(store.vehicles, f"{fleet.name}, draw {draw + 1}"):
-            whole = view.scaled(vehicle)
-            lead, test = lead_of(whole, TEST), whole.part(TEST)
+            part = StoredPart.of(view, vehicle, TEST)
+            lead, test = lead_of(part), read(part)
             has_channel_C = view.has_channel(vehicle)
-            for unit in units_of(whole, fleet, EVENTS.empty_table(), has_channel_C)[0]:
+            for unit in units_of(test, fleet, EVENTS.empty_table(), has_channel_C)[0]:
                 scored = score_after(scorer.score, lead, unit.series)
                 result.judge_events(unit, scored, scorer, test.timestamp_T)
                 true.append(_true_change(unit, test))
@@ -142,14 +142,12 @@ def _labelled_and_false(store: WindowStore, scorer: Scorer) -> tuple[list[float]
     """The severities of incidents on the test rows: of labelled events, and of none."""
     severities: tuple[list[float], list[float]] = [], []
     for vehicle in store.vehicles:
-        whole = store.scaled(vehicle)
-        test = whole.part(TEST)
-        if not test.rows:
+        part = StoredPart.of(store, vehicle, TEST)
+        if not part.rows:
             continue
-        series = unlabelled(test)
-        for incident in incidents_of(
-            score_after(scorer.score, lead_of(whole, TEST), series), series, scorer
-        ):
+        test, series = part.labelled(0, part.rows), read(part)
+        scored = score_after(scorer.score, lead_of(part), series)
+        for incident in incidents_of(scored, series, scorer):
             edges = [incident.open_from, incident.open_until]
             rows = slice(*np.searchsorted(test.timestamp_T, edges))
             about = test.label_T is not None and (test.label_T[rows] > 0).any()

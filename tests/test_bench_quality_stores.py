@@ -12,9 +12,9 @@ from amad.detect.detector import Detector
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation import harness
 from amad.evaluation.harness import judge
-from amad.evaluation.units import fitting_parts
+from amad.evaluation.units import StoredPart, fitting_parts
 from amad.windows.scaler import Scaler
-from amad.windows.series import CALIBRATION, TEST, TRAIN
+from amad.windows.series import CALIBRATION, TEST, TRAIN, read
 from amad.windows.store import WindowStore, write_store
 from bench.quality import fleets, jobs
 from bench.quality.fleets import (
@@ -110,6 +110,8 @@ def test_clean_stretches_hold_no_event_and_no_label(store):
         assert not whole.label_T[clean.split_T == TEST].any()
         for part in (TRAIN, CALIBRATION):
             assert (clean.part(part).timestamp_T == whole.part(part).timestamp_T).all()
+        part = StoredPart.of(view, vehicle, TEST)
+        assert (read(part).timestamp_T == clean.part(TEST).timestamp_T).all()
     assert longest_clean(np.array([0, 1, 0, 0, 1], bool)) == (2, 4)
     assert longest_clean(np.ones(3, bool)) == (0, 0)
 

@@ -21,9 +21,17 @@ from detect_kit import (
 
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
+from amad.detect import learnt_figures
 from amad.detect.detector import Detector, build_detector
 from amad.detect.detector_folder import detector_digest, load_detector, save_detector
-from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
+from amad.detect.learnt_figures import (
+    OWN_STRETCHES,
+    POOL_ROWS,
+    POOL_VEHICLES,
+    SHORT_ROWS,
+    in_stretches,
+    pooled,
+)
 from amad.detect.members.build import build_members
 from amad.windows import Scaler
 
@@ -169,6 +177,44 @@ def test_a_pooled_level_is_bounded_and_spread_over_the_vehicles() -> None:
     assert chosen[-1].vehicle >= "b-040"
     [long] = pooled([waves("b-1", POOL_ROWS + 10)])
     assert long.rows == POOL_ROWS
+
+
+def test_a_long_history_is_seen_in_stretches_over_all_of_it(monkeypatch) -> None:
+    monkeypatch.setattr(learnt_figures, "OWN_ROWS", 2_000)
+    whole = waves("b-1", 9_000, segment_T=np.repeat(np.arange(3, dtype=np.int32), 3_000))
+    found = in_stretches(whole)
+    assert found.rows == 2_000 and np.isin(found.timestamp_T, whole.timestamp_T).all()
+    assert found.timestamp_T[0] == whole.timestamp_T[0]
+    assert found.timestamp_T[-1] == whole.timestamp_T[-1]
+    segments = found.segments()
+    assert (
+        found.label_T is None
+        and len(segments) >= OWN_STRETCHES
+        and found.segment_T[-1] == len(segments) - 1
+    )
+    for first, last in segments:
+        assert (np.diff(found.timestamp_T[first:last]) == 1_000_000).all()
+    short = whole.rows_between(0, 2_000)
+    np.testing.assert_array_equal(in_stretches(short).value_TC, short.value_TC)
+
+
+def test_a_long_history_learns_much_the_same_from_its_stretches(monkeypatch) -> None:
+    train, calibration = parts(["b-1"], 20_000)
+    value_TC = train[0].value_TC.copy()
+    value_TC[:, 0] = 0.0
+    value_TC[[500, 18_123], 0] = 1.0  # one lies in no stretch of what is learnt from
+    train = [train[0].with_values(value_TC)]
+    whole = Detector(build_members(LINEAR), LINEAR, fleet_of(), None).fit(train, calibration)
+    monkeypatch.setattr(learnt_figures, "OWN_ROWS", 5_000)
+    some = Detector(build_members(LINEAR), LINEAR, fleet_of(), None).fit(train, calibration)
+    ours, theirs = (d.figures["vehicle/b-1"] for d in (some, whole))
+    assert ours.constant == theirs.constant == {}, "a channel that moved once is not constant"
+    assert ours.nearly_constant == theirs.nearly_constant and 0 in ours.nearly_constant
+    assert some.threshold == pytest.approx(whole.threshold, rel=0.1)
+    for name, calibrated in ours.calibration.items():
+        np.testing.assert_allclose(
+            calibrated.scale_C[1:], theirs.calibration[name].scale_C[1:], rtol=0.05
+        )
 
 
 @pytest.fixture

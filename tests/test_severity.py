@@ -21,6 +21,7 @@ from amad.baselines.floor import RandomScorer
 from amad.detect.detector import Detector
 from amad.detect.members.relation import RelationMember
 from amad.detect.scorer import Scored
+from amad.incidents import deviations
 from amad.incidents.blame import blame_shares, blamed
 from amad.incidents.deviations import LEAST_TOLERANCE, Deviations
 from amad.incidents.incident import Incident, continue_incident, incidents_of
@@ -117,7 +118,7 @@ def test_severity_orders_the_grades_of_a_fault(detector: Detector, kind: str) ->
 def test_a_deviation_counts_by_what_is_ordinary_in_its_row(detector: Detector) -> None:
     series = with_values(coupled("b-1", 1000, seed=3, begin=4000), ROWS, 4, 12.0)
     first, last = 515, 540
-    deviations = Deviations(detector, series, 400, 900)
+    found = Deviations(detector, series, 400, 900)
     owner, sizes, varies = detector.owner_of(series), [], False
     for member in detector.members:
         error_RC = np.abs(member.residual(series, owner)[first:last])
@@ -128,18 +129,38 @@ def test_a_deviation_counts_by_what_is_ordinary_in_its_row(detector: Detector) -
             varies = np.ptp(ordinary_TC[first:last]) > 0.1
         sizes.append((error_RC / np.maximum(tolerance_C, LEAST_TOLERANCE)).max(axis=0))
     assert varies
-    assert deviations.size(first, last) == pytest.approx(np.max(sizes, axis=0), rel=1e-5)
+    assert found.size(first, last) == pytest.approx(np.max(sizes, axis=0), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["detector", "random"])
+def test_few_rows_in_memory_give_what_all_of_them_give(
+    detector: Detector, method: str, monkeypatch
+) -> None:
+    series = with_values(coupled("b-1", 9000, seed=3, begin=4000), slice(700, 760), 4, 12.0)
+    random = RandomScorer(detector.params, fleet_of(), None, seed=0)
+    scorer = detector if method == "detector" else random
+    asked = [(700, 760), (4_000, 5_500), (8_900, 9_000), (650, 655), (2_500, 4_000)]
+    found = []
+    for kept in (9000, 100):
+        monkeypatch.setattr(deviations, "KEPT_ROWS", kept)
+        of_series, most = Deviations(scorer, series, 600, 9000), 0
+        for first, last in asked:
+            found.append([of_series.strangeness(first, last), of_series.size(first, last)])
+            found[-1].append(of_series.by_row(np.ones(C), first, last))
+            most = max(most, len(of_series.kept))
+    assert most < 6_000, "the longest stretch, and what comes before it"
+    for whole, some in zip(found[: len(asked)], found[len(asked) :], strict=True):
+        for one, other in zip(whole, some, strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-5)
 
 
 def test_many_times_a_tiny_error_are_a_small_change(detector: Detector) -> None:
     series = with_values(coupled("b-1", 1000, seed=3, begin=4000), ROWS, 4, 12.0)
-    deviations = Deviations(detector, series, 400, 900)
-    error_C = np.max(
-        [np.abs(deviations.rows(m, 515, 540)).max(axis=0) for m in deviations.residual], 0
-    )
-    deviations.scale = {name: scale_C * 1e-6 for name, scale_C in deviations.scale.items()}
-    assert deviations.size(515, 540) == pytest.approx(error_C / LEAST_TOLERANCE)
-    strange_C = deviations.strangeness(515, 540)
+    found = Deviations(detector, series, 400, 900)
+    error_C = np.max([np.abs(found.rows(m, 515, 540)).max(axis=0) for m in found.residual], 0)
+    found.scale = {name: scale_C * 1e-6 for name, scale_C in found.scale.items()}
+    assert found.size(515, 540) == pytest.approx(error_C / LEAST_TOLERANCE)
+    strange_C = found.strangeness(515, 540)
     assert 0.0 < strange_C.max() <= error_C.max() / LEAST_TOLERANCE
 
 

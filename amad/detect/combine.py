@@ -206,6 +206,29 @@ class Before:
         """No row."""
         return cls(time_H=np.zeros(0, np.int64), predicted_H=np.zeros(0), excess={})
 
+    @classmethod
+    def joined(cls, stretches: Sequence["Before"], since_us: int) -> "Before":
+        """The rows of several stretches, in time order, from a time on.
+
+        A member without excess in a stretch has one of 0 there.
+        """
+        empty = cls.nothing()
+        cut = [(s, slice(int(np.searchsorted(s.time_H, since_us)), None)) for s in stretches]
+        excess = {
+            name: np.concatenate([
+                empty.predicted_H,
+                *(s.excess.get(name, np.zeros(len(s.time_H)))[rows] for s, rows in cut),
+            ])
+            for name in sorted({name for s in stretches for name in s.excess})
+        }  # fmt: skip
+        return cls(
+            time_H=np.concatenate([empty.time_H, *(s.time_H[rows] for s, rows in cut)]),
+            predicted_H=np.concatenate([
+                empty.predicted_H, *(s.predicted_H[rows] for s, rows in cut)
+            ]),
+            excess=excess,
+        )  # fmt: skip
+
 
 class Combined(NamedTuple):
     """The score (T,) and each channel's contributions to it, and what they were made of.

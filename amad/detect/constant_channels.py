@@ -112,12 +112,27 @@ def nearly_constant_channels(
     """
     found = {}
     for c in range(group[0].value_TC.shape[1] if len(group) == 1 else 0):
-        value_M = group[0].value_TC[group[0].valid_TC[:, c] == 1, c]
-        usual = float(np.median(value_M)) if len(value_M) else 0.0
-        away_M = ~_near(value_M, usual, noise_C[c])
-        if len(value_M) and 0 < away_M.mean() <= 1 - MOSTLY:
+        usual, away_M = _usual_and_away(group[0], c, noise_C[c])
+        if len(away_M) and 0 < away_M.mean() <= 1 - MOSTLY:
             found[c] = (usual, max(SETTLED_ROWS, _longest(away_M)))
     return found
+
+
+def perhaps_still(some: Series, noise_C: np.ndarray, rows: int) -> np.ndarray:
+    """The channels that may be constant or nearly constant in all rows, of which these are some.
+
+    rows: how many there are. Returns: int (K,); any channel that ``constant_channels`` or
+    ``nearly_constant_channels`` finds in all of them is among these.
+    """
+    away = [_usual_and_away(some, c, noise)[1].sum() for c, noise in enumerate(noise_C)]
+    return np.flatnonzero(np.array(away) <= (1 - MOSTLY) * rows)
+
+
+def _usual_and_away(series: Series, c: int, noise: float) -> tuple[float, np.ndarray]:
+    """The median of the measured values of a channel, and which of them differ from it, bool."""
+    value_M = series.value_TC[series.valid_TC[:, c] == 1, c]
+    usual = float(np.median(value_M)) if len(value_M) else 0.0
+    return usual, ~_near(value_M, usual, noise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

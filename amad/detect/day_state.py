@@ -188,25 +188,9 @@ def history(detector: "MemberScorer", states: Mapping[date, DayState], start_us:
 
     states: without a day that may not count.
     """
-    since_us = start_us - figures_us(detector)
     figures = [s.figures for _, s in sorted(states.items()) if s.figures is not None]
-    rows = [slice(int(np.searchsorted(f.time_T, since_us)), None) for f in figures]
-    time_H = np.concatenate([np.zeros(0, np.int64), *(
-        f.time_T[r] for f, r in zip(figures, rows, strict=True)
-    )])  # fmt: skip
-    excess = {}
-    for name in sorted({name for f in figures for name in f.excess}):
-        parts = [
-            f.excess[name][r] if name in f.excess else np.zeros(len(f.time_T[r]), np.float32)
-            for f, r in zip(figures, rows, strict=True)
-        ]
-        excess[name] = np.concatenate(parts).astype(np.float64)
-    predicted = [f.predicted_T[r] for f, r in zip(figures, rows, strict=True)]
-    before = Before(
-        time_H=time_H,
-        predicted_H=np.concatenate([np.zeros(0), *predicted]),
-        excess=excess,
-    )
+    days = [Before(time_H=f.time_T, predicted_H=f.predicted_T, excess=f.excess) for f in figures]
+    before = Before.joined(days, start_us - figures_us(detector))
     return History(before=before, memory=_memory(states, start_us), usual=_usual(figures))
 
 

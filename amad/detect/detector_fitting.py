@@ -10,6 +10,7 @@ Shape legend: T rows of a vehicle, C channels.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from amad.detect.learnt_figures import (
     SHORT_ROWS,
     LearntFigures,
     Prior,
+    in_stretches,
     own_share,
     pooled,
     without_history,
@@ -33,7 +35,15 @@ from amad.detect.pauses import only_paused
 from amad.detect.predictability import Explained
 from amad.detect.priors import Priors
 from amad.detect.residual_cache import ResidualCache
-from amad.windows.series import Part, Series, read, read_with_lead, without_lead
+from amad.windows.series import Part, Series, joined, read, read_with_lead, without_lead
+from amad.windows.vehicle_file import pieces
+
+
+class _Still(NamedTuple):
+    """The channels that never moved in the train rows, and those that hardly ever did."""
+
+    never_move: dict[int, tuple[float, ...]]
+    hardly_move: dict[int, tuple[float, int]]
 
 
 class DetectorLearner:
@@ -59,9 +69,10 @@ class DetectorLearner:
         classes = sorted({part.vehicle_class for part in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
         fit_shared(detector.members, pooled(train))
-        samples = ((owner, without_history(train, owner, detector.scaler)) for owner in names)
-        detector.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
-        self._priors = Priors(train, detector.members, self._fit_prior, detector.scaler)
+        detector.figures = {}
+        for owner in names:
+            self._fit_pooled(owner, without_history(train, owner, detector.scaler))
+        self._priors = Priors(train, detector.members, self._fit_pooled, detector.scaler)
         for part in train:
             if part.rows >= SHORT_ROWS:
                 self._priors.prepare(part)
@@ -147,10 +158,10 @@ class DetectorLearner:
 
     def _learn_figures(self, owner: str, train: Part, calibration: Part | None) -> None:
         """Fit the figures of a vehicle; all forms have them then."""
-        detector, series = self.detector, read(train)
+        detector, series = self.detector, in_stretches(train)
         cache = ResidualCache()  # the calibration rows are measured, and then scored by each form
-        prior = self._priors.of(series)
-        figures = detector.figures[owner] = self._fit_figures(owner, [series], prior)
+        prior, still = self._priors.of(series), self._still(owner, [series], train)
+        figures = detector.figures[owner] = self._fit_figures(owner, [series], still, prior)
         for member in detector.members:
             member.cache = member.cache or cache
         if calibration is not None:
@@ -163,17 +174,31 @@ class DetectorLearner:
         for form in self._forms[1:]:
             form.figures[owner] = _figures_for(form, figures)
 
-    def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
-        self.detector.figures[owner] = self._fit_figures(owner, group)
-        return self.detector.figures[owner]
+    def _fit_pooled(self, owner: str, group: list[Series]) -> LearntFigures:
+        figures = self._fit_figures(owner, group, self._still(owner, group))
+        self.detector.figures[owner] = figures
+        return figures
+
+    def _still(self, owner: str, group: list[Series], part: Part | None = None) -> _Still:
+        """Of all rows of a group of series; or of a part, of which a series is some rows."""
+        noise_C = self.detector.units_for(group[0], owner).noise_C
+        channel_K = np.arange(len(noise_C))
+        if part is not None and part.rows > group[0].rows:
+            channel_K = constant.perhaps_still(group[0], noise_C, part.rows)
+            group = [_columns(part, channel_K)]
+        never = constant.constant_channels(group, noise_C[channel_K])
+        hardly = constant.nearly_constant_channels(group, noise_C[channel_K])
+        return _Still(
+            {int(channel_K[k]): known for k, known in never.items()},
+            {int(channel_K[k]): usual for k, usual in hardly.items()},
+        )
 
     def _fit_figures(
-        self, owner: str, group: list[Series], prior: Prior | None = None
+        self, owner: str, group: list[Series], still: _Still, prior: Prior | None = None
     ) -> LearntFigures:
+        """Fit the figures of an owner. still: of all its rows; group: perhaps of some."""
         detector, ensemble = self.detector, self.detector.ensemble
-        noise_C = detector.units_for(group[0], owner).noise_C
-        never_move = constant.constant_channels(group, noise_C)
-        hardly_move = constant.nearly_constant_channels(group, noise_C)
+        never_move, hardly_move = still
         group = [constant.hold(series, never_move) for series in group]
         present = [detector.present(s) for s in group]
         learnt = ensemble.calibrate(owner, group, present, never_move, prior)
@@ -253,6 +278,16 @@ class DetectorLearner:
             units = self.detector.units_for(series, owner)
             known = constant.last_known(figures.constant, series, units.noise_C)
             self.detector.figures[owner] = replace(figures, constant=known)
+
+
+def _columns(part: Part, channel_K: np.ndarray) -> Series:
+    """All rows of a part with these channels alone, read piece by piece."""
+    found = []
+    for first, last in pieces(part.rows):
+        piece = part.rows_between(first, last)
+        value_TK, valid_TK = piece.value_TC[:, channel_K], piece.valid_TC[:, channel_K]
+        found.append(replace(piece, value_TC=value_TK, valid_TC=valid_TK))
+    return joined(found)
 
 
 def _scores(detector: MemberScorer, calibration: Part) -> np.ndarray:

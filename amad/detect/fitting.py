@@ -192,10 +192,8 @@ class _LearnVehicle:
         self._learners, self._history, self._calibration = learners, history, calibration
 
     def __call__(self, vehicle: str) -> _Found:
-        train, calibration = (
-            _ReadOnce(parts[vehicle]) if vehicle in parts else None
-            for parts in (self._history, self._calibration)
-        )
+        train, calibration = self._history.get(vehicle), self._calibration.get(vehicle)
+        calibration = None if calibration is None else _ReadOnce(calibration)
         learnt, seconds = [], []
         for learner in self._learners:
             started = time.perf_counter()

@@ -12,12 +12,14 @@ subtracted that fades in the same way.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from amad.detect.chain import Calibration
 from amad.detect.pauses import Runs
 from amad.detect.predictability import FULL, Explained, Predictability
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
-from amad.windows.series import Part, Reader, Series, read
+from amad.windows.series import Part, Reader, Series, apart, read
 from amad.windows.short_history import evenly_spaced, unknown_share
 
 FLEET = "fleet"
@@ -27,6 +29,8 @@ PRIOR_SHARE = 0.25  # what the figures of the class count as beside no rows, in 
 ALLOWANCE = 1.5  # of figures that are all of the class, in score units; own figures have none
 POOL_VEHICLES = 16  # pooled figures are learnt from at most this many vehicles
 POOL_ROWS = 80_000  # and from at most this many rows, which bounds time and memory
+OWN_ROWS = 100_000  # the figures of a vehicle are learnt from at most this many of its train rows
+OWN_STRETCHES = 40  # of equal length, if it has more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,15 @@ def pooled(parts: Sequence[Part], reader: Reader = read) -> list[Series]:
         first = (part.rows - rows) // 2
         sample.append(reader(part) if first <= 0 else part.rows_between(first, first + rows))
     return sample
+
+
+def in_stretches(part: Part) -> Series:
+    """At most ``OWN_ROWS`` rows of a vehicle, in stretches evenly spaced over all of them."""
+    if part.rows <= OWN_ROWS:
+        return read(part)
+    length = OWN_ROWS // OWN_STRETCHES
+    first_S = np.linspace(0, part.rows - length, OWN_STRETCHES).astype(int).tolist()
+    return apart([part.rows_between(first, first + length) for first in first_S])
 
 
 def without_history(

@@ -12,10 +12,10 @@ from amad.detect.combine import Before
 from amad.detect.constant_channels import Record
 from amad.detect.day_state import figures_us, remember
 from amad.detect.member_scorer import MemberScorer
-from amad.detect.scorer import Judged, Scored
+from amad.detect.scorer import Scored
 from amad.windows.series import Series
 
-PIECE_CELLS = 2_000_000  # rows times channels; judging takes some 110 bytes of memory for each
+PIECE_CELLS = 1_000_000  # rows times channels; judging takes some 110 bytes of memory for each
 LEAST_PIECE = 4  # times the rows that are judged around a piece
 
 
@@ -34,23 +34,14 @@ def judged_in_pieces(scorer: MemberScorer, series: Series, *, whole: bool) -> Sc
         piece, own = series.rows_between(begin, last + after), slice(first - begin, last - begin)
         judged = scorer.judge(piece, own.start, before, memory, whole=whole, residuals=False)
         found.append(judged.scored.of_rows(own))
-        before = _followed(before, judged, piece, own, figures_us(scorer))
+        this = Before(
+            time_H=piece.timestamp_T[own],
+            predicted_H=judged.predicted_T[own],
+            excess={name: excess_T[own] for name, excess_T in judged.excess.items()},
+        )
+        before = Before.joined([before, this], int(this.time_H[-1]) - figures_us(scorer))
         memory = _remembered(memory, remember(scorer, piece, own))
     return Scored.joined(found)
-
-
-def _followed(before: Before, judged: Judged, piece: Series, own: slice, reach_us: int) -> Before:
-    """What the rows after these rows of a piece need of them and of those before."""
-    time_H = np.concatenate([before.time_H, piece.timestamp_T[own]])
-    kept = slice(int(np.searchsorted(time_H, time_H[-1] - reach_us)), None)
-    predicted_H = np.concatenate([before.predicted_H, judged.predicted_T[own]])
-    nothing = np.zeros(len(before.time_H)), np.zeros(own.stop - own.start)
-    excess = {}
-    for name in sorted({*before.excess, *judged.excess}):
-        earlier_H = before.excess.get(name, nothing[0])
-        own_T = judged.excess[name][own] if name in judged.excess else nothing[1]
-        excess[name] = np.concatenate([earlier_H, own_T])[kept]
-    return Before(time_H=time_H[kept], predicted_H=predicted_H[kept], excess=excess)
 
 
 def _remembered(before: dict[int, Record], own: dict[int, Record]) -> dict[int, Record]:

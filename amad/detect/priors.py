@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from amad.detect import constant_channels as constant
 from amad.detect.learnt_figures import (
+    OWN_ROWS,
     PRIOR,
     SHORT_ROWS,
     LearntFigures,
@@ -60,7 +61,7 @@ class Priors:
         return replace(prior, counts_as=prior_rows(series.rows, self._long_rows(series)))
 
     def _long_rows(self, part: Part) -> int:
-        return self.long_rows.get(part.vehicle_class, LONG_ROWS)
+        return min(self.long_rows.get(part.vehicle_class, LONG_ROWS), OWN_ROWS)
 
     def _name(self, part: Part) -> str | None:
         """The owner of the prior of a vehicle."""

@@ -114,7 +114,7 @@ class ScoresSeries(Protocol):
 
 def score_after(score: Callable[[Series], Scored], lead: Series, series: Series) -> Scored:
     """The scores of a series that knows the rows of its lead, which may have none."""
-    return score(joined(lead, series)).of_last(series.rows)
+    return score(joined([lead, series])).of_last(series.rows)
 
 
 class Scorer(ABC):

@@ -39,7 +39,7 @@ from amad.evaluation.units import (
     units_of,
     unlabelled,
 )
-from amad.windows.series import CALIBRATION, PURGED, TEST, Series
+from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
@@ -128,7 +128,7 @@ def per_unit_metrics(
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         part = StoredPart.of(store, vehicle, TEST)
-        test, lead = part.labelled(0, part.rows), part.lead()
+        test, lead = part.labelled(0, part.rows), lead_of(part)
         for unit in units_of(test, fleet, events, store.has_channel(vehicle))[0]:
             scored = score_after(scorer.score, lead, unit.series)
             seen(unit, scored)
@@ -275,7 +275,7 @@ class _Vehicle:
         calibration, test = (StoredPart.of(store, vehicle, s) for s in (CALIBRATION, TEST))
         self.calibration = calibration.rows_between(0, calibration.rows)
         self.test = test.labelled(0, test.rows)
-        self.leads = calibration.lead(), test.lead()
+        self.leads = lead_of(calibration), lead_of(test)
         whole = store.series(vehicle)
         self.ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         self.units, self.reason = units_of(self.test, fleet, events, store.has_channel(vehicle))

@@ -17,7 +17,7 @@ from amad.evaluation.evaluation_metrics import PRIMARY
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import Finding
 from amad.evaluation.units import StoredPart, Unit
-from amad.windows.series import TEST
+from amad.windows.series import TEST, lead_of
 from amad.windows.store import WindowStore
 
 TOP_CHANNELS = 3  # shown under a timeline
@@ -36,7 +36,7 @@ def draw_timeline(
 
     which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
-    lead = StoredPart.of(store, unit.vehicle, TEST).lead()
+    lead = lead_of(StoredPart.of(store, unit.vehicle, TEST))
     scored = score_after(detector.score, lead, unit.series)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(

@@ -17,7 +17,7 @@ from amad.config import Fleet
 from amad.metrics import events_of
 from amad.simulator.faults import FAULT_TYPES
 from amad.windows.inject import injected_cases
-from amad.windows.series import CALIBRATION, SHORT_PART, TEST, TRAIN, Series
+from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 
 CASE_ROWS = 6000  # of an injected case: the test part around the fault
@@ -120,10 +120,6 @@ class StoredPart:
             split_T=series.split_T.copy(),
             label_T=None if series.label_T is None else series.label_T.copy(),
         )
-
-    def lead(self) -> Series:
-        """The rows before a short part, see ``windows.series.read_with_lead``; else none."""
-        return self.rows_between(-self.rows_before if 0 < self.rows < SHORT_PART else 0, 0)
 
     def _begin(self, stored: Series) -> int:
         return int(np.argmax(stored.split_T == self.split))

@@ -19,7 +19,7 @@ the same row, ``innovation``, tells less whose fault it is. It ranks no channel 
 over time does. A method without members is measured by the scaled values: what it
 expects is the train mean, and its tolerance is one spread.
 
-Shape legend: T rows of the series, R of them (kept), C channels.
+Shape legend: T rows of the series, R of them whose residuals are in memory, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +39,7 @@ from amad.windows.series import Series
 BEFORE_ROWS = 2000  # periods before that tell how far off a channel was already
 BLOCK_ROWS = 50  # periods; they are counted in whole blocks of so many
 KNOWN_ROWS = 50  # fewer rows before do not tell how far off a channel was
+KEPT_ROWS = 50_000  # whose residuals are in memory at once, where no incident is longer
 LEAST_TOLERANCE = 0.1  # spreads of the channel in training
 Z2_LIMIT = 1e12  # keeps the running sums finite after a wild value
 
@@ -56,15 +57,12 @@ class Deviations:
         """series: as it was scored. first, last: all rows that are asked about lie between them."""
         self.begin = max(0, first - BEFORE_ROWS)
         self.end = last
-        self.residual: dict[str, np.ndarray] = {}  # by member, in spreads, (R, C); NaN if unknown
-        self.scale: dict[str, np.ndarray] = {}  # by member, its usual error in spreads, (C,)
-        self.members: dict[str, tuple[Member, str]] = {}  # by name, with the owner of its figures
-        self.ranking: list[str] = []  # the members that rank channels
         self.series = series
+        self._of_whom(scorer)
         if isinstance(scorer, Detector):
-            self._of_members(scorer)
-        if not self.residual:
-            self._of_values()
+            constant = scorer.figures[scorer.owner_of(series)].constant
+            self.series = hold(scorer.as_members_see(series), constant)
+        self._keep(self.begin, self.begin)
         self._measure(scorer, self.begin, {})
 
     @classmethod
@@ -81,45 +79,49 @@ class Deviations:
         """
         found = cls.__new__(cls)
         found.begin, found.end, found.series = 0, judged.seen.rows, judged.seen
-        found.residual, found.scale, found.ranking, found.members = {}, {}, [], {}
-        owner = detector.owner_of(judged.seen)
-        members, found.ranking = members_that_tell(detector, owner)
-        for member in members:
-            found._note(detector, owner, member, judged.residuals[member.name])
-        if not found.residual:
-            found._of_values()
+        found._of_whom(detector)
+        if found.members:
+            found.kept = range(found.end)
+            found.residual = {name: _finite(judged.residuals[name]) for name in found.members}
+        else:
+            found._keep(0, found.end)
         found._measure(detector, first, usual)
         return found
 
-    def _of_members(self, detector: Detector) -> None:
-        owner = detector.owner_of(self.series)
-        members, self.ranking = members_that_tell(detector, owner)
-        before = max((m.context_rows for m in members), default=0)
-        after = max((m.lookahead_rows for m in members), default=0)
-        begin = max(0, self.begin - before)
-        seen = detector.as_members_see(self.series)
-        self.series = hold(seen, detector.figures[owner].constant)
-        rows = self.series.rows_between(begin, min(self.end + after, self.series.rows))
-        for member in members:
-            residual_TC = member.residual(rows, owner)[self.begin - begin : self.end - begin]
-            self._note(detector, owner, member, residual_TC)
+    def _of_whom(self, scorer: Scorer) -> None:
+        """Note whose residuals tell: those of members, or the values of a method without them."""
+        self.members: dict[str, tuple[Member, str]] = {}  # by name, with the owner of its figures
+        self.scale: dict[str, np.ndarray] = {}  # by member, its usual error in spreads, (C,)
+        self.ranking: list[str] = []  # the members that rank channels
+        if isinstance(scorer, Detector):
+            owner = scorer.owner_of(self.series)
+            members, self.ranking = members_that_tell(scorer, owner)
+            for member in members:
+                self.members[member.name] = member, owner
+                self.scale[member.name] = scorer.figures[owner].calibration[member.name].scale_C
+        if not self.members:
+            self.scale["value"] = np.ones(self.series.value_TC.shape[1])
+            self.ranking = ["value"]
 
-    def _note(
-        self, detector: Detector, owner: str, member: Member, residual_RC: np.ndarray
-    ) -> None:
-        endless_RC = np.isinf(residual_RC)
-        if endless_RC.any():
-            residual_RC = np.where(endless_RC, np.nan, residual_RC)
-        self.residual[member.name] = residual_RC
-        self.members[member.name] = member, owner
-        self.scale[member.name] = detector.figures[owner].calibration[member.name].scale_C
+    def _keep(self, first: int, last: int) -> None:
+        """Compute the residuals of these rows, and of those that may be asked about next.
 
-    def _of_values(self) -> None:
-        value_TC = self.series.value_TC[self.begin : self.end].astype(np.float32)
-        value_TC[self.series.valid_TC[self.begin : self.end] == 0] = np.nan
-        self.residual["value"] = value_TC
-        self.scale["value"] = np.ones(value_TC.shape[1])
-        self.ranking = ["value"]
+        kept: the rows (R). residual: by member, in spreads, (R, C); NaN if unknown.
+        """
+        begin = max(self.begin, first - BEFORE_ROWS)
+        self.kept = range(begin, min(max(last, begin + KEPT_ROWS), self.end))
+        self.residual: dict[str, np.ndarray] = {}
+        before = max((member.context_rows for member, _ in self.members.values()), default=0)
+        after = max((member.lookahead_rows for member, _ in self.members.values()), default=0)
+        start = max(0, begin - before)
+        rows = self.series.rows_between(start, min(self.kept.stop + after, self.series.rows))
+        own = slice(begin - start, self.kept.stop - start)
+        for name, (member, owner) in self.members.items():
+            self.residual[name] = _finite(member.residual(rows, owner)[own])
+        if not self.members:
+            value_RC = rows.value_TC[own].astype(np.float32)
+            value_RC[rows.valid_TC[own] == 0] = np.nan
+            self.residual["value"] = value_RC
 
     def _measure(self, scorer: Scorer, first: int, usual: Mapping[str, Sequence[Usual]]) -> None:
         """Rows from ``first`` on are measured here; what came before them is in ``usual``."""
@@ -161,7 +163,9 @@ class Deviations:
 
     def rows(self, name: str, first: int, last: int) -> np.ndarray:
         """A member's residual in these rows of the series, in spreads, (rows, C)."""
-        return self.residual[name][first - self.begin : last - self.begin]
+        if first < self.kept.start or last > self.kept.stop:
+            self._keep(first, last)
+        return self.residual[name][first - self.kept.start : last - self.kept.start]
 
     def by_row(self, share_C: np.ndarray, first: int, last: int) -> np.ndarray:
         """How far the channels with a share stray in each of these rows, (rows,).
@@ -175,7 +179,7 @@ class Deviations:
         """The largest deviation of each channel in these rows, in tolerances, (C,)."""
         found = [
             np.nan_to_num(np.abs(self.rows(name, first, last)) / self._tolerance(name, first, last))
-            for name in self.residual
+            for name in self.scale
         ]
         return np.max([size_RC.max(axis=0, initial=0.0) for size_RC in found], axis=0).astype(float)
 
@@ -221,6 +225,12 @@ class Deviations:
             highest_C = np.maximum(box_RC.max(axis=0, initial=0.0), 0.0)
             found[name] = np.sqrt(highest_C / np.maximum(usual_C, 1.0))
         return found
+
+
+def _finite(residual_RC: np.ndarray) -> np.ndarray:
+    """The residuals with NaN where they are endless."""
+    endless_RC = np.isinf(residual_RC)
+    return np.where(endless_RC, np.nan, residual_RC) if endless_RC.any() else residual_RC
 
 
 def members_that_tell(detector: Detector, owner: str) -> tuple[list[Member], list[str]]:

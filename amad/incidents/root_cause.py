@@ -34,7 +34,7 @@ def partner_of(
     if not isinstance(scorer, Detector):
         return None
     member = next((m for m in scorer.members if isinstance(m, RelationMember)), None)
-    if member is None or member.name not in deviations.residual:
+    if member is None or member.name not in deviations.members:
         return None
     by_member = deviations.strangeness_by_member(first, last)
     if by_member[member.name][channel] < max(found[channel] for found in by_member.values()):

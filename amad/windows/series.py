@@ -3,7 +3,7 @@
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
@@ -131,13 +131,22 @@ def read(part: Part) -> Series:
     return part.rows_between(0, part.rows)
 
 
-def read_with_lead(part: Part) -> Series:
-    """All rows of a part, and before those of a short one its lead.
+def lead_of(part: Part) -> Series:
+    """The lead of a part: all earlier rows of the vehicle if the part is short, else none.
 
-    The lead is all earlier rows of the vehicle. Without it many rows of a short part would lack the
-    rows before them, on which their scores depend; in a long one they are few.
+    Without it many rows of a short part would lack the rows before them, on which their scores
+    depend; in a long one they are few.
     """
-    return part.rows_between(-part.rows_before if part.rows < SHORT_PART else 0, part.rows)
+    return part.rows_between(-_lead_rows(part), 0)
+
+
+def read_with_lead(part: Part) -> Series:
+    """All rows of a part after its lead."""
+    return part.rows_between(-_lead_rows(part), part.rows)
+
+
+def _lead_rows(part: Part) -> int:
+    return part.rows_before if 0 < part.rows < SHORT_PART else 0
 
 
 def without_lead(series: Series) -> Series:
@@ -145,22 +154,25 @@ def without_lead(series: Series) -> Series:
     return series.part(series.split_T[-1])
 
 
-def lead_of(series: Series, split: int) -> Series:
-    """The lead of a part of a whole vehicle, no rows where the part is long; see above."""
-    part_T = series.split_T == split
-    return series.rows_between(0, int(np.argmax(part_T)) if 0 < part_T.sum() < SHORT_PART else 0)
-
-
-def joined(lead: Series, series: Series) -> Series:
-    """A series after its lead, without labels."""
-    if not lead.rows:
-        return series
+def joined(series: Sequence[Series]) -> Series:
+    """Series of one vehicle that follow each other, as one without labels."""
+    filled = [item for item in series if item.rows] or [series[-1]]
+    if len(filled) == 1:
+        return filled[0]
     return replace(
-        series,
-        timestamp_T=np.concatenate([lead.timestamp_T, series.timestamp_T]),
-        value_TC=np.concatenate([lead.value_TC, series.value_TC]),
-        valid_TC=np.concatenate([lead.valid_TC, series.valid_TC]),
-        segment_T=np.concatenate([lead.segment_T, series.segment_T]),
-        split_T=np.concatenate([lead.split_T, series.split_T]),
+        filled[-1],
+        timestamp_T=np.concatenate([item.timestamp_T for item in filled]),
+        value_TC=np.concatenate([item.value_TC for item in filled]),
+        valid_TC=np.concatenate([item.valid_TC for item in filled]),
+        segment_T=np.concatenate([item.segment_T for item in filled]),
+        split_T=np.concatenate([item.split_T for item in filled]),
         label_T=None,
     )
+
+
+def apart(series: Sequence[Series]) -> Series:
+    """Series of one vehicle in time order, as one; no segment goes from one into the next."""
+    found, rows = joined(series), [item.rows for item in series]
+    number_T = np.repeat(np.arange(len(rows)), rows) * sum(rows) + found.segment_T
+    _, segment_T = np.unique(number_T, return_inverse=True)
+    return replace(found, segment_T=segment_T.astype(np.int32))

@@ -26,7 +26,7 @@ from amad.simulator.faults import FAULT_TYPES
 from amad.telemetry.files import staged, write_json
 from amad.windows.scaler import Scaler
 from amad.windows.series import PURGED, TEST, Series
-from amad.windows.store import WindowStore, write_store
+from amad.windows.store import PARTS, WindowStore, write_store
 from pipelines import ingest, prepare, source, validate
 
 CODE = ("amad.telemetry", "amad.windows")  # the content of a store depends on it
@@ -134,7 +134,13 @@ class CleanStretches(WindowStore):
     @classmethod
     def of(cls, store: WindowStore) -> "CleanStretches":
         """View an opened store in this way; nothing is written."""
-        return cls(path=store.path, content=store.content, scaler=store.scaler)
+        view = cls(path=store.path, content=store.content, scaler=store.scaler)
+        entries = {}
+        for vehicle, entry in store.content["vehicles"].items():
+            rows = np.bincount(view.series(vehicle).split_T, minlength=len(PARTS))
+            parts = {name: int(rows[value]) for name, value in PARTS.items()}
+            entries[vehicle] = {**entry, "parts": parts}
+        return replace(view, content={**store.content, "vehicles": entries})
 
     def series(self, vehicle: str) -> Series:
         """The vehicle; test rows outside the stretch are marked as purged."""
