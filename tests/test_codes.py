@@ -101,7 +101,7 @@ def test_scaling_is_undone_and_a_forgotten_code_is_infinite():
     series = driving((5, 1, 8))
     scaler = scaler_of(series)
     changed = with_gear(series, [77])
-    back_TC = scaler.unscaled(scaler.apply(changed))
+    back_TC = scaler.unscaled(scaler.apply(changed), range(changed.value_TC.shape[1]))
     np.testing.assert_allclose(back_TC[1:], changed.value_TC[1:], atol=1e-3)
     assert back_TC[0, GEAR] == np.inf
     assert is_unseen(scaler.apply(changed.with_values(back_TC)).value_TC[0, GEAR])

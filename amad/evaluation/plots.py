@@ -5,7 +5,7 @@ timeline_worst.png and attribution.png.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -133,15 +133,13 @@ def _methods(content: EvaluationMetrics) -> Figure:
 
 def _best_and_worst(
     evaluation: Evaluation, store: WindowStore, fleet: Fleet, events: pa.Table
-) -> list[tuple[str, Unit]]:
+) -> Iterator[tuple[str, Unit]]:
     result = evaluation.results["amad"]
     order = sorted(result.per_unit, key=lambda unit: (result.per_unit[unit][PRIMARY], unit))
     chosen = [("worst", order[0])] + ([("best", order[-1])] if len(order) > 1 else [])
-    found = []
     for which, name in chosen:
         vehicle = result.vehicle[name]
         part = StoredPart.of(store, vehicle, TEST)
         test = part.labelled(0, part.rows)
         units, _ = units_of(test, fleet, events, store.has_channel(vehicle))
-        found.append((which, next(unit for unit in units if unit.name == name)))
-    return found
+        yield which, next(unit for unit in units if unit.name == name)

@@ -43,10 +43,11 @@ def draw_timeline(
         1 + TOP_CHANNELS, 1, sharex=True, height_ratios=[2.2] + [1] * TOP_CHANNELS
     )
     _score_panel(panels[0], unit, scored)
-    value_TC = store.scaler.unscaled(unit.series)
-    value_TC[np.isinf(value_TC)] = np.nan  # codes that no train row had
-    for axes, channel in zip(panels[1:], _top_channels(unit, scored), strict=False):
-        _channel_panel(axes, unit, value_TC[:, channel], channel, fleet)
+    channels = _top_channels(unit, scored)
+    value_TK = store.scaler.unscaled(unit.series, channels)
+    value_TK[np.isinf(value_TK)] = np.nan  # codes that no train row had
+    for axes, channel, value_T in zip(panels[1:], channels, value_TK.T, strict=False):
+        _channel_panel(axes, unit, value_T, channel, fleet)
     for axes in panels:
         bare(axes)
         axes.set_xlim(-0.005 * unit.series.rows, 1.005 * unit.series.rows)

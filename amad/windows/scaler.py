@@ -160,18 +160,19 @@ class Scaler:
         )
         return replace(series.with_values(value_TC), behaviour=behaviour)
 
-    def unscaled(self, series: Series) -> np.ndarray:
-        """The values of a scaled series in engineering units, float64 (T, C).
+    def unscaled(self, series: Series, channels: Sequence[int]) -> np.ndarray:
+        """The values of K channels of a scaled series in engineering units, float64 (T, K).
 
         A code that no train row had is infinite, because nothing is known of it any more.
         """
         mean_C, scale_C = self.figures(series.vehicle, series.vehicle_class)
-        value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
-        for c, name in enumerate(self.channels):
-            if (codes := self.codes.get(name)) is not None:
-                code_T = codes.code_at(value_TC[:, c])
-                value_TC[:, c] = np.where(is_unseen(series.value_TC[:, c]), np.inf, code_T)
-        return value_TC
+        own = series.value_TC[:, channels]
+        value_TK = own.astype(np.float64) * scale_C[channels] + mean_C[channels]
+        for k, c in enumerate(channels):
+            if (codes := self.codes.get(self.channels[c])) is not None:
+                code_T = codes.code_at(value_TK[:, k])
+                value_TK[:, k] = np.where(is_unseen(own[:, k]), np.inf, code_T)
+        return value_TK
 
     def unseen_codes(self, series: Series) -> dict[str, int]:
         """How many measured cells have a code that no train row had, by channel and code.

@@ -174,7 +174,7 @@ class Defender:
         """Score a series that ``theirs`` has scaled."""
         # In float64: on a channel far from zero, float32 would add noise to this detector's input
         # and not to the challenger's.
-        value_TC = self.theirs.unscaled(series)[:, self.place_C]
+        value_TC = self.theirs.unscaled(series, self.place_C)
         valid_TC = series.valid_TC[:, self.place_C]
         return self.detector.score(
             self.own.apply(replace(series, value_TC=value_TC, valid_TC=valid_TC))
