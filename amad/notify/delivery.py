@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from amad.config.file_lock import locked
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
-from amad.notify.grouping import grouped
+from amad.notify.grouping import Group, causes, grouped
 from amad.notify.health_notices import HealthNotice, Look, health_notices
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
@@ -82,6 +83,11 @@ class News:
             look=Look.of(stage.runs, jobs),
         )  # fmt: skip
 
+    @cached_property
+    def causes(self) -> list[Group]:
+        """All incidents of the window in groups, the same for every sink."""
+        return causes(self.window)
+
     @property
     def reasons(self) -> dict[str, str]:
         """By id, the incidents of which nobody is told, and why."""
@@ -101,7 +107,7 @@ class News:
         known = {name for name, item in told.items() if item.state != "withdrawn"}
         silent = {*self.suppressed, *self.window.none, *(self.quiet - known)}
         changes = find_changes(told, self.window, self.sinks.least_level, silent)
-        groups = grouped(changes, self.window)
+        groups = grouped(changes, self.window, self.causes)
         fleet = self.stage.fleet
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
         report = report.replace("{fleet}", fleet.name)
@@ -202,7 +208,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
-            say(not_told(news.reasons, news.window))
+            say(not_told(news.reasons, news.causes))
         if jobs:
             beat = jobs[-1].sinks.get("heartbeat") if sinks.heartbeat else None
             jobs[-1].sinks = {"heartbeat": beat} if beat else {}  # of which a job alone tells
@@ -234,7 +240,7 @@ def preview(stage: Stage) -> Preview:
         found[sink.name] = news.added_to(read_ledger(stage.runs, sink.name), sink).parcels
     return Preview(
         sinks=found,
-        not_told=not_told(news.reasons, news.window),
+        not_told=not_told(news.reasons, news.causes),
         missing=tuple(missing_secrets(sinks)),
     )
 
