@@ -4,7 +4,7 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,13 +63,14 @@ class News:
     look: Look | None
 
     @classmethod
-    def read(cls, stage: Stage, sinks: Sinks) -> Self:
+    def read(cls, stage: Stage, sinks: Sinks, jobs: Sequence[JobLog]) -> Self:
         """The published incidents, judged by people and by the rules of the file of sinks.
+
+        jobs: the logs of all, the newest last.
 
         Raises:
             NotifyError: the file of what people said is damaged; names it and the way out.
         """
-        jobs, _ = job_logs(stage.runs)
         window = read_window(stage.runs, last_version(_ended(jobs)))
         try:
             feedback = followed(read_feedback(stage.runs), window)
@@ -195,8 +196,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
         remove_unfinished(stage.runs / Ledger.FILE)
-        jobs = _ended(job_logs(stage.runs)[0])
-        news = News.read(stage, sinks)
+        logs, _ = job_logs(stage.runs)
+        news, jobs = News.read(stage, sinks, logs), _ended(logs)
         for sink in notice_sinks(sinks, stage):
             with waiting_for(f"telling the sink {sink.name}"):
                 outcomes[sink.name] = _guarded(_deliver, sink, news)
@@ -234,7 +235,7 @@ def preview(stage: Stage) -> Preview:
     sinks = load_sinks(stage.fleet.name, stage.settings)
     if sinks is None:
         return Preview(sinks={})
-    news = News.read(stage, sinks)
+    news = News.read(stage, sinks, job_logs(stage.runs)[0])
     found = {}
     for sink in notice_sinks(sinks, stage):
         found[sink.name] = news.added_to(read_ledger(stage.runs, sink.name), sink).parcels
@@ -321,7 +322,7 @@ def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
         return Outcome(failed=True, text=str(usable_error(error) or error))
 
 
-def _ended(jobs: list[JobLog]) -> list[JobLog]:
+def _ended(jobs: Sequence[JobLog]) -> list[JobLog]:
     """The logs of the jobs that have ended, the newest last."""
     return [job for job in jobs if job.ended is not None]
 
