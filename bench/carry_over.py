@@ -136,11 +136,11 @@ def compared(
         "false_alarms": {
             m: {name: _false_alarms(f) for name, f in of.items()} for m, of in own.items()
         },
-        "mean": {m: over_fleets(units[m], None, PRIMARY, params) for m in everywhere},
+        "mean": {m: over_fleets(units[m], None, params) for m in everywhere},
         "mean_without": {m: _means_without(vus_pr[m]) for m in everywhere},
         "difference": {
             m: {
-                other: over_fleets(units[m], units[other], PRIMARY, params)
+                other: over_fleets(units[m], units[other], params)
                 for other in everywhere
                 if other != m
             }

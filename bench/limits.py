@@ -119,7 +119,7 @@ def training(params: ModelParams, rates: dict[str, float], copy: float) -> dict[
 
 def scoring(rates: dict[str, float], copy: float) -> dict:
     """A scored row of the network: operations and bytes, and rows per second."""
-    work, rows = scoring_pass(CHANNELS)
+    work, rows = scoring_pass()
     seconds = seconds_of(work)
     flops = operations(work) / rows
     moved = 2 * 4 * CHANNELS + SCORE_BYTES  # a value and its validity read, a score written

@@ -86,12 +86,12 @@ def training_steps(
     return steps
 
 
-def scoring_pass(channels: int) -> tuple[Callable[[], object], int]:
+def scoring_pass() -> tuple[Callable[[], object], int]:
     """A function that scores a series; and the number of rows of that series."""
     params = ModelParams()
     rows = SCORED_WINDOWS * params.window
-    series = plain_series(np.random.default_rng(0).normal(size=(rows, channels)))
-    model = Amad(channels, params)
+    series = plain_series(np.random.default_rng(0).normal(size=(rows, CHANNELS)))
+    model = Amad(CHANNELS, params)
     return lambda: hidden_residual(model, series, 10), rows
 
 
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> dict:
     torch.set_num_threads(1)
     names = [SHIPPED, PUBLISHED, ENCODER]
     training = [measure(width, names, options.rounds) for width in options.widths]
-    work, rows = scoring_pass(CHANNELS)
+    work, rows = scoring_pass()
     seconds = rounds_of({"score": work}, options.rounds)["score"]
     result = {
         "machine": machine_facts(),

@@ -16,6 +16,7 @@ from amad.windows import Scaler, WindowStore, write_store
 
 PROFILE = ClusterProfile(cpus=2, object_store_mb=100)
 DATA = Path("data", "toy")  # in a home
+PATIENCE_SECONDS = 300.0
 
 
 def engine_store(folder: Path, rows: int = 1600) -> WindowStore:
@@ -72,13 +73,11 @@ def write_profile(home: Path, profile: ClusterProfile) -> None:
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def wait_until(
-    what: Callable[[], bool], why: str, seconds: float = 300, every: float = 0.05
-) -> None:
+def wait_until(what: Callable[[], bool], why: str, every: float = 0.05) -> None:
     """Poll; a test that waits longer fails with ``why``."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not what():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s: {why}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:.0f} s: {why}"
         time.sleep(every)
 
 
@@ -87,3 +86,8 @@ def is_there(folder: Path, pattern: str) -> bool:
     with suppress(FileNotFoundError):  # a folder that was removed while it was searched
         return any(folder.rglob(pattern))
     return False
+
+
+def weights(home: Path) -> bytes:
+    """The weights of the bundle that was trained in a home."""
+    return (home / DATA / "bundle" / "weights.safetensors").read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet, Params
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import PRIMARY, EvaluationMetrics
 from amad.telemetry.schemas import EVENTS
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
@@ -100,13 +100,13 @@ def kit_events() -> pa.Table:
     return pa.Table.from_pylist(rows, schema=EVENTS)
 
 
-def method_figures(values, metric="vus_pr") -> dict:
-    """One method in an evaluation: these values, one per unit; an interval from worst to best."""
+def method_figures(values) -> dict:
+    """One method: these values of VUS-PR, one per unit; an interval from worst to best."""
     known = [value for value in values if value is not None]
     return {
-        "mean": {metric: sum(known) / len(values)},
-        "interval": {metric: (min(known), max(known))},
-        "per_unit": {f"v{n}": {metric: value} for n, value in enumerate(values)},
+        "mean": {PRIMARY: sum(known) / len(values)},
+        "interval": {PRIMARY: (min(known), max(known))},
+        "per_unit": {f"v{n}": {PRIMARY: value} for n, value in enumerate(values)},
     }
 
 

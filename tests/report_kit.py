@@ -52,10 +52,9 @@ def write_fleet(home: Path, name: str = "kit", **changes: object) -> Fleet:
     return load_fleet(name, Settings(home=home))
 
 
-def write_data(
-    fleet: Fleet, home: Path, vehicles: list[str], days: int = 2, rows: int = 600
-) -> Settings:
+def write_data(fleet: Fleet, home: Path, vehicles: list[str], days: int = 2) -> Settings:
     """Raw files, ingested and prepared: speed and gear wave, the coolant is warm."""
+    rows = 600  # per vehicle-day
     settings = Settings(home=home, data_dir=home / "raw")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     for number, vehicle in enumerate(vehicles):

@@ -127,13 +127,13 @@ def make_lake(home: Path, nights: int = NIGHTS) -> tuple[Fleet, Settings]:
     return fleet, settings
 
 
-def add_nights(fleet: Fleet, settings: Settings, days: list[date], seed: int = 0) -> None:
+def add_nights(fleet: Fleet, settings: Settings, days: list[date]) -> None:
     """More raw files, and the lake brought up to date."""
     folder = settings.data_dir / "nights"
     folder.mkdir(parents=True, exist_ok=True)
     for day in days:
         for vehicle in VEHICLES:
-            pq.write_table(night(day, vehicle, seed), folder / f"{day}-{vehicle}-{seed}.parquet")
+            pq.write_table(night(day, vehicle), folder / f"{day}-{vehicle}-0.parquet")
     refresh(fleet, settings)
 
 

@@ -17,8 +17,8 @@ def learnt(member: Member, train: Series) -> Member:
     return member
 
 
-def kmeans(*, trailing: bool = False, seed: int = 0) -> KMeansMember:
-    return learnt(KMeansMember("kmeans", trailing=trailing, seed=seed), waves("b-1", 900, seed=1))
+def kmeans(*, trailing: bool = False) -> KMeansMember:
+    return learnt(KMeansMember("kmeans", trailing=trailing, seed=0), waves("b-1", 900, seed=1))
 
 
 def test_the_squares_of_a_row_sum_to_the_squared_distance_to_the_nearest_centre() -> None:

@@ -103,13 +103,12 @@ def test_fail_on_critical_follows_a_verdict_to_the_new_id_of_its_incident(yard):
 
 
 def test_what_nobody_is_told_of_is_counted_in_causes(yard):
-    window = read_window(yard.runs, "1")
-    (of_fleet, other) = causes(window)
+    found = of_fleet, other = causes(read_window(yard.runs, "1"))
     reasons = {change.incident_id: "rule 'campaign'" for change in of_fleet.changes}
-    assert not_told(reasons, window) == "not told: 1 cause (4 incidents), rule 'campaign'"
+    assert not_told(reasons, found) == "not told: 1 cause (4 incidents), rule 'campaign'"
     reasons |= {other.id: "judged as false"}
     told = "not told: 1 incident, judged as false; 1 cause (4 incidents), rule 'campaign'"
-    assert not_told(reasons, window) == told and not_told({}, window) == ""
+    assert not_told(reasons, found) == told and not_told({}, found) == ""
 
 
 def test_exported_incidents_name_their_cause_and_keep_it_when_nothing_changes(yard):

@@ -24,8 +24,8 @@ def driving(codes=(1, 2, 3, 4), vehicle="a-1", rows=2000, seed=0, **fields):
     return series_of(value_TC, vehicle, valid_TC=valid_TC, **fields)
 
 
-def scaler_of(*series, normalise="vehicle") -> Scaler:
-    return Scaler.fit(series, FLEET, normalise)
+def scaler_of(*series) -> Scaler:
+    return Scaler.fit(series, FLEET, "vehicle")
 
 
 def with_gear(series, gear):

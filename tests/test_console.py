@@ -9,10 +9,10 @@ from amad.config import console
 from amad.config.console import never_silent, say, track
 
 
-def told_until(lines: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What was told, once it has so many lines; a busy machine may take its time."""
+def three_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was told, once it has three lines; a busy machine may take its time."""
     found, end = "", time.monotonic() + 30
-    while len(found.splitlines()) < lines and time.monotonic() < end:
+    while len(found.splitlines()) < 3 and time.monotonic() < end:
         time.sleep(0.01)
         found += capsys.readouterr().err
     return found.splitlines()
@@ -21,7 +21,7 @@ def told_until(lines: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_long_silent_work_says_that_it_goes_on(capsys):
     with never_silent(0.05):
         say("fit the detector")
-        told = told_until(3, capsys)
+        told = three_lines(capsys)
     assert told[0] == "fit the detector" and len(told) >= 3
     assert all(line.startswith("still running, ") for line in told[1:])
     assert all(line.endswith("after: fit the detector") for line in told[1:])
@@ -39,7 +39,7 @@ def test_work_that_is_counted_is_named_while_its_first_part_runs(capsys):
     with never_silent(0.05):
         say("fit the detector")
         for _ in track([1], "judge the methods"):
-            told = told_until(3, capsys)
+            told = three_lines(capsys)
     assert told[0] == "fit the detector" and told[-1].endswith("after: judge the methods")
 
 

@@ -7,10 +7,10 @@ from draft_kit import ROWS, Field, log, stamp, wave
 from amad.draft.channels import Drafted, describe
 
 
-def drafted(values, name: str = "x", files: int = 4) -> Drafted:
+def drafted(values, name: str = "x") -> Drafted:
     channel = Drafted(header=name, name=name, label="", unit="")
     value_N = np.array(values, float)
-    describe(channel, value_N, np.arange(len(value_N)) * files // len(value_N))
+    describe(channel, value_N, np.arange(len(value_N)) * 4 // len(value_N))  # four files
     return channel
 
 

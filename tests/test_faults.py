@@ -17,9 +17,9 @@ T, C = 1200, 5
 SCALE = np.array([1.0, 2.0, 0.5, 10.0, 1.0])
 
 
-def walk(seed: int = 0, rows: int = T) -> np.ndarray:
+def walk(rows: int = T) -> np.ndarray:
     """Five channels: 0 and 1 coupled, 2 noise, 3 a wave, 4 constant. (T, C) float32."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     slow = np.convolve(rng.standard_normal(rows + 30), np.ones(30) / 5.5, "valid")[:rows]
     wave = 10 * np.sin(np.arange(rows) / 40)
     noise = rng.standard_normal((rows, 3)) * [0.05, 0.1, 0.5]
@@ -29,10 +29,10 @@ def walk(seed: int = 0, rows: int = T) -> np.ndarray:
     return value_TC.astype(np.float32)
 
 
-def series(value_TC: np.ndarray, segments: int = 1, split: int = TEST) -> Series:
+def series(value_TC: np.ndarray, segments: int = 1) -> Series:
     rows = len(value_TC)
     segment_T = (np.arange(rows) * segments // max(rows, 1)).astype(np.int32)
-    split_T = np.full(rows, split, np.uint8)
+    split_T = np.full(rows, TEST, np.uint8)
     return series_of(value_TC, "v", "all", segment_T=segment_T, split_T=split_T)
 
 

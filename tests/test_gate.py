@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from amad.config.params import GateParams
 from amad.engines.register.gate import compare, decide
+from amad.evaluation.evaluation_metrics import PRIMARY
 
 PARAMS = GateParams(bootstrap=200)
 NO_EVENTS = {"events": 0, "events_found": 0, "event_recall": None, "chance_recall": None}
 
 
-def per_unit(values, metric="vus_pr"):
-    return {f"v{i}": {metric: value} for i, value in enumerate(values)}
+def per_unit(values):
+    return {f"v{i}": {PRIMARY: value} for i, value in enumerate(values)}
 
 
 def metrics(ours, floor, baseline=None, rest=None, point=NO_EVENTS, **more):

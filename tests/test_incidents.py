@@ -40,13 +40,13 @@ def detector() -> Detector:
     return Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
 
 
-def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel: int = 1):
-    """Rows with these exceedances over the threshold, all of them blamed on one channel."""
+def scored_with(rows: int, alarms: dict[int, float], detector: Detector):
+    """Rows with these exceedances over the threshold, all of them blamed on channel 1."""
     score_T = np.zeros(rows, np.float32)
     contribution_TC = np.zeros((rows, C), np.float32)
     for row, exceedance in alarms.items():
         score_T[row] = detector.threshold + exceedance
-        contribution_TC[row, channel] = 3
+        contribution_TC[row, 1] = 3
         contribution_TC[row, 0] = 1
     return Scored(
         score_T=score_T,

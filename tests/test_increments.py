@@ -35,10 +35,10 @@ def same(got: np.ndarray, wanted: list) -> None:
     np.testing.assert_allclose(got, wanted, rtol=1e-9)
 
 
-def events(values: list, broken: tuple[int, ...] = (), channel: Channel = COUNTER) -> tuple:
+def events(values: list, broken: tuple[int, ...] = ()) -> tuple:
     """(resets, decreases) of these values, one per second."""
     broken_M = np.isin(np.arange(len(values)), broken)
-    count = count_of(np.array(values, float), np.arange(len(values)), broken_M, channel)
+    count = count_of(np.array(values, float), np.arange(len(values)), broken_M, COUNTER)
     return count.resets, count.decreases
 
 

@@ -11,12 +11,12 @@ OWNER = "vehicle/v"
 ROWS = 4000
 
 
-def driven(rows: int = ROWS, seed: int = 0, *, own: float = 0.1) -> np.ndarray:
+def driven(rows: int = ROWS, seed: int = 0) -> np.ndarray:
     """Two channels that follow one surprise, with a little of their own, and one by itself."""
     rng = np.random.default_rng(seed)
     common_T = rng.normal(size=rows)
     surprise_TC = rng.normal(size=(rows, 3))
-    surprise_TC[:, :2] = common_T[:, None] * [1.0, -2.0] + own * surprise_TC[:, :2]
+    surprise_TC[:, :2] = common_T[:, None] * [1.0, -2.0] + 0.1 * surprise_TC[:, :2]
     value_TC = np.zeros((rows, 3))
     for t in range(1, rows):
         value_TC[t] = 0.7 * value_TC[t - 1] + surprise_TC[t]

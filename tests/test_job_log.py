@@ -11,7 +11,7 @@ import pytest
 from amad.cli.doctor import diagnose
 from amad.config import Settings
 from amad.scores import job_log
-from amad.scores.job_log import JobLog, job_logs, save, scoring_job
+from amad.scores.job_log import JobLog, job_logs, newest_number, save, scoring_job
 from amad.storage import lease
 
 
@@ -31,6 +31,22 @@ def test_a_job_after_the_clock_was_put_back_is_the_newest(tmp_path: Path, capsys
     found, _ = job_logs(tmp_path)
     assert [log.id for log in found] == [first.id, ahead.id, back.id]
     assert back.started < ahead.started
+
+
+def test_the_number_of_the_newest_job_takes_a_look_at_that_log_alone(tmp_path: Path, monkeypatch):
+    assert newest_number(tmp_path) == 0
+    day = datetime(2026, 1, 5, tzinfo=UTC)
+    for number in (2, 4, 3, 1):
+        save(tmp_path, JobLog(id=f"{number}", number=number, status="done", started=day, dates=[]))
+    looked_at: list[str] = []
+    read = JobLog.read_file
+    monkeypatch.setattr(JobLog, "read_file", lambda file: looked_at.append(file.stem) or read(file))
+    assert newest_number(tmp_path) == 4 and looked_at == ["4"]
+    jobs = tmp_path / "jobs"
+    (jobs / "4.json").write_text((jobs / "4.json").read_text().replace('"done"', '"gone"'))
+    (jobs / "5.json").write_text("{")
+    (jobs / "6.json").mkdir()
+    assert newest_number(tmp_path) == 3, "a damaged log is none"
 
 
 def test_of_many_logs_the_newest_stay_and_the_newest_of_each_date(tmp_path: Path, monkeypatch):

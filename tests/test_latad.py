@@ -52,9 +52,9 @@ def latad(network: LatadNetwork, train: list[Series]) -> Latad:
     return cluster(network, train, seed=3)
 
 
-def windows(count: int = 4, channels: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+def windows(count: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(1)
-    return torch.randn(count, WINDOW, channels), torch.ones(count, channels, dtype=torch.bool)
+    return torch.randn(count, WINDOW, 5), torch.ones(count, 5, dtype=torch.bool)
 
 
 def test_a_latent_has_length_one_and_ignores_what_is_absent() -> None:

@@ -117,13 +117,13 @@ def brute_range_f1(label, alarm):
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def brute_affiliation_f1(label, alarm, parts=32):
-    """By sampling each row at ``parts`` places and counting places that lie further away."""
+def brute_affiliation_f1(label, alarm):
+    """By sampling each row at 32 places and counting places that lie further away."""
     (start, end), (alarm_start, alarm_end) = metrics.events_of(label), metrics.events_of(alarm)
     border = np.concatenate([[0], (end[:-1] + start[1:]) / 2, [len(label)]])
     precision, recall = [], []
     for a, b, low, high in zip(start, end, border[:-1], border[1:], strict=True):
-        place = np.arange(low, high, 1 / parts) + 0.5 / parts
+        place = np.arange(low, high, 1 / 32) + 0.5 / 32
 
         def to_event(x, a=a, b=b):
             return np.maximum(np.maximum(a - x, x - b), 0)

@@ -20,9 +20,9 @@ from amad.scores.receipts import ScoringReceipt
 from pipelines import score
 
 
-def manifest(day=DAY, rows: int = 10, scored: int = 0) -> PartitionManifest:
-    """A published date of one vehicle."""
-    counts = {"rows": rows, "scored": scored, "unscored": {"quarantined": rows - scored}}
+def manifest(day=DAY, scored: int = 0) -> PartitionManifest:
+    """A published date of one vehicle, with 10 rows."""
+    counts = {"rows": 10, "scored": scored, "unscored": {"quarantined": 10 - scored}}
     return PartitionManifest.model_construct(
         date=day, alarms=0, incidents=0, vehicle_days=1, quarantined=[], made_null={}, unseen={},
         withheld={}, unmeasured={}, **counts,

@@ -14,7 +14,7 @@ from amad.cli.doctor import diagnose
 from amad.config import DataError, NotifyError, PartlyDoneError, ServiceError, usable_error
 from amad.config.console import never_silent
 from amad.engines.score.ledger import Ledger
-from amad.notify import delivery
+from amad.notify import delivery, grouping
 from amad.notify.delivery import tell
 from amad.notify.sinks import http
 from amad.scores.job_log import job_logs
@@ -296,3 +296,14 @@ def test_a_slow_server_does_not_hold_up_the_night(yard, web, monkeypatch):
     assert str(tell(yard.stage)["webhook"]) == "2 notices sent"
     keys = [request.headers["webhook-id"] for request in web.got]
     assert len(keys) == len(set(keys)) == 3
+
+
+def test_the_causes_are_found_once_for_all_sinks(yard, web, monkeypatch):
+    yard.sinks(file={}, webhook={"url": web.url}, heartbeat=False)
+    yard.publish(0, an_incident("van-1"))
+    found = []
+    real = delivery.causes
+    monkeypatch.setattr(delivery, "causes", lambda window: found.append(1) or real(window))
+    monkeypatch.setattr(grouping, "causes", lambda window: pytest.fail("once per sink"))
+    tell(yard.stage)
+    assert len(found) == 1 and len(web.got) == 1

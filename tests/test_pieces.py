@@ -145,7 +145,8 @@ def test_the_outline_by_days_is_that_of_the_whole(
     assert found.split.train_rows == (split_T == TRAIN).sum()
 
 
-def train_series(rows: int = 5000) -> Series:
+def train_series() -> Series:
+    rows = 5000
     rng = np.random.default_rng(8)
     value_TC = np.cumsum(rng.normal(size=(rows, 4)), axis=0)
     value_TC[:, 1] = np.where(np.arange(rows) > rows // 2, 3.0, 4e8)

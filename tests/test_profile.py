@@ -17,10 +17,10 @@ GAP = 5  # missing.max_gap_seconds of the fleet
 HEADER = "vehicle,timestamp,speed,level,charge"
 
 
-def measured(folder, rows, vehicle="a-1", **changes):
+def measured(folder, rows, **changes):
     """Profile of rows (seconds, speed, level), by channel."""
     yard = Yard(folder)
-    yard.csv("x.csv", [f"{vehicle},{at(s)},{a},{b}," for s, a, b in rows], HEADER)
+    yard.csv("x.csv", [f"a-1,{at(s)},{a},{b}," for s, a, b in rows], HEADER)
     fleet = raw_fleet(**changes)
     table = profile(yard.ingest(fleet)[1], fleet)
     assert table.schema == PROFILE

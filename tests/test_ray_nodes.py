@@ -14,7 +14,15 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pytest
-from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until, write_profile
+from engine_kit import (
+    DATA,
+    engine_params,
+    engine_store,
+    toy_stage,
+    wait_until,
+    weights,
+    write_profile,
+)
 from ingest_kit import tree
 from s3_kit import keys, s3_server
 from sweep_kit import expected_outputs, outputs
@@ -91,10 +99,6 @@ def disturbed(home: Path, disturb: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread
-
-
-def weights(home: Path) -> bytes:
-    return (home / DATA / "bundle" / "weights.safetensors").read_bytes()
 
 
 def events(home: Path) -> list[dict]:

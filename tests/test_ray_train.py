@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, with_tracking_store
+from engine_kit import (
+    DATA,
+    PROFILE,
+    engine_params,
+    engine_store,
+    toy_stage,
+    weights,
+    with_tracking_store,
+)
 from ray import cloudpickle
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
@@ -39,10 +47,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
 def fit(store: WindowStore, home: Path, profile: ClusterProfile = HERE, **changes: dict) -> dict:
     result = train_fleet(toy_stage(home, engine_params(**changes), profile, store))
     return {"run_id": result.run_id, **result.content()}
-
-
-def weights(home: Path) -> bytes:
-    return (home / DATA / "bundle" / "weights.safetensors").read_bytes()
 
 
 def steps_of(home: Path, run_id: str, key: str) -> list[int]:

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading_kit import everything
+from reading_kit import source as csv_source
 
-from amad.config.source import Source
 from amad.reading import lines as lines_module
 from amad.reading import parquet_file
 from amad.reading.headers import AmbiguousHeaderError, Headers, find
@@ -42,14 +43,6 @@ def test_a_column_is_found_however_it_is_spelt(name, headers, position):
 def test_two_columns_that_match_equally_well_are_told():
     with pytest.raises(AmbiguousHeaderError, match=r"speed \[km/h\].*Speed \(mph\)"):
         find("speed", ["speed [km/h]", "Speed (mph)"])
-
-
-def everything(headers):
-    return {name: position for position, name in enumerate(headers)}
-
-
-def csv_source(**changes):
-    return Source.model_validate({"format": "csv", "files": [{"glob": "*"}]} | changes)
 
 
 def joined(path, source):

@@ -51,8 +51,9 @@ def test_no_product_holds_its_own_target() -> None:
     assert change_T[2] == pytest.approx(1.0, abs=1e-5)
 
 
-def wide(vehicle: str, channels: int, pair: tuple[int, int], rows: int = 3000) -> Series:
+def wide(vehicle: str, channels: int, pair: tuple[int, int]) -> Series:
     """The last channel is the product of a pair of channels, and half of channel 3."""
+    rows = 3000
     series = waves(vehicle, rows)
     rng = np.random.default_rng([channels, *vehicle.encode()])
     value_TC = rng.normal(size=(rows, channels))

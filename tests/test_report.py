@@ -73,10 +73,10 @@ def page_of(fleet: Fleet, settings: Settings, home: Path) -> Page:
     return Page((home / "report.html").read_text(encoding="utf-8"))
 
 
-def made(home: Path, incidents: dict, vehicles=("bev-01", "van-02"), **options) -> Page:
+def made(home: Path, incidents: dict, **options) -> Page:
     """The page of a run with these incidents."""
     fleet = write_fleet(home)
-    settings = write_data(fleet, home, list(vehicles))
+    settings = write_data(fleet, home, ["bev-01", "van-02"])
     write_run(fleet, settings, incidents, **options)
     write_verdicts(fleet, settings)
     return page_of(fleet, settings, home)

@@ -15,14 +15,14 @@ from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore, write_store
 
 
-def numbered(lengths: list[int], parts: list[int], vehicle: str = "a-1"):
+def numbered(lengths: list[int], parts: list[int]):
     """A series whose first channel counts the rows; one segment a length."""
     rows = sum(lengths)
     value_TC = np.zeros((rows, 4), np.float32)
     value_TC[:, 0] = np.arange(rows)
     return series_of(
         value_TC,
-        vehicle,
+        "a-1",
         segment_T=np.repeat(np.arange(len(lengths)), lengths).astype(np.int32),
         split_T=np.repeat(parts, lengths).astype(np.uint8),
     )

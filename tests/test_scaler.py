@@ -17,8 +17,8 @@ from amad.windows.series import CALIBRATION, TEST, TRAIN
 FLEET = small_fleet()
 
 
-def values(seed: int, rows: int = 400, mean: float = 50.0, spread: float = 10.0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(mean, spread, (rows, 4)).astype(np.float32)
+def values(seed: int, rows: int = 400, mean: float = 50.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 10.0, (rows, 4)).astype(np.float32)
 
 
 def test_train_has_zero_mean_and_unit_spread_after_scaling() -> None:

@@ -37,11 +37,11 @@ def moody(rows: int = ROWS, seed: int = 0) -> Series:
     return series_of(value_TC.astype(np.float32))
 
 
-def fitted(train: Series, folds: int = 4, *, trailing: bool = False) -> tuple:
+def fitted(train: Series, *, trailing: bool = False) -> tuple:
     """The member, its cross-fitted errors and its cross-fitted tolerance."""
     member = RelationMember(trailing=trailing)
-    errors = member.fit(OWNER, [train], folds)
-    [tolerance_TC] = member.fit_tolerance(OWNER, [train], errors, folds)
+    errors = member.fit(OWNER, [train], 4)
+    [tolerance_TC] = member.fit_tolerance(OWNER, [train], errors, 4)
     return member, errors[0], tolerance_TC
 
 

@@ -106,12 +106,12 @@ def test_what_is_kept_is_what_the_same_and_the_next_day_need(
     assert (len(judged), len(remembered)) == (1, 1)
 
 
-def kept(nights, folder, digest="digest", quarantined=NONE) -> VehicleStates:
+def kept(nights, folder) -> VehicleStates:
     lake, detector = nights
-    store = VehicleStates(folder, detector, digest, lake)
+    store = VehicleStates(folder, detector, "digest", lake)
     states: dict[date, DayState] = {}
-    scored(nights, DAYS[3], states, quarantined)
-    store.write(VEHICLE, quarantined, states, DAYS[3])
+    scored(nights, DAYS[3], states)
+    store.write(VEHICLE, NONE, states, DAYS[3])
     return store
 
 

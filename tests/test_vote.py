@@ -9,7 +9,6 @@ import torch
 from evaluation_kit import evaluation_metrics, kit_fleet, kit_params, kit_store, method_figures
 
 from amad.cli.pipeline_summary import _evaluated
-from amad.config import Params
 from amad.detect.detector import build_detector
 from amad.engines.shared.evaluation_run import points
 from amad.evaluation import vote as vote_module
@@ -53,8 +52,8 @@ def untrained(store) -> Amad:
     return network.eval()
 
 
-def bundle_of(model, params: Params = PARAMS) -> Bundle:
-    return Bundle(model=model, params=params, fleet=kit_fleet(), scaler=None, meta={})
+def bundle_of(model) -> Bundle:
+    return Bundle(model=model, params=PARAMS, fleet=kit_fleet(), scaler=None, meta={})
 
 
 SURE = [np.array([0.18, 0.2, 0.22]), np.array([0.19, 0.2]), np.array([0.21, 0.2])]

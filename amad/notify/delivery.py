@@ -4,10 +4,11 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ from amad.config.file_lock import locked
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
-from amad.notify.grouping import grouped
+from amad.notify.grouping import Group, causes, grouped
 from amad.notify.health_notices import HealthNotice, Look, health_notices
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
@@ -62,13 +63,14 @@ class News:
     look: Look | None
 
     @classmethod
-    def read(cls, stage: Stage, sinks: Sinks) -> Self:
+    def read(cls, stage: Stage, sinks: Sinks, jobs: Sequence[JobLog]) -> Self:
         """The published incidents, judged by people and by the rules of the file of sinks.
+
+        jobs: the logs of all, the newest last.
 
         Raises:
             NotifyError: the file of what people said is damaged; names it and the way out.
         """
-        jobs, _ = job_logs(stage.runs)
         window = read_window(stage.runs, last_version(_ended(jobs)))
         try:
             feedback = followed(read_feedback(stage.runs), window)
@@ -81,6 +83,11 @@ class News:
             stage=stage, sinks=sinks, window=window, suppressed=by_rule, quiet=quiet,
             look=Look.of(stage.runs, jobs),
         )  # fmt: skip
+
+    @cached_property
+    def causes(self) -> list[Group]:
+        """All incidents of the window in groups, the same for every sink."""
+        return causes(self.window)
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -101,7 +108,7 @@ class News:
         known = {name for name, item in told.items() if item.state != "withdrawn"}
         silent = {*self.suppressed, *self.window.none, *(self.quiet - known)}
         changes = find_changes(told, self.window, self.sinks.least_level, silent)
-        groups = grouped(changes, self.window)
+        groups = grouped(changes, self.window, self.causes)
         fleet = self.stage.fleet
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
         report = report.replace("{fleet}", fleet.name)
@@ -189,8 +196,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
         remove_unfinished(stage.runs / Ledger.FILE)
-        jobs = _ended(job_logs(stage.runs)[0])
-        news = News.read(stage, sinks)
+        logs, _ = job_logs(stage.runs)
+        news, jobs = News.read(stage, sinks, logs), _ended(logs)
         for sink in notice_sinks(sinks, stage):
             with waiting_for(f"telling the sink {sink.name}"):
                 outcomes[sink.name] = _guarded(_deliver, sink, news)
@@ -202,7 +209,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
-            say(not_told(news.reasons, news.window))
+            say(not_told(news.reasons, news.causes))
         if jobs:
             beat = jobs[-1].sinks.get("heartbeat") if sinks.heartbeat else None
             jobs[-1].sinks = {"heartbeat": beat} if beat else {}  # of which a job alone tells
@@ -228,13 +235,13 @@ def preview(stage: Stage) -> Preview:
     sinks = load_sinks(stage.fleet.name, stage.settings)
     if sinks is None:
         return Preview(sinks={})
-    news = News.read(stage, sinks)
+    news = News.read(stage, sinks, job_logs(stage.runs)[0])
     found = {}
     for sink in notice_sinks(sinks, stage):
         found[sink.name] = news.added_to(read_ledger(stage.runs, sink.name), sink).parcels
     return Preview(
         sinks=found,
-        not_told=not_told(news.reasons, news.window),
+        not_told=not_told(news.reasons, news.causes),
         missing=tuple(missing_secrets(sinks)),
     )
 
@@ -315,7 +322,7 @@ def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
         return Outcome(failed=True, text=str(usable_error(error) or error))
 
 
-def _ended(jobs: list[JobLog]) -> list[JobLog]:
+def _ended(jobs: Sequence[JobLog]) -> list[JobLog]:
     """The logs of the jobs that have ended, the newest last."""
     return [job for job in jobs if job.ended is not None]
 

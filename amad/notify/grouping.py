@@ -83,14 +83,18 @@ def causes_on(found: Collection[Group], days: Collection[date]) -> list[Group]:
     return [group for group in found if any(map(touches, group.changes))]
 
 
-def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
+def grouped(
+    changes: Sequence[Change], window: Window, whole: Sequence[Group] | None = None
+) -> list[Group]:
     """The changes in groups, the ones to look at first in front. Each change is in one group.
 
     Changes to the same state are told together if their incidents have one cause, also where what
     joins these has another state or is told to nobody. So the groups of one state are never more
     than the causes. Incidents that the window does not hold have none, and are grouped anew.
+
+    whole: the ``causes`` of the window, where they are known already.
     """
-    whole = causes(window)
+    whole = causes(window) if whole is None else whole
     cause_of = {item.incident_id: place for place, own in enumerate(whole) for item in own.changes}
     gone = [change for change in changes if change.incident_id not in cause_of]
     groups = _found_together(gone, window)

@@ -3,7 +3,7 @@
 They stay in the tables of incidents and in the report.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from amad.config.number_text import day
@@ -12,7 +12,7 @@ from amad.config.wording import of_causes
 from amad.incidents.incident import Incident
 from amad.incidents.wording import main_channels
 from amad.notify.changes import RANK, overlap
-from amad.notify.grouping import by_cause, causes
+from amad.notify.grouping import Group, by_cause
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback, Judgement
 
@@ -72,12 +72,14 @@ def applies(rule: Rule, incident: Incident) -> bool:
     )
 
 
-def not_told(reasons: Mapping[str, str], window: Window) -> str:
-    """``not told: 1 cause (4 incidents), rule 'workshop'``; empty where everything is told."""
+def not_told(reasons: Mapping[str, str], found: Collection[Group]) -> str:
+    """``not told: 1 cause (4 incidents), rule 'workshop'``; empty where everything is told.
+
+    reasons: by id of an incident. found: the causes of the window.
+    """
     of: dict[str, list[str]] = {}
     for name, why in reasons.items():
         of.setdefault(why, []).append(name)
-    found = causes(window) if of else []
     parts = [
         f"{of_causes(len(by_cause(found, names)), len(names))}, {why}"
         for why, names in sorted(of.items())

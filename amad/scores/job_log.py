@@ -5,6 +5,7 @@ shared file system without locks two jobs may overlap; even then no partition is
 ``partitions``.
 """
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -237,12 +238,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """
     logs, unreadable = [], []
     for path in listed(runs / "jobs", "*.json"):
-        try:
-            log = None if path.stat().st_size > LONGEST_LOG else JobLog.read_file(path)
-        except PermissionError:
-            raise
-        except (OSError, DataError):
-            log = None
+        log = _whole_log(path)
         if log is None:
             unreadable.append(path)
         else:
@@ -251,6 +247,29 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     if logs:
         logs[-1].look_at(runs, runs / LOCK)
     return logs, unreadable
+
+
+def newest_number(runs: Path) -> int:
+    """The number of the newest scoring job; 0 before the first one.
+
+    Of a thousand logs only the newest one is checked, the first that is not damaged.
+
+    Raises:
+        PermissionError: the logs may not be read.
+    """
+    numbered = []
+    for path in listed(runs / "jobs", "*.json"):
+        try:
+            content = json.loads(path.read_bytes())
+        except PermissionError:
+            raise
+        except (OSError, ValueError, RecursionError):
+            continue
+        number = content.get("number") if isinstance(content, dict) else None
+        if isinstance(number, int):
+            numbered.append((number, path))
+    newest_first = sorted(numbered, reverse=True)
+    return next((number for number, path in newest_first if _whole_log(path)), 0)
 
 
 def last_version(jobs: Sequence[JobLog]) -> str | None:
@@ -297,6 +316,20 @@ def left_undone(job: JobLog) -> list[Trouble]:
 def why_unscored(rows: Mapping[str, int]) -> str:
     """Why rows have no score, in words. rows: their number, by status."""
     return ", ".join(f"{many:,} {UNSCORED.get(name, name)}" for name, many in sorted(rows.items()))
+
+
+def _whole_log(path: Path) -> JobLog | None:
+    """The log in a file; None where it is damaged.
+
+    Raises:
+        PermissionError: it may not be read.
+    """
+    try:
+        return None if path.stat().st_size > LONGEST_LOG else JobLog.read_file(path)
+    except PermissionError:
+        raise
+    except (OSError, DataError):
+        return None
 
 
 def _read_holder(holder: Path) -> str:

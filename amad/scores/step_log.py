@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from amad.config import DataError, ServiceError
 from amad.config.file_lock import locked
-from amad.scores.job_log import job_logs
+from amad.scores.job_log import newest_number
 from amad.scores.run_log import RunLog
 
 STEPS = ("ingest", "validate", "score", "drift", "export", "report")  # in the order of a night
@@ -71,7 +71,7 @@ def step_logs(runs: Path) -> list[StepLog]:
 def _newest_job(runs: Path) -> int:
     """The number of the newest scoring job; 0 before the first one."""
     with suppress(OSError):
-        return max((job.number for job in job_logs(runs)[0]), default=0)
+        return newest_number(runs)
     return 0
 
 

@@ -120,13 +120,13 @@ def _costs(parts_by_seed: Sequence[Sequence[dict]]) -> dict:
 
 
 def over_fleets(
-    ours: Sequence[PerUnit], theirs: Sequence[PerUnit] | None, metric: str, params: Params
+    ours: Sequence[PerUnit], theirs: Sequence[PerUnit] | None, params: Params
 ) -> tuple[float, float, float] | None:
-    """(mean, low, high) over fleets of a metric, or of its paired difference to ``theirs``."""
+    """(mean, low, high) over fleets of ``PRIMARY``, or of its paired difference to ``theirs``."""
     if theirs is None:
-        groups = [metrics.shared_values(own, own, metric)[0] for own in ours]
+        groups = [metrics.shared_values(own, own, PRIMARY)[0] for own in ours]
     else:
         pairs = zip(ours, theirs, strict=True)
-        groups = [np.subtract(*metrics.shared_values(*pair, metric)) for pair in pairs]
+        groups = [np.subtract(*metrics.shared_values(*pair, PRIMARY)) for pair in pairs]
     groups = [group for group in groups if len(group)]
     return bootstrap(groups, params) if groups else None

@@ -165,11 +165,11 @@ def leftovers(stage: Stage) -> Finding:
     _, unreadable = job_logs(stage.runs)
     if unreadable:
         finding = f"damaged job logs, which are left out: {some(unreadable, SHOWN)}"
-        return warn(finding, "remove them")
+        return warn(finding, "delete them")
     places = product((stage.folder, stage.runs), range(3), (".stage-*", ".old-*"))
     found = (path for root, depth, mark in places for path in listed(root, *["*"] * depth, mark))
     if old := [path for path in found if _is_old(path)]:
-        return warn(f"killed runs left {some(sorted(old), SHOWN)}", "remove them")
+        return warn(f"killed runs left {some(sorted(old), SHOWN)}", "delete them")
     return ok("none")
 
 
