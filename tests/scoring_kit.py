@@ -24,6 +24,8 @@ from amad.detect.detector_folder import detector_digest, save_detector
 from amad.detect.members.build import build_members
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
+from amad.engines.shared.model_registry import version_number
+from amad.engines.shared.tracking import connect
 from amad.evaluation.harness import examine
 from amad.ingest.ingestion import ingest
 from amad.model.bundle import Bundle
@@ -44,6 +46,7 @@ START = date(2026, 1, 5)  # the first night begins on it
 FAULTY = START + timedelta(days=NIGHTS - 1)  # the night of the fault, 23:30 to 00:30
 AFTER = FAULTY + timedelta(days=1)
 FLEET = "nights"
+REGISTERED = "amad-nights"  # its name in the registry
 CONTENT = {
     "name": "nights",
     "description": "A test fleet.",
@@ -262,3 +265,9 @@ def incidents(settings: Settings, day: date, version: str = "1") -> list[dict]:
 def read_json(path: Path) -> dict:
     """Its content, the seal left out."""
     return {k: v for k, v in json.loads(path.read_text("utf-8")).items() if k != "seal"}
+
+
+def versions(settings: Settings) -> list[int]:
+    """The numbers of the fleet's versions in the registry."""
+    found = connect(settings).search_model_versions(f"name = '{REGISTERED}'")
+    return sorted(version_number(version) for version in found)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from engine_kit import with_tracking_store
 from mlflow import MlflowClient
-from scoring_kit import make_artifacts, make_lake, read_json, run_job
+from scoring_kit import FLEET, REGISTERED, make_artifacts, make_lake, read_json, run_job, versions
 from stop_kit import stage, twice_at_once
 
 import amad
@@ -27,8 +27,6 @@ from pipelines import register
 
 pytestmark = pytest.mark.slow
 
-FLEET = "nights"
-NAME = "amad-nights"
 WRITES = (
     "set_registered_model_alias",
     "delete_registered_model_alias",
@@ -104,7 +102,7 @@ def whole(client: MlflowClient) -> None:
     assert f"Champion since {champion.tags['champion_since']} UTC" in champion.description
     last = champion.tags["gate_reasons"].splitlines()[-1]
     assert f"- {last}\n\n## Intended use" in champion.description, "what the gate found"
-    history = client.get_registered_model(NAME).tags
+    history = client.get_registered_model(REGISTERED).tags
     moves = sorted(key for key in history if key.startswith("champion moved"))
     assert f"-> version {champion.version}, by " in history[moves[-1]]
 
@@ -158,7 +156,7 @@ def test_an_alias_that_somebody_moved_in_mlflow_is_noted_by_the_next_command(pla
     client = connect(place)
     promotion.promote(place, FLEET, "2", force=True, reason="a test")
     assert "Champion from 20" in get_version(client, FLEET, "1").description
-    client.set_registered_model_alias(NAME, model_registry.CHAMPION, "1")
+    client.set_registered_model_alias(REGISTERED, model_registry.CHAMPION, "1")
     register.run(make_params(place), place)
     assert state(client) == (1, 2)
     whole(client)
@@ -214,8 +212,7 @@ def test_two_registers_at_once_make_one_version(place):
     assert codes == (0, 0), told
     assert sum("registered amad-nights version 3" in text for text in told) == 1
     assert sum("version 3 is this detector on this data already" in text for text in told) == 1
-    client = connect(place)
-    assert len(client.search_model_versions(f"name = '{NAME}'")) == 3
+    assert versions(place) == [1, 2, 3]
 
 
 def test_a_version_that_another_machine_made_meanwhile_is_taken(place, monkeypatch):
@@ -230,8 +227,7 @@ def test_a_version_that_another_machine_made_meanwhile_is_taken(place, monkeypat
 
     monkeypatch.setattr(MlflowClient, "create_model_version", raced)
     assert register.run(params, place).content()["version"] == 3
-    versions = connect(place).search_model_versions(f"name = '{NAME}'")
-    assert sorted(map(version_number, versions)) == [1, 2, 3]
+    assert versions(place) == [1, 2, 3]
 
 
 def test_whoever_holds_the_registry_too_long_is_named(place):
@@ -250,7 +246,7 @@ def flipped(place: Settings):
 
     def flip(number: str) -> None:
         version = get_version(client, FLEET, number)
-        uri = client.get_model_version_download_uri(NAME, number)
+        uri = client.get_model_version_download_uri(REGISTERED, number)
         file = Path(uri.removeprefix("file://")) / "data" / "detector" / "state.safetensors"
         kept[file] = file.read_bytes()
         flip_byte(file)
@@ -305,7 +301,7 @@ def test_a_damaged_version_is_registered_anew(place, flipped):
 def test_another_detector_under_the_number_of_a_lost_one_is_no_champion(place):
     """The digest counts: a version whose tag names another detector is refused."""
     client = connect(place)
-    client.set_model_version_tag(NAME, "1", "detector_digest", "0123456789abcdef")
+    client.set_model_version_tag(REGISTERED, "1", "detector_digest", "0123456789abcdef")
     with pytest.raises(ServiceError, match="and 0123456789abcdef was registered"):
         run_job(load_fleet(FLEET, place), place)
 
@@ -323,7 +319,7 @@ def test_figures_of_another_detector_register_nothing(place):
     flip_byte(folder / "detector" / "state.safetensors")
     with pytest.raises(DataError, match="changed or damaged since; run 'amad evaluate' again"):
         register.run(params, place)
-    assert len(connect(place).search_model_versions(f"name = '{NAME}'")) == 2
+    assert versions(place) == [1, 2]
 
 
 def test_a_person_may_have_deleted_the_version_before_and_tags(place):

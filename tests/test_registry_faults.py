@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from scoring_kit import FLEET, kit_params, make_artifacts, run_job
+from scoring_kit import FLEET, REGISTERED, kit_params, make_artifacts, run_job
 
 from amad.cli.__main__ import run as run_command
 from amad.config import AmadError, DataError, ServiceError, Settings, Stage, usable_error
@@ -24,7 +24,6 @@ from amad.engines.shared.tracking import connect, open_run
 from pipelines import register
 
 pytestmark = pytest.mark.slow
-NAME = "amad-nights"
 PARAMS = kit_params(members=["innovation", "amad"])
 
 
@@ -38,7 +37,7 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
     fleet, settings = place
     client = connect(settings)
     first = model_registry.champion_version(client, FLEET)
-    again = client.create_model_version(NAME, first.source, tags=first.tags)
+    again = client.create_model_version(REGISTERED, first.source, tags=first.tags)
     execute(
         settings,
         "UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE version = 1",
@@ -62,8 +61,8 @@ def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch
     fleet, settings = place
     monkeypatch.setattr(detector_folder, "FORMAT", detector_folder.FORMAT + 1)
     stage = Stage(fleet=fleet, settings=settings, params=PARAMS)
-    told = rf"^{NAME} version 1: detector of format \d+, this version reads \d+; run the evaluate"
-    with pytest.raises(DataError, match=told):
+    told = r"version 1: detector of format \d+, this version reads \d+; run the evaluate"
+    with pytest.raises(DataError, match=f"^{REGISTERED} {told}"):
         dry_run(stage, EVERYTHING_NEW)
     for _ in range(2):  # its folder is a copy, then the one that is remembered
         with pytest.raises(DataError, match=r"^champion version 1: detector of format \d+, this"):
@@ -73,7 +72,7 @@ def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch
 def test_a_champion_that_learnt_from_the_test_part_is_told(place):
     fleet, settings = place
     client, later = connect(settings), "2030-01-01"
-    client.set_model_version_tag(NAME, "1", model_registry.TEST_START, later)
+    client.set_model_version_tag(REGISTERED, "1", model_registry.TEST_START, later)
     make_artifacts(fleet, settings, members=["innovation", "amad"], alarm_budget=2.0)
     better, by_class, _, _, fair, last = register.run(PARAMS, settings).reasons[-6:]
     assert re.fullmatch(r"equal on each of \d+ cases", better)
@@ -84,7 +83,7 @@ def test_a_champion_that_learnt_from_the_test_part_is_told(place):
 
 def test_a_champion_that_a_person_deleted_is_told(place):
     fleet, settings = place
-    connect(settings).delete_model_version(NAME, "1")
+    connect(settings).delete_model_version(REGISTERED, "1")
     with pytest.raises(ServiceError, match=r"has no champion in .*run 'amad register'"):
         run_job(fleet, settings)
     assert register.run(PARAMS, settings).content()["champion"] == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from engine_kit import with_tracking_store
-from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params, run_job
+from scoring_kit import AFTER, FAULTY, FLEET, REGISTERED, digests, kit_params, run_job, versions
 from stop_kit import INTERRUPTS, KILL, stage, stopped
 from test_full_disk import content_of
 
@@ -21,7 +21,6 @@ from amad.scores import partitions
 from pipelines import evaluate, register, report, score
 
 pytestmark = pytest.mark.engine
-NAME = "amad-nights"
 # Whether the network has a vote is not asked with injected faults: half of the time of evaluate.
 PARAMS = kit_params(members=["innovation", "amad"], amad_weight=1.0)
 
@@ -36,11 +35,6 @@ def place(champion_home: Path, tmp_path: Path) -> Settings:
     folder = settings.fleet_dir(FLEET)
     write_bundle(folder / "bundle", load_detector(folder / "detector").bundle)
     return settings
-
-
-def versions(settings: Settings) -> list[int]:
-    found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(model_registry.version_number(version) for version in found)
 
 
 def fresh_store(settings: Settings) -> None:
@@ -119,7 +113,7 @@ def test_a_promotion_and_a_rollback_that_are_killed_are_finished_by_the_next_run
 ) -> None:
     client = connect(place)
     first = model_registry.champion_version(client, FLEET)
-    client.create_model_version(NAME, first.source, tags=first.tags)
+    client.create_model_version(REGISTERED, first.source, tags=first.tags)
 
     def state() -> tuple[int | None, ...]:
         found = (model_registry.standing(client, FLEET, a) for a in ("champion", "previous"))

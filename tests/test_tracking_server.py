@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scoring_kit import FLEET, digests, kit_params
+from scoring_kit import FLEET, digests, kit_params, versions
 from server_kit import Proxy, mlflow_server
 
 from amad.cli.drifting import _measured
@@ -27,7 +27,6 @@ from amad.windows.store import WindowStore
 from pipelines import register, score
 
 pytestmark = pytest.mark.cluster
-NAME = "amad-nights"
 PARAMS = kit_params(members=["innovation", "amad"])
 
 
@@ -69,11 +68,6 @@ def failing(proxy: Proxy, settings: Settings, work, how: str, **when: object) ->
     assert settings.mlflow_uri in told and "run the command again" in told, told
     assert len(told) < 600
     return told
-
-
-def versions(settings: Settings) -> list[int]:
-    found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(model_registry.version_number(version) for version in found)
 
 
 def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):

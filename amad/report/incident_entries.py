@@ -1,11 +1,11 @@
 """The incidents of a page: each in words, and those that come first with a plot."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from amad.config import Fleet
+from amad.config import Channel, Fleet
 from amad.incidents.incident import gaps_of
 from amad.incidents.wording import OUTLIVED, context_words, gap_words, looks_like_a_sensor
 from amad.notify.published import Window, context_of
@@ -62,21 +62,31 @@ def incident_entries(
     for n, item in enumerate(listed):
         others = [other for other in incidents if other.vehicle == item.vehicle]
         plotted = item.incident_id in shown
-        facts = []
-        if plotted and window is not None:
-            facts += [f"Its alarms {OUTLIVED}."] if window.outlived(item.incident_id) else []
-            facts += window.again(item.incident_id, known)
-        facts += gap_words(item.channels, item.shares, gaps_of(item), known, item.type)
-        facts += context_words(context_of(item), known)
-        facts += context.of(item) if context else []
         entries.append(
             Entry(
                 incident=item,
                 anchor=f"incident-{n + 1}",
                 sensor=looks_like_a_sensor(item.type, item.shares),
-                facts=facts,
+                facts=_facts(item, known, context, window if plotted else None),
                 plot=plot(item, others, fleet, run, lake, scaler) if plotted else None,
                 days=days_before(item, fleet, scaler, days_of) if plotted else None,
             )
         )
     return entries
+
+
+def _facts(
+    item: Incident,
+    known: Mapping[str, Channel],
+    context: UsualContext | None,
+    window: Window | None,
+) -> list[str]:
+    """Sentences on an incident. known: the channels by name. window: None for the short form."""
+    facts = []
+    if window is not None:
+        facts += [f"Its alarms {OUTLIVED}."] if window.outlived(item.incident_id) else []
+        facts += window.again(item.incident_id, known)
+    facts += gap_words(item.channels, item.shares, gaps_of(item), known, item.type)
+    facts += context_words(context_of(item), known)
+    facts += context.of(item) if context else []
+    return facts

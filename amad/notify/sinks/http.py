@@ -65,6 +65,11 @@ def send(
                 status, pause = answer.status_code, retry.asked_pause(answer.headers)
         except requests.exceptions.RequestException as error:
             raise NotTakenError(f"{host} {_trouble(error, timeout)}") from None
+    _check(host, status, pause)
+
+
+def _check(host: str, status: int, pause: float) -> None:
+    """Raise what an answer means that is no success. pause: the seconds that it asks for."""
     if 300 <= status < 400:
         raise RefusedError(
             f"{host} answered {status}: the address has moved, and nothing is sent on to another; "
