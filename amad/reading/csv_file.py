@@ -270,10 +270,8 @@ class _Reader:
 
     def _preamble_before(self, lines: _Lines) -> list[str]:
         """The last of these lines, if they can be the preamble of another recording."""
-        last = lines[max(0, len(lines) - len(self._preamble)) :]
-        return preamble_of_restart(
-            last.texts(), self._preamble, self._layout.width, self._delimiter
-        )
+        last = lines[max(0, len(lines) - len(self._preamble)) :].texts()
+        return preamble_of_restart(last, self._preamble, self._layout.width, self._delimiter)
 
     def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""
