@@ -96,3 +96,17 @@ def test_a_test_bench_tells_seconds_since_its_start_as_time_per_s(field):
     assert len(done.vehicles) == 2 and done.rows_lake == 2 * ROWS
     first = field.first_row(fleet)["timestamp"]
     assert first == MONDAY.replace(day=13, tzinfo=UTC) + timedelta(seconds=0.5)
+
+
+def test_an_id_and_a_name_of_each_signal_are_read_as_one(field):
+    """A machine tool tells numbers and states in one column, under an id and a name."""
+    items = {"x1": "Xpos", "s1": "Srpm", "e1": "execution"}
+    rows = (
+        f"{stamp(n)},{key},{name},{'ACTIVE' if key == 'e1' else wave(n, high=99 + len(name))}"
+        for n in range(ROWS)
+        for key, name in items.items()
+    )
+    field.write("a.csv", ["timestamp,dataItemId,name,value", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.format == "csv_long" and fleet.channel_names == ["Srpm", "Xpos"]
+    assert "execution" in told and field.ingest(fleet).rows_lake == ROWS
