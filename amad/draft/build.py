@@ -27,6 +27,7 @@ from amad.draft.sample import Sampled, look, shared_columns
 from amad.draft.trial import Trial, try_out
 from amad.draft.turns import seem_to_name_vehicles
 from amad.draft.write import fleet_file, left_out_lines, summary
+from amad.reading.headers import name_and_unit
 from amad.reading.vehicle_spellings import likely_doubles
 from amad.telemetry.temporary import temporary_folder
 
@@ -217,11 +218,10 @@ def _finished(plan: Plan) -> Draft:
         )
     trial = with_own_columns(plan, trial)
     figures_from, trial = trial, with_later_columns(plan, trial)
-    one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
-    if one_value and plan.owner.keys["take"] == "path":
+    measured = name_and_unit(plan.channels[0].header)[0].strip()
+    if len(plan.channels) == 1 and VALUE.fullmatch(measured) and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)
-    measured = plan.channels[0].header
-    if plan.owner.columns and len(plan.channels) == 1 and ANY_VALUE.fullmatch(measured.strip()):
+    if plan.owner.columns and len(plan.channels) == 1 and ANY_VALUE.fullmatch(measured):
         plan.owner.guesses += [IN_OWNER.format(h.strip(), measured) for h in plan.owner.columns]
     dialect = plan.samples[0].dialect
     if dialect is not None and dialect.encoding in GUESSED:

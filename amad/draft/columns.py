@@ -35,12 +35,14 @@ ROW_NUMBER = re.compile(
     re.I,
 )
 TYPE = re.compile(
-    r"[-.\s]*|[fiu][1248]|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id",
+    r"[-.\s]*|[fiu][1248]|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id"
+    r"|(big|small|tiny)int|double precision|date(time)?\d*|timestamp\w*|(var)?char"
+    r"|(nullable|lowcardinality|datetime\d+|timestamp\w*|decimal\d*|numeric|fixedstring|(var)?char)\(.*",
     re.I,
 )
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(
-    r"(.+[ _.-])?(quality|validity|qc|qualität|(data[ _]?)?integrity)([ _.-]?(flag|code|status))?"
+    r"(.*[ _.-])?(quality|validity|qc|qualität|(data[ _]?)?integrity)([ _.-]?(flag|code|status))?"
     r"|(opc|data)[ _]?quality|status[ _]?code|(is[ _]?)?(valid|stale|good|bad|questionable)",
     re.I,
 )
@@ -66,6 +68,7 @@ UNIT_BEHIND = re.compile(
     re.I,
 )
 HOLDS_JSON = "it holds JSON"
+ONE_UNIT = "draft the files of each unit, or of each quantity, as a fleet of their own"
 SEVERAL_VALUES = "it holds several values per row: write a row for each, or a column"
 TELLS_UNITS = re.compile(rf"(.+[ _.-])?({UNIT_COLUMN.pattern})|.*(?-i:[a-z]U)nits?", re.I)
 SEVERAL_UNITS = "tells several units"
@@ -228,6 +231,9 @@ def tell_good(columns: list[pa.Array]) -> bool:
 
 def _lacking(header: str, samples: list[Sampled]) -> str:
     without = [sample.path for sample in samples if sample.column(header) is None]
+    if not without:  # the files that have it tell several units of it, or none
+        told = dict.fromkeys(str(sample.header_of(header)).strip() for sample in samples)
+        return f"its unit is not the same in all files ({', '.join(told)}): {ONE_UNIT}"
     return (
         f"not in {len(without)} of {len(samples)} files, such as {without[0]}: to have it watched, "
         "make it a channel, with the first date that has it as its since"

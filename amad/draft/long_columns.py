@@ -105,6 +105,7 @@ def _pair(
         if SIGNAL.fullmatch(_name(h)) and (h not in values or h in numbered)
     ]  # fmt: skip
     measured = [h for h in values if h not in signal]
+    signal = signal[-1:] if len(signal) > 1 and _name_the_same(signal, shared) else signal
     if typed and typed == measured and len(signal) == 1:
         return signal[0], typed
     value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]
@@ -114,6 +115,16 @@ def _pair(
         told = [h for h in turns if not UNIT_COLUMN.fullmatch(_name(h))]
         signal = [h for h in told if not QUALITY.fullmatch(_name(h)) and h not in measured]
     return (signal[0], value) if len(signal) == len(value) == 1 else None
+
+
+def _name_the_same(signal: list[str], shared: dict[str, list[pa.Array]]) -> bool:
+    """Do these columns name the same signals, as an id and a name beside it do?"""
+    for cells in zip(*(shared[header] for header in signal), strict=True):
+        pairs = pa.table([*cells], [*map(str, range(len(cells)))])
+        count = len(pairs.group_by(pairs.column_names).aggregate([]))
+        if any(len(pc.unique(column)) != count for column in cells):
+            return False
+    return True
 
 
 def _joined(values: list[str], shared: dict[str, list[pa.Array]]) -> list[pa.Array]:

@@ -3,7 +3,7 @@
 import re
 
 SIGNAL = re.compile(
-    r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
+    r"signal|_?name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
     r"|property|messgr(ö|oe)sse|topic|alias|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
     r"|(signal|parameter|sensor|metric|measure|diagnostic|property|var(iable)?|channel|tag|point"
     r"|node|item|data[ _]?item)[ _]?(name|id|alias)|tag[ _]?index",

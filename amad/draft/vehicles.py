@@ -47,7 +47,7 @@ NOT_READ = (
 )
 OTHER_LINES = (
     "where the header is repeated in a file, other lines stand before it ({} after {}), which are "
-    "not read: if they name vehicles, write the vehicle into a column"
+    "not read: if they name vehicles, set source.vehicle to {{take: preamble, pattern: ...}}"
 )
 SELDOM = (
     "{}: column {!r} tells a vehicle only where its rows begin: write it into each row (in a "

@@ -33,7 +33,14 @@ from amad.reading.batch import (
 )
 from amad.reading.cut_rows import ROWS_BEFORE, is_cut
 from amad.reading.fields import BrokenLineError, texts_of
-from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
+from amad.reading.layout import (
+    HEADER_WITHIN_LINES,
+    Layout,
+    find_header,
+    mended,
+    preamble_of_restart,
+    rows_before,
+)
 from amad.reading.line_breaks import with_whole_names, without_breaks
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
@@ -167,7 +174,7 @@ class _Reader:
             if not same or preamble or self._tells_units(below):
                 yield self._part(lines[first : at + 1])
                 first = at + 1
-                self._preamble = preamble or self._preamble
+                self._preamble = self._preamble[: -len(preamble) or None] + preamble
             if not same:
                 self._take(fields)
             self._leave_out_units(below)
@@ -263,14 +270,8 @@ class _Reader:
 
     def _preamble_before(self, lines: _Lines) -> list[str]:
         """The last of these lines, if they can be the preamble of another recording."""
-        count = len(self._preamble)
-        if not 0 < count <= len(lines):
-            return []
-        told = [text.decode(errors="replace") for text in lines[-count:].texts()]
-        names = {line.split(self._delimiter)[0] for line in self._preamble}
-        fields = [t.split(self._delimiter) for t in told]
-        rows = (len(f) == self._layout.width and f[0] not in names for f in fields)
-        return [] if any(rows) else told
+        last = lines[max(0, len(lines) - len(self._preamble)) :].texts()
+        return preamble_of_restart(last, self._preamble, self._layout.width, self._delimiter)
 
     def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""

@@ -27,6 +27,8 @@ OF_A_QUERY = re.compile(
     re.I,
 )
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
+OF_A_DEVICE = re.compile(r"#?\d+")  # in brackets: which of several, as in Voltage (2)
+TIME_PER_UNIT = re.compile(r"(?P<name>(test |step )?time|t|zeit)/(?P<unit>s|ms|min|h)", re.I)
 BY_PLACE = re.compile(r"column (\d{1,5})")  # what a column without a name is called
 
 
@@ -172,6 +174,9 @@ def _repair(text: str) -> str:
 
 def _split_unit(tidied: str) -> tuple[str, str]:
     match = None if OF_A_QUERY.fullmatch(tidied) else UNIT.match(tidied)
+    match = match or TIME_PER_UNIT.fullmatch(tidied)
+    if match and OF_A_DEVICE.fullmatch(match["unit"].strip()):
+        return tidied, ""
     if match and ":" in match["unit"]:  # of which logger, as in Temp, °C (LGR S/N: 1234)
         name, _, unit = match["name"].rpartition(",")
         return (name, unit.strip()) if is_known(unit) else (match["name"], "")

@@ -32,7 +32,8 @@ NO_VALUES = {
 VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$")
 # A header of times: at most two words, of which one says so.
 NAMES_TIME = re.compile(r"^(\S+ )?\S*(time|date|stamp|zeit|datum|utc)\S*( \S+)?$")
-TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
+# Of a column, such as f8, float64 and Nullable(DateTime64(3)).
+TYPE = re.compile(r"[a-z]+\d{1,2}|([a-z]+\d{0,2}\()+[^()]*\)+", re.I)
 END_OF_HEADER = re.compile(r"\W*end[ _-]*of[ _-]*header\W*", re.I)  # a line above the names
 TIME = re.compile(r"(?!\s*[^\W\d]\w*\s*$).*\d")  # has a digit, and is no name such as X0
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
@@ -196,6 +197,38 @@ def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tupl
         elif layout.fits(fields):
             found.append((at, f"{BEFORE}: nothing tells its columns"))
     return found
+
+
+def preamble_of_restart(
+    lines: list[bytes], before: list[str], width: int, delimiter: str
+) -> list[str]:
+    """Those of the lines above a repeated header that can be the preamble of another recording.
+
+    lines: at most as many as ``before``, the preamble so far. If they are all of its length
+    and none is a row, these; else the last ones that tell the same as its last lines, but for
+    numbers, where what tells the whole file is not repeated.
+
+    >>> preamble_of_restart([b"1;2", b"Unit 2: b"], ["Site: a", "Unit 1: a"], 2, ";")
+    ['Unit 2: b']
+    """
+    told = [line.decode(errors="replace") for line in lines]
+    names = {line.split(delimiter)[0] for line in before}
+    fields = [line.split(delimiter) for line in told]
+    rows = (len(f) == width and f[0] not in names for f in fields)
+    if len(told) == len(before) and not any(rows):
+        return told
+    for first in range(len(told)):
+        own = [*map(_named, told[first:])]
+        alike = all(own) and own == [*map(_named, before[-len(own) :])]
+        if alike and all(len(line) != width for line in fields[first:]):
+            return told[first:]
+    return []
+
+
+def _named(line: str) -> str:
+    """What a line of a preamble tells, without its value and numbers; empty if it has no word."""
+    name = re.split("[:=;,\t]", line)[0].strip(' #"')
+    return re.sub(r"\d+", "#", name) if re.search(r"[^\W\d_]{2}", name) else ""
 
 
 def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> bytes:

@@ -37,7 +37,7 @@ from amad.reading.units import spellings
 NULL_WORDS = (
     "", "nan", "+nan", "-nan", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind",
     "null", "(null)", "<null>", "#null", "none", "nil", "\\n", "na", "n/a", "n.a.", "#n/a", "#na",
-    "<na>", "nat", "?", "\u2013", "\u2014",
+    "<na>", "nat", "[n/a]", "[not supported]", "?", "\u2013", "\u2014",
 )  # fmt: skip
 FIGURES = r"[+-]?[\d.,' ]*\d[.,]?(?:e[+-]?\d+)?"
 HEXADECIMAL = r"^([0-9]+[a-f]|[a-f]+[0-9])[0-9a-f]*$"
